@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,16 @@ from typing import Any
 from wdrun import __version__
 from wdrun.errors import ConfigError, WdrunError
 
-COMMANDS = ("data", "explain", "verify")
+# A command is a function (words, flags) -> exit code, imported when it is called.
+COMMANDS = {
+    "data": "wdrun.cli:_data",
+    "explain": "wdrun.cli:_explain",
+    "verify": "wdrun.laws.verify:command",
+    "status": "wdrun.status:command",
+    "select": "wdrun.selection:select_command",
+    "best": "wdrun.selection:best_command",
+    "report": "wdrun.report:command",
+}
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
 
 
@@ -69,7 +80,9 @@ def dispatch(words: list[str]) -> int:
             near = difflib.get_close_matches(name, [*COMMANDS, "--help"], n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"{name!r}: neither key=value nor a command ({', '.join(COMMANDS)}){hint}")
-        return {"data": _data, "explain": _explain, "verify": _verify}[name](rest, flags)
+        module, _, function = COMMANDS[name].partition(":")
+        code: int = getattr(importlib.import_module(module), function)(rest, flags)
+        return code
     if flags["cfg"]:
         return _show_config(words, flags)
     return _train(words, flags)
@@ -104,6 +117,11 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
+    engine = [word for word in overrides if re.match(r"hydra[./](launcher|sweeper)\b", word)]
+    if engine:
+        from wdrun import launch
+
+        return launch.command([word for word in overrides if word not in engine], engine, flags)
     from wdrun import presets
 
     jobs = presets.jobs(overrides, flags["multirun"], flags["config_dir"])
@@ -155,13 +173,6 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     for number, job in enumerate(jobs):
         print("\n".join(["", *explain.whole(runner.ready(runner.with_lambda(job).run))][0 if number else 1 :]))
     return 0
-
-
-def _verify(words: Sequence[str], flags: dict[str, Any]) -> int:
-    """Hold every decay × coupling × optimizer, or those of the given options, to the laws; 1 when one is broken."""
-    from wdrun.laws.verify import verify
-
-    return verify(words)
 
 
 def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:

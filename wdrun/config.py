@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -63,8 +64,8 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
     )
     _check_budget(plain, overrides)
-    options = {k: plain[k] for k in ("output_dir", "name", "require", "allow_diverged", "budget", "tau")}
-    return Job(run, Options(**options), tuple(overrides))
+    options = Options(**{field.name: plain[field.name] for field in fields(Options)})
+    return Job(run, options, tuple(overrides))
 
 
 def _check_budget(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:

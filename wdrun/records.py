@@ -261,7 +261,7 @@ def _concatenate(directories: Sequence[Path], name: str, target: Path) -> None:
     write_atomically(target, render(list(columns), rows))
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path | io.BytesIO) -> pd.DataFrame:
     """A table as a pandas frame, known columns in their types; the same floats bit for bit."""
     import pandas as pd
 

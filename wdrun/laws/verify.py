@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from wdrun.errors import ConfigError
 from wdrun.laws.cases import Case, cases
@@ -11,6 +12,11 @@ from wdrun.laws.pairs import COUPLING_LAWS, LAWS
 from wdrun.laws.regularizers import REGULARIZER_LAWS
 
 FACTORS = ("decay", "coupling", "optimizer")
+
+
+def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
+    """`wdrun verify [decay=…] [coupling=…] [optimizer=…]`."""
+    return verify(words)
 
 
 def verify(words: Sequence[str], show: Callable[[str], None] = print) -> int:

@@ -1,0 +1,85 @@
+"""Reading results back: sound runs typed, broken ones left out with a reason."""
+
+import pandas as pd
+import pytest
+
+from wdrun import records, results
+from wdrun.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Three runs of a tiny sweep, and the folder they are in."""
+    import subprocess
+    import sys
+
+    root = tmp_path_factory.mktemp("results")
+    words = ["-m", "data=synthetic", "data.train_size=128", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1", "seed=0,1,2"]
+    subprocess.run([sys.executable, "-m", "wdrun", *words], cwd=root, check=True, capture_output=True)
+    return root / "outputs" / "default"
+
+
+@pytest.fixture
+def copy(swept, tmp_path):
+    import shutil
+
+    return shutil.copytree(swept, tmp_path / "copy")
+
+
+def test_equals_the_aggregated_tables(swept):
+    found = results.load([swept])
+    pd.testing.assert_frame_equal(found.runs.drop(columns="dir"), records.read(swept / "runs.csv"))
+    for name in records.TABLES:
+        pd.testing.assert_frame_equal(getattr(found, name), records.read(swept / f"{name}.csv"))
+    assert found.problems == ()
+
+
+def test_a_run_named_twice_is_there_once(swept):
+    one = sorted(swept.glob("*/run.csv"))[0].parent
+    assert len(results.load([swept, one, swept]).runs) == 3
+    assert list(results.load([one]).runs["dir"]) == [str(one)]
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "reason"),
+    [
+        ("metrics.csv", lambda b: b[:-9], "metrics.csv is cut off"),
+        (
+            "metrics.csv",
+            lambda b: b.replace(b",64,", b",6x4,") if b",64," in b else b.replace(b",train,,0,", b",train,,o,"),
+            "is no number",
+        ),
+        ("metrics.csv", lambda b: b.replace(b",train,", b",train,,"), "cells, its header"),
+        ("run.csv", lambda b: b.rstrip(b"\n").rpartition(b",")[0] + b",99\n", "has schema '99', this wdrun reads"),
+        ("run.csv", lambda b: b"a,b\n1,2\n", "not a table of wdrun's (no column id)"),
+        ("run.csv", lambda b: b"", "run.csv is cut off"),
+        ("run.csv", lambda b: b + b.split(b"\n")[1] + b"\n", "run.csv has 2 rows where one run has one"),
+        ("layers.csv", lambda b: b"\xff\xfe", "utf-8"),
+        ("layers.csv", None, "No such file"),
+    ],
+)
+def test_a_broken_run_is_left_out_and_named(copy, name, edit, reason):
+    victim = sorted(copy.glob("*/run.csv"))[1].parent
+    path = victim / name
+    if edit is None:
+        path.unlink()
+    else:
+        path.write_bytes(edit(path.read_bytes()))
+    found = results.load([copy])
+    assert len(found.runs) == 2
+    (problem,) = found.problems
+    assert str(victim) in problem
+    assert reason in problem
+    assert "\n" not in problem
+
+
+def test_crlf_reads_the_same(copy):
+    before = results.load([copy])
+    for path in copy.glob("*/metrics.csv"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(results.load([copy]).metrics, before.metrics)
+
+
+def test_a_folder_without_results_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"no results of wdrun there \(no run.csv\)"):
+        results.load([tmp_path])
