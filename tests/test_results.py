@@ -14,7 +14,8 @@ def swept(tmp_path_factory):
     import sys
 
     root = tmp_path_factory.mktemp("results")
-    words = ["-m", "data=synthetic", "data.train_size=128", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1", "seed=0,1,2"]
+    small = ["data=synthetic", "data.train_size=128", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1"]
+    words = ["-m", *small, "seed=0,1,2"]
     subprocess.run([sys.executable, "-m", "wdrun", *words], cwd=root, check=True, capture_output=True)
     return root / "outputs" / "default"
 
@@ -46,7 +47,7 @@ def test_a_run_named_twice_is_there_once(swept):
         ("metrics.csv", lambda b: b[:-9], "metrics.csv is cut off"),
         (
             "metrics.csv",
-            lambda b: b.replace(b",64,", b",6x4,") if b",64," in b else b.replace(b",train,,0,", b",train,,o,"),
+            lambda b: b.replace(b",train,,0,", b",train,,o,"),
             "is no number",
         ),
         ("metrics.csv", lambda b: b.replace(b",train,", b",train,,"), "cells, its header"),
