@@ -24,6 +24,7 @@ COMMANDS = {
     "select": "wdrun.selection:select_command",
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",
+    "bench": "wdrun.bench:command",
 }
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
 
@@ -178,13 +179,14 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     from omegaconf import OmegaConf
 
-    from wdrun import config, presets
+    from wdrun import compose, config, presets
 
     documents = []
     lines = presets.lines(overrides, flags["multirun"], flags["config_dir"])
-    for composed in config.compose_all(lines, flags["config_dir"]):
-        config.parse(composed)
-        documents.append(OmegaConf.to_yaml(composed, resolve=flags["resolve"]))
+    with compose.opened(flags["config_dir"]) as composed:
+        for line in lines:
+            config.parse(shown := composed(line))
+            documents.append(OmegaConf.to_yaml(shown, resolve=flags["resolve"]))
     sys.stdout.write("---\n".join(documents))
     return 0
 
@@ -193,7 +195,7 @@ def _hydra(words: Sequence[str]) -> int:
     """Completion, --info and --hydra-help are Hydra's own."""
     import hydra
 
-    from wdrun.config import conf_dir
+    from wdrun.groups import conf_dir
 
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
