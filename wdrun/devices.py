@@ -61,6 +61,9 @@ def resolve(device: str, precision: str, threads: int | str) -> Machine:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count() or 1
     )
+    told = os.environ.get("OMP_NUM_THREADS", "")  # how an engine tells a worker its share of a machine
+    if threads == "auto" and told.isdigit() and int(told) >= 1:
+        count = min(count, int(told))
     return Machine(place, precision, count)
 
 
@@ -80,6 +83,7 @@ def apply(machine: Machine) -> None:
     torch.set_num_threads(machine.threads)
     torch.set_float32_matmul_precision("high" if machine.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
+    torch.backends.cudnn.benchmark = True  # shapes do not change: the fastest of its kernels is found once
     if machine.device.type == "cpu" and os.environ.get("WDRUN_ALLOCATOR") != "system":
         keep_memory()
 

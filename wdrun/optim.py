@@ -6,7 +6,8 @@ equals its torch.optim twin with weight_decay=0 (lion: Chen et al. 2023, algorit
 Symbols: g gradient, u direction, w parameter (dicts from parameter name to tensor of any shape), t = 1, 2, …
 the step, μ β ρ α decay rates in [0, 1), ε ≥ 0. State is slot -> parameter name -> tensor, tensors only, so a
 checkpoint needs no other type. Nothing branches on a tensor's value or writes to an argument: torch.func.vmap
-lifts all of it over runs. t may be a 0-d float64 tensor, as a captured CUDA graph needs it.
+lifts all of it over runs. t may be a 0-d float64 tensor, as a captured CUDA graph needs it, and so may the numbers
+of a rule (μ, β₁, …), as runs that differ in them need it when they train together; one that is 0 is a plain 0.
 """
 
 from collections.abc import Mapping
@@ -49,10 +50,10 @@ class Sgd(Optimizer):
         return {"b": _zeros(params)} if self.momentum else {}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        if not self.momentum:
+        if _is_off(self.momentum):
             return grads, state
-        b = {k: torch.add(g, state["b"][k], alpha=self.momentum) for k, g in grads.items()}
-        u = {k: torch.add(g, b[k], alpha=self.momentum) for k, g in grads.items()} if self.nesterov else b
+        b = {k: _plus(g, state["b"][k], self.momentum) for k, g in grads.items()}
+        u = {k: _plus(g, b[k], self.momentum) for k, g in grads.items()} if self.nesterov else b
         return u, {"b": b}
 
     def gain(self) -> float | None:
@@ -115,8 +116,8 @@ class RmsProp(Optimizer):
             # A variance is ≥ 0; rounding makes it slightly negative when g hardly changes, and its root nan.
             variance = {k: torch.addcmul(v, m[k], m[k], value=-1).clamp(min=0) for k, v in variance.items()}
         u = {k: g / variance[k].sqrt().add_(self.eps) for k, g in grads.items()}
-        if self.momentum:
-            u = new["b"] = {k: torch.add(x, state["b"][k], alpha=self.momentum) for k, x in u.items()}
+        if not _is_off(self.momentum):
+            u = new["b"] = {k: _plus(x, state["b"][k], self.momentum) for k, x in u.items()}
         return u, new
 
 
@@ -210,7 +211,7 @@ class Muon(Optimizer):
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         matrices = {k: g for k, g in grads.items() if g.ndim >= 2}
         m = _mean(state["m"], matrices, self.momentum)
-        ahead = {k: g.lerp(m[k], self.momentum) for k, g in matrices.items()} if self.nesterov else m
+        ahead = _mean(m, matrices, self.momentum) if self.nesterov else m
         u = {k: self._matrix(x) for k, x in ahead.items()}
         if len(matrices) == len(grads):
             return u, {"m": m}
@@ -307,11 +308,25 @@ def _zeros(params: Tensors) -> Tensors:
     return {k: torch.zeros_like(w) for k, w in params.items()}
 
 
-def _mean(old: Tensors, new: Tensors, beta: float) -> Tensors:
+def _is_off(number: float | Tensor) -> bool:
+    return not isinstance(number, Tensor) and number == 0
+
+
+def _plus(x: Tensor, y: Tensor, a: float | Tensor) -> Tensor:
+    """x + a·y, in one kernel when a is a number."""
+    return x + a.to(y.dtype) * y if isinstance(a, Tensor) else torch.add(x, y, alpha=a)
+
+
+def _toward(old: Tensor, new: Tensor, share: float | Tensor) -> Tensor:
+    """old + share·(new − old); of a float64 share the difference to 1 was taken before it is rounded."""
+    return old.lerp(new, share.to(old.dtype) if isinstance(share, Tensor) else share)
+
+
+def _mean(old: Tensors, new: Tensors, beta: float | Tensor) -> Tensors:
     """βx̄ + (1−β)x, for the names of `new`."""
-    return {k: old[k].lerp(x, 1 - beta) for k, x in new.items()}
+    return {k: _toward(old[k], x, 1 - beta) for k, x in new.items()}
 
 
-def _mean_square(old: Tensors, new: Tensors, beta: float) -> Tensors:
+def _mean_square(old: Tensors, new: Tensors, beta: float | Tensor) -> Tensors:
     """βx̄ + (1−β)x², for the names of `new`."""
-    return {k: old[k].lerp(x.square(), 1 - beta) for k, x in new.items()}
+    return {k: _toward(old[k], x.square(), 1 - beta) for k, x in new.items()}

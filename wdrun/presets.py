@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from wdrun import config
+from wdrun import axes, compose, config
 from wdrun.errors import ConfigError
 from wdrun.job import Job
 
-DECAY_STRENGTH = (
-    "lambda",
-    "budget",
-    "tau",
-)  # each says how strong the decay is, so one of them replaces another's axis
+DECAY_STRENGTH = ("lambda", "budget", "tau")  # each says how strong the decay is: one of them replaces another's axis
 
 
 def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = None) -> list[list[str]]:
@@ -21,39 +18,58 @@ def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = Non
     A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set.
     """
     words = list(overrides)
-    if not any(_key(word) in ("experiment", "sweep", "as_written") for word in words):
-        return config.expand(words, config_dir) if multirun else [words]
-    first = config.expand(words, config_dir)[0] if multirun else words
-    composed = config.compose(first, config_dir)
-    config.parse(composed)
-    typed = {_key(word) for word in words}
-    typed |= set(DECAY_STRENGTH) if typed & set(DECAY_STRENGTH) else set()
-    extra = [word for word in _article(composed) if _key(word) not in typed]
-    axes = [word for word in composed.sweep if _key(word) not in typed | {_key(e) for e in extra}]
+    if _keys(words).isdisjoint(("experiment", "sweep", "as_written")):
+        return axes.expand(words, config_dir) if multirun else [words]
+    first = axes.expand(words, config_dir)[0] if multirun else words
+    carried = config.values(compose.compose(first, config_dir))
+    extra = _left(_article(carried), words)
+    sweep = _left(carried["sweep"], [*words, *extra])
     words = [*words, *extra]
-    return config.expand([*words, *axes], config_dir) if multirun or axes else [words]
+    return axes.expand([*words, *sweep], config_dir) if multirun or sweep else [words]
 
 
 def jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None = None) -> list[Job]:
     """The jobs of what was typed, each composed and checked."""
-    typed = lines(overrides, multirun, config_dir)
-    composed = config.compose_all(typed, config_dir)
-    return [config.parse(c, line) for c, line in zip(composed, typed, strict=True)]
+    return parse_lines(lines(overrides, multirun, config_dir), config_dir)
 
 
-def _article(composed: object) -> list[str]:
+def parse_lines(lines: Iterable[Sequence[str]], config_dir: str | None = None) -> list[Job]:
+    """The job of each line of overrides, composed and checked."""
+    with compose.opened(config_dir) as composed:
+        return [config.parse(composed(line), line) for line in lines]
+
+
+def _left(words: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """What an experiment's words set that is not typed; of keys that vary together, all or none is to be typed."""
+    given = _keys(typed)
+    given |= set(DECAY_STRENGTH) if given & set(DECAY_STRENGTH) else set()
+    left: list[str] = []
+    for word in words:
+        own = set(axes.keys(word))
+        if own.isdisjoint(given):
+            left.append(word)
+        elif rest := sorted(own - given):
+            points = {tuple(part for part in point if _keys([part]) - given) for point in axes.expand([word])}
+            if len(points) > 1:
+                here, missing = " and ".join(sorted(own & given)), " and ".join(rest)
+                raise ConfigError(f"{word}: the experiment sets {here} together with {missing}; give {missing} too")
+            left += points.pop()  # such as data.folds=5 of folds=5, where a fold is typed
+    return left
+
+
+def _keys(words: Iterable[str]) -> set[str]:
+    return {key for word in words for key in axes.keys(word)}
+
+
+def _article(carried: Mapping[str, Any]) -> list[str]:
     """The overrides that turn an experiment into what its article's own text does; none unless asked for."""
-    if not composed.as_written:  # type: ignore[attr-defined]
+    if not carried["as_written"]:
         return []
-    article = composed.article  # type: ignore[attr-defined]
-    if article.refuse is not None:
-        raise ConfigError(f"as_written=true: {article.refuse}")
-    if not article.overrides:
+    article = carried["article"]
+    if article["refuse"] is not None:
+        raise ConfigError(f"as_written=true: {article['refuse']}")
+    if not article["overrides"]:
         raise ConfigError(
             "as_written=true: only the experiments of the articles have a text to follow; add experiment=…"
         )
-    return list(article.overrides)
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
+    return list(article["overrides"])

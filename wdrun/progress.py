@@ -10,6 +10,8 @@ from typing import Any
 
 REDRAW_SECONDS = 0.1
 
+Row = Mapping[str, Any]
+
 
 def say(text: str = "") -> None:
     """One line on stderr; a closed pipe there never stops a run."""
@@ -17,16 +19,41 @@ def say(text: str = "") -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-class Bar:
-    """Progress of one run over its steps; `tick` costs a clock reading, drawing happens ten times a second."""
+class Watch:
+    """What a run tells while it trains; this one keeps all of it to itself.
 
-    def __init__(self, label: str, steps: int, steps_per_epoch: int, done: int = 0) -> None:
+    `detailed` asks for the block before the first epoch and the lines after the last, which cost some computing.
+    """
+
+    detailed = False
+
+    def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
+        """Training starts: `steps` steps in all, `done` of them before."""
+
+    def tick(self, step: int) -> None:
+        """`step` steps are done; called after every step."""
+
+    def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
+        """An epoch is on disk: its rows of metrics.csv and of timing.csv. Quick epochs may be left out."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know, such as a damaged checkpoint."""
+
+    def line(self, text: str) -> None:
+        """A line of the details."""
+
+
+class Bar(Watch):
+    """One run alone: all its lines, and a bar; `tick` costs a clock reading, drawing happens ten times a second."""
+
+    detailed = True
+
+    def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.label, self.steps, self.per_epoch = label, steps, steps_per_epoch
         self.first, self.started, self.drawn = done, time.perf_counter(), 0.0
         self.terminal = sys.stderr.isatty()
 
     def tick(self, step: int) -> None:
-        """Note that `step` steps are done."""
         if not self.terminal:
             return
         now = time.perf_counter()
@@ -40,8 +67,14 @@ class Bar:
         text = f"{self.label}  {'━' * filled}{'─' * (24 - filled)} {share:4.0%}  epoch {epoch}  {clock(left)} left"
         self._draw(text)
 
+    def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
+        seconds = sum(v for k, v in timing.items() if k.endswith("_seconds"))
+        self.line(epoch_line(number, epochs, metrics[:3], seconds))
+
+    def note(self, text: str) -> None:
+        say(text)
+
     def line(self, text: str) -> None:
-        """A lasting line above the bar."""
         if self.terminal:
             self._draw("")
         say(text)
@@ -60,7 +93,7 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def epoch_line(number: int, epochs: int, rows: Sequence[Mapping[str, Any]], seconds: float) -> str:
+def epoch_line(number: int, epochs: int, rows: Sequence[Row], seconds: float) -> str:
     """`epoch  3/10  train 0.712 (0.83)  val 0.698 (0.87)  8.1 s`: accuracy if there is one, data loss in brackets."""
     parts = [
         f"{r['split']} " + ("" if r["accuracy"] is None else f"{r['accuracy']:.4f} ") + f"({r['data_loss']:.4f})"

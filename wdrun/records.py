@@ -9,11 +9,12 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wdrun.job import Run
-from wdrun.storage import hold, write_atomically
+from wdrun.storage import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,10 +192,13 @@ def typed(row: Row) -> dict[str, Any]:
 
 def render(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
     """Rows as CSV, RFC 4180 quoting, LF line ends."""
+    return csv_text(chain([columns], ([cell(row.get(c)) for c in columns] for row in rows)))
+
+
+def csv_text(lines: Iterable[Sequence[str]]) -> bytes:
+    """Lines of text cells as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([cell(row.get(c)) for c in columns] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue().encode()
 
 
@@ -216,11 +220,11 @@ def write_predictions(directory: Path, run: Run, rows: Sequence[Row]) -> None:
 
 
 def read_run(directory: Path) -> dict[str, str] | None:
-    """The run's row as text, or None where there is none (yet)."""
+    """The run's row as text, or None where there is none (yet) that can be read."""
     try:
         with (directory / "run.csv").open(newline="", encoding="utf-8") as file:
             return next(csv.DictReader(file), None)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return None
 
 
@@ -229,36 +233,9 @@ def without_decay(root: Path, run: Run) -> dict[str, str] | None:
     same = {k: cell(v) for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.")}
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
-        if row and row["status"] == "done" and float(row["lambda"]) == 0 and same.items() <= row.items():
+        if row and same.items() <= row.items() and row["status"] == "done" and float(row["lambda"]) == 0:
             return row
     return None
-
-
-def aggregate(root: Path) -> int:
-    """Write runs.csv and the other tables at `root` from the run folders below it; return how many.
-
-    Runs are ordered by folder name, so the tables do not depend on the order in which runs ended.
-    """
-    with hold(root, wait=True):
-        directories = sorted(path.parent for path in root.glob("*/run.csv"))
-        _concatenate(directories, "run.csv", root / "runs.csv")
-        for name in TABLES:
-            _concatenate(directories, f"{name}.csv", root / f"{name}.csv")
-    return len(directories)
-
-
-def _concatenate(directories: Sequence[Path], name: str, target: Path) -> None:
-    columns: dict[str, None] = {}
-    rows: list[Row] = []
-    for directory in directories:
-        with (directory / name).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns |= dict.fromkeys(reader.fieldnames or ())
-            rows += reader
-    outcome = [c.name for c in RUN]
-    if name == "run.csv":  # knobs of any run before the outcome of all
-        columns = dict.fromkeys([*(c for c in columns if c not in outcome), *outcome])
-    write_atomically(target, render(list(columns), rows))
 
 
 def read(path: Path | io.BytesIO) -> pd.DataFrame:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun import records
+from wdrun import aggregate, records
 from wdrun.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,13 +48,13 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
     problems, seen = [], set()
     for directory in run_folders(folders):
         try:
-            content = {"run": _rows(directory / "run.csv")}
-            row = _run_row(*content["run"])
+            content = {"run": aggregate.whole(directory / "run.csv")}
+            row = aggregate.run_of(*content["run"])
             for name in tables:
                 path = directory / f"{name}.csv"
                 if row["status"] == "failed" and not path.exists():  # it failed before it had anything to write
                     continue
-                content[name] = _rows(path)
+                content[name] = aggregate.whole(path)
                 _check_table(path, *content[name], name=name, run_id=row["id"])
         except (OSError, ValueError) as error:
             problems.append(f"left out {directory}: {' '.join(str(error).split())}")
@@ -73,31 +72,6 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
     return Results(tuple(folders), runs, **frames, problems=tuple(problems))
-
-
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV; ValueError unless every row is whole and the last line ended."""
-    text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
-    if not text.endswith("\n"):
-        raise ValueError(f"{path.name} is cut off")
-    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
-    return header, rows
-
-
-def _run_row(header: list[str], rows: list[list[str]]) -> dict[str, str]:
-    missing = [c.name for c in (*records.FACTORS, *records.RUN) if c.name not in header]
-    if missing:
-        raise ValueError(f"run.csv is not a table of wdrun's (no column {missing[0]})")
-    if len(rows) != 1:
-        raise ValueError(f"run.csv has {len(rows)} rows where one run has one")
-    row = dict(zip(header, rows[0], strict=True))
-    if row["schema"] != str(records.SCHEMA):
-        raise ValueError(f"run.csv has schema {row['schema']!r}, this wdrun reads {records.SCHEMA}")
-    records.typed(row)  # ValueError names the text that is no number
-    return row
 
 
 def _check_table(path: Path, header: list[str], rows: list[list[str]], *, name: str, run_id: str) -> None:

@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wdrun import __version__, checkpoint, data, devices, explain, optim, records
+from wdrun import __version__, checkpoint, data, devices, explain, loggers, optim, records
 from wdrun.errors import BusyError
 from wdrun.interrupt import Interrupted, Stop
 from wdrun.job import Job, Run, short
-from wdrun.progress import Bar, epoch_line, say
+from wdrun.progress import Bar, Watch
 from wdrun.storage import write_atomically
 from wdrun.train import State, Trainer
 
@@ -23,9 +23,14 @@ FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch a
 SHORT_RUN = 20  # epochs that are always shown and written at once
 
 
-def ready(run: Run) -> Trainer:
-    """The run's trainer, on its data and machine; whatever is wrong with the run beyond single values raises here."""
+def ready(run: Run, share: int = 1) -> Trainer:
+    """The run's trainer, on its data and machine; whatever is wrong with the run beyond single values raises here.
+
+    With threads=auto it takes one `share`-th of the machine's threads, at least one.
+    """
     machine = devices.resolve(run.device, run.precision, run.threads)
+    if run.threads == "auto":
+        machine = replace(machine, threads=max(1, machine.threads // share))
     optim.build(run.optimizer)  # cheap, and better known to be wrong before a download than after it
     return Trainer(run, data.load(run.data, run.fold), machine)
 
@@ -39,23 +44,26 @@ def with_lambda(job: Job) -> Job:
     return replace(job, run=replace(run, lam=explain.lambda_for(ready(run), total)))
 
 
-def train(job: Job, stop: Stop) -> dict[str, Any]:
+def train(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> dict[str, Any]:
     """Train the job from where its folder stands (held by the caller) to the end; its row of runs.csv.
+
+    `watch` (a bar unless given) is told how it goes; `share` is that of `ready`.
 
     After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
     process dies at, the next call continues from the last checkpoint and ends with the same bytes.
     """
     run, directory = job.run, job.directory
-    trainer = ready(run)
+    watch = watch or Bar()
+    trainer = ready(run, share)
     devices.apply(trainer.machine)
-    state, rows, summary = _resume(directory, trainer)
+    state, rows, summary = _resume(directory, trainer, watch)
     fixed = _describe(trainer)
     if not state:
         _write_config(directory, job)
-    for line in explain.block(trainer):
-        say(line)
+    for line in explain.block(trainer) if watch.detailed else ():
+        watch.note(line)
     first = state.values["epoch"] if state else 0
-    bar = Bar(
+    watch.begin(
         f"λ={short(run.lam)} lr={short(run.lr)} seed={run.seed}",
         trainer.steps,
         trainer.steps_per_epoch,
@@ -64,12 +72,13 @@ def train(job: Job, stop: Stop) -> dict[str, Any]:
 
     def tick(step: int) -> None:
         stop.check()
-        bar.tick(step)
+        watch.tick(step)
 
     started = written = time.perf_counter()
     records.write(directory, run, rows, fixed | _summary(rows) | summary | {"status": "running", "epochs_done": first})
     # A run killed between its last checkpoint and its last table has nothing left to train.
     left = iter(()) if summary.get("status") == "done" else trainer.train(state, tick)
+    left = loggers.follow(job, left, rows["metrics"], fixed | summary)
     try:
         for epoch in left:
             for name in records.TABLES:
@@ -88,27 +97,26 @@ def train(job: Job, stop: Stop) -> dict[str, Any]:
             # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
             late = time.perf_counter() - written > FOLLOW_SECONDS
             if epoch.status != "diverged" and (late or epoch.number <= SHORT_RUN or epoch.status == "done"):
-                seconds = sum(v for k, v in epoch.timing[0].items() if k.endswith("_seconds"))
-                bar.line(epoch_line(epoch.number, run.epochs, epoch.metrics[:3], seconds))
+                watch.epoch(epoch.number, run.epochs, epoch.metrics, epoch.timing[0])
             if late or epoch.number <= SHORT_RUN:
                 written = time.perf_counter()
                 records.write(directory, run, rows, fixed | _summary(rows) | summary | {"status": "running"})
     except Interrupted:
         partial = fixed | _summary(rows) | {"status": "interrupted", "epochs_done": _epochs(rows)}
         records.write(directory, run, rows, partial)
-        bar.line(f"interrupted after {_epochs(rows)} of {run.epochs} epochs; the same command goes on from there")
+        watch.line(f"interrupted after {_epochs(rows)} of {run.epochs} epochs; the same command goes on from there")
         raise
     summary = fixed | _summary(rows) | summary
-    lines = _finish(job, trainer, state, rows, summary, time.perf_counter() - started)
-    for line in lines:
-        bar.line(line)
+    predictions = _finish(job, trainer, state, rows, summary)
+    for line in _result(job, trainer, summary, predictions, time.perf_counter() - started) if watch.detailed else ():
+        watch.line(line)
     return records.run_row(run, summary)
 
 
 def _finish(
-    job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any], seconds: float
-) -> list[str]:
-    """Write what a run leaves behind, drop its checkpoint; what to say of it."""
+    job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Write what a run leaves behind, drop its checkpoint; the predictions of a regression."""
     run, directory = job.run, job.directory
     done = summary["status"] == "done"
     predictions = trainer.predictions(state) if state and done else []
@@ -118,20 +126,28 @@ def _finish(
         records.write_predictions(directory, run, predictions)
     records.write(directory, run, rows, summary)
     checkpoint.remove(directory)
+    return predictions
+
+
+def _result(
+    job: Job, trainer: Trainer, summary: dict[str, Any], predictions: list[dict[str, Any]], seconds: float
+) -> list[str]:
+    """What to say of a run that ended."""
     lines = [*explain.outcome(trainer, summary, seconds), *explain.predicted(predictions)]
-    if run.lam and done:
-        lines.append(explain.bought(summary, records.without_decay(directory.parent, run), job.overrides))
-    return [*lines, f"tables   {directory}"]
+    if job.run.lam and summary["status"] == "done":
+        twin = records.without_decay(job.directory.parent, job.run)
+        lines.append(explain.bought(summary, twin, job.overrides))
+    return [*lines, f"tables   {job.directory}"]
 
 
-def _resume(directory: Path, trainer: Trainer) -> tuple[State | None, Rows, dict[str, Any]]:
+def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
     """State, rows and summary of the newest sound checkpoint; nothing and no rows for a fresh run."""
     loaded, notes = checkpoint.load(directory)
     for note in notes:
-        say(f"warning: {note}")
+        watch.note(f"warning: {note}")
     if loaded is None:
         if notes:
-            say("warning: no sound checkpoint is left; training starts again from the first epoch")
+            watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
         return None, {name: [] for name in records.TABLES}, {}
     tensors, values = loaded
     if values["id"] != trainer.run.id:
@@ -146,7 +162,7 @@ def _resume(directory: Path, trainer: Trainer) -> tuple[State | None, Rows, dict
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
-    say(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
+    watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
     return state, values["rows"], values["summary"]

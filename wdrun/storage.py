@@ -45,15 +45,35 @@ def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise storage_error(directory, error) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"{directory}: another process is training this run; wait for it or stop it") from error
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if held(directory):  # else it was only someone who asked as `held` does, and that is over
+                    raise BusyError(
+                        f"{directory}: another process is training this run; wait for it or stop it"
+                    ) from error
         for leftover in directory.glob(".*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
         yield
     finally:
         os.close(lock)
+
+
+def held(directory: Path) -> bool:
+    """Whether a process holds the directory now; asks by sharing the lock for a moment, which `hold` sees through."""
+    try:
+        lock = os.open(directory / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from wdrun import decay, diagnostics, models, optim, schedules
+from wdrun.course import Course, Epoch, State, channels_last, flatten, lost, unflatten
 from wdrun.data import Batches, Dataset
 from wdrun.decay import Tensors
 from wdrun.devices import Machine
@@ -24,29 +24,10 @@ from wdrun.job import Run
 from wdrun.step import Knobs, Step, Training, accuracy
 from wdrun.streams import generator, stream_seed
 
+__all__ = ["CHECK_EVERY", "Epoch", "State", "Trainer", "penalised"]
+
+Rows = list[dict[str, Any]]
 CHECK_EVERY = 100  # steps between looks at the losses for one that is not finite
-
-
-@dataclass
-class State:
-    """All a resumed run needs: tensors by name (`params/conv1.weight`, …) and plain JSON values."""
-
-    tensors: Tensors
-    values: dict[str, Any]
-
-
-@dataclass
-class Epoch:
-    """What one epoch gives: rows for the tables, the state after it, and how the run stands."""
-
-    number: int
-    status: str  # running | done | diverged
-    state: State
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    layers: list[dict[str, Any]] = field(default_factory=list)
-    histograms: list[dict[str, Any]] = field(default_factory=list)
-    timing: list[dict[str, Any]] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)  # columns of the run's row
 
 
 @dataclass
@@ -101,7 +82,7 @@ class Trainer:
         training = Training(params, self.optimizer.init(params), self.rule.init(params))
         buffers = {n: b.detach().clone() for n, b in self.model.named_buffers()}
         values = {"epoch": 0, "best_epoch": None, "best_score": None}
-        return State(_flatten(training, buffers), values)
+        return State(flatten(training, buffers), values)
 
     def knobs(self, t: int) -> Knobs:
         """λ, lr and progress of step t = 1, 2, …"""
@@ -111,54 +92,56 @@ class Trainer:
 
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step."""
-        state = state if state is not None else self.initial()
-        # A checkpoint keeps no memory layout; sums over a tensor, and so their last bits, follow it.
-        state = State({n: _channels_last(w) for n, w in state.tensors.items()}, state.values)
-        training, buffers = _unflatten(state.tensors)
-        best = {n.removeprefix("best/"): w for n, w in state.tensors.items() if n.startswith("best/")}
-        values = dict(state.values)
-        for number in range(values["epoch"] + 1, self.run.epochs + 1):
+        course = self.course(state)
+        training, buffers = unflatten(course.state.tensors)
+        for number in range(course.epochs_done + 1, self.run.epochs + 1):
             started = time.perf_counter()
             # The model's own randomness (dropout) comes from the global generator, keyed anew each epoch and put back.
             with torch.random.fork_rng(devices=[self.machine.device] if self.machine.device.type == "cuda" else []):
                 torch.manual_seed(stream_seed(self.run.seed, "model", number))
                 outcome = self._epoch(number, training, buffers, tick)
             if isinstance(outcome, str):
-                yield self._diverged(number, outcome, state)
+                yield self.diverged(number, outcome, course)
                 return
-            training, running, (layers, histograms) = outcome
+            training, running, measured = outcome
             trained = time.perf_counter()
             val = self.evaluate("val", number, training.params, buffers)
-            if not math.isfinite(val["data_loss"]):
-                yield self._diverged(number, f"validation loss is {val['data_loss']} (epoch {number})", state)
+            if cause := lost(val, number):
+                yield self.diverged(number, cause, course)
                 return
             rows = [{"epoch": number, "split": "train", **running}, val]
-            score = val["accuracy"] if self.dataset.classes > 1 else -val["data_loss"]
-            if values["best_score"] is None or score > values["best_score"]:
-                values |= {"best_score": score, "best_epoch": number}
-                # Copies, since a training-mode batch norm writes to its buffers in place.
-                best = training.params | {n: b.clone() for n, b in buffers.items()}
-            values["epoch"] = number
-            patience = self.run.early_stopping["patience"]
-            stopped = patience is not None and number - values["best_epoch"] >= patience
-            last = stopped or number == self.run.epochs
-            status = "done" if last else "running"
-            curvature = {}
+            last = course.advance(number, training, buffers, val)
             if last:
-                rows += self._test(number, training.params, buffers, best)
-                curvature = self.inspector.end(training.params, buffers)
-            evaluated = time.perf_counter()
-            timing = self._timing(number, trained - started, evaluated - trained)
-            tensors = _flatten(training, buffers) | {f"best/{n}": w for n, w in best.items()}
-            state = State(tensors, dict(values))
-            summary = self._summary(status, "", state) | curvature
-            yield Epoch(number, status, state, rows, layers, histograms, [timing], summary)
+                weights = course.tested()
+                rows += [self.evaluate("test", number, *weights), *self.shifted(number, *weights)]
+            curvature = self.inspector.end(training.params, buffers) if last else {}
+            timing = self.timing(number, trained - started, time.perf_counter() - trained)
+            yield self.close(course, last, rows, measured, timing, curvature)
             if last:
                 return
 
-    def _diverged(self, number: int, cause: str, before: State) -> Epoch:
+    def course(self, state: State | None) -> Course:
+        """The run at this state, or at its start."""
+        return Course(self.run, self.dataset.classes, channels_last(state or self.initial()))
+
+    def close(
+        self,
+        course: Course,
+        last: bool,
+        metrics: Rows,
+        measured: tuple[Rows, Rows],
+        timing: dict[str, Any],
+        curvature: dict[str, float],
+    ) -> Epoch:
+        """The epoch that `course` has just advanced by."""
+        number, status = course.epochs_done, "done" if last else "running"
+        layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
+        summary = self._summary(status, "", course.state) | curvature
+        return Epoch(number, status, course.state, metrics, layers, histograms, [timing], summary)
+
+    def diverged(self, number: int, cause: str, course: Course) -> Epoch:
         """The end of a run that left the finite numbers in epoch `number`: no rows of it, the state before it."""
-        return Epoch(number, "diverged", before, summary=self._summary("diverged", cause, before))
+        return Epoch(number, "diverged", course.state, summary=self._summary("diverged", cause, course.state))
 
     def _summary(self, status: str, cause: str, state: State) -> dict[str, Any]:
         values = state.values
@@ -182,7 +165,7 @@ class Trainer:
 
     def _epoch(
         self, number: int, training: Training, buffers: Tensors, tick: Callable[[int], None]
-    ) -> tuple[Training, dict[str, Any], tuple[list[dict[str, Any]], list[dict[str, Any]]]] | str:
+    ) -> tuple[Training, dict[str, Any], tuple[Rows, Rows]] | str:
         """Train one epoch; the state, running means and measurements after it, or why the run diverged."""
         self.model.train()
         losses: list[Tensor] = []
@@ -203,17 +186,16 @@ class Trainer:
         for name, w in (training.params | buffers).items():
             if not torch.isfinite(w).all():
                 return f"{name} is not finite after step {t} (epoch {number})"
-        examples = len(losses) * self.run.batch_size
-        running = {
-            "corruption": "",
-            "severity": 0,
-            "data_loss": torch.stack(losses).double().mean().item(),
-            "accuracy": accuracy(torch.stack(right).double().sum().item(), examples),
-            "examples": examples,
-        }
+        mean = torch.stack(losses).double().mean().item()
+        running = self.running(mean, torch.stack(right).double().sum().item())
         measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
-        layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
-        return training, self._with_penalty(running, training.params), (layers, histograms)
+        return training, self._with_penalty(running, training.params), measured
+
+    def running(self, loss: float, right: float) -> dict[str, Any]:
+        """The train split's metrics over an epoch: mean loss and number of right answers of its steps."""
+        examples = self.steps_per_epoch * self.run.batch_size
+        row = {"corruption": "", "severity": 0, "data_loss": loss, "accuracy": accuracy(right, examples)}
+        return row | {"examples": examples}
 
     def evaluate(self, split: str, number: int, params: Tensors, buffers: Tensors) -> dict[str, Any]:
         """A metrics row: scores of these weights on a whole split, in evaluation mode."""
@@ -221,31 +203,23 @@ class Trainer:
         return {"epoch": number, "split": split, **self._with_penalty(row, params)}
 
     def _with_penalty(self, row: dict[str, Any], params: Tensors) -> dict[str, Any]:
-        """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty."""
         penalty = self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if self.run.lam else 0.0
-        return row | {"penalty": penalty, "objective": row["data_loss"] + penalty}
+        return penalised(row, penalty)
 
-    def _test(self, number: int, params: Tensors, buffers: Tensors, best: Tensors) -> list[dict[str, Any]]:
-        """The one look at the test split: last weights, or the best on validation when early stopping chose them."""
-        if self.run.early_stopping["patience"] is not None:
-            params = {n: best[n] for n in params}
-            buffers = {n: best[n] for n in buffers}
-        shifted = self.evaluator.shifted("test", params, buffers)
-        rows = [{"epoch": number, "split": "test", **self._with_penalty(row, params)} for row in shifted]
-        return [self.evaluate("test", number, params, buffers), *rows]
+    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Rows:
+        """Metrics rows of these weights on the corrupted and attacked test split."""
+        rows = self.evaluator.shifted("test", params, buffers)
+        return [{"epoch": number, "split": "test", **self._with_penalty(row, params)} for row in rows]
 
     def predictions(self, state: State) -> list[dict[str, Any]]:
         """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""
         if self.dataset.classes > 1:
             return []
-        training, buffers = _unflatten(state.tensors)
-        params = training.params
-        if self.run.early_stopping["patience"] is not None:
-            params = {n: state.tensors[f"best/{n}"] for n in params}
-            buffers = {n: state.tensors[f"best/{n}"] for n in buffers}
+        params, buffers = self.course(state).tested()
         return predict(self.step, self.dataset, params, buffers, self.run.lam)
 
-    def _timing(self, number: int, train_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
+    def timing(self, number: int, train_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
+        """A row of timing.csv."""
         images = self.steps_per_epoch * self.run.batch_size
         if self.machine.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.machine.device) / 2**20
@@ -271,26 +245,6 @@ def _not_finite(losses: list[Tensor], t: int, epoch: int) -> str | None:
     return f"data loss is {recent[first].item()} at step {t - len(recent) + 1 + first} (epoch {epoch})"
 
 
-def _channels_last(w: Tensor) -> Tensor:
-    return w.contiguous(memory_format=torch.channels_last) if w.ndim == 4 else w
-
-
-def _flatten(training: Training, buffers: Tensors) -> Tensors:
-    """One flat mapping: params/…, buffers/…, optimizer/slot/…, decay/…."""
-    flat = {f"params/{n}": w for n, w in training.params.items()}
-    flat |= {f"buffers/{n}": b.clone() for n, b in buffers.items()}
-    flat |= {f"optimizer/{slot}/{n}": m for slot, ms in training.optimizer.items() for n, m in ms.items()}
-    return flat | {f"decay/{n}": m for n, m in training.decay.items()}
-
-
-def _unflatten(tensors: Tensors) -> tuple[Training, Tensors]:
-    part: dict[str, Tensors] = {"params": {}, "buffers": {}, "decay": {}}
-    optimizer: dict[str, Tensors] = {}
-    for key, value in tensors.items():
-        kind, _, name = key.partition("/")
-        if kind == "optimizer":
-            slot, _, name = name.partition("/")
-            optimizer.setdefault(slot, {})[name] = value
-        elif kind != "best":
-            part[kind][name] = value.clone() if kind == "buffers" else value
-    return Training(part["params"], optimizer, part["decay"]), part["buffers"]
+def penalised(row: dict[str, Any], penalty: float) -> dict[str, Any]:
+    """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty."""
+    return row | {"penalty": penalty, "objective": row["data_loss"] + penalty}

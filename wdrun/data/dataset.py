@@ -27,7 +27,7 @@ class Dataset:
     classes: int  # 1 for a regression
     mean: tuple[float, ...]  # per channel, of inputs / 255
     std: tuple[float, ...]  # per channel, of inputs / 255
-    digest: str  # SHA-256 (hex) of the bytes that were loaded, before splitting
+    digest: str  # SHA-256 (hex) of the bytes that were loaded, before splitting, and of label noise put in since
     input_shape: tuple[int, ...]  # (C, H, W), or (F,), as the model sees it
 
 

@@ -1,13 +1,16 @@
 """From a data config to a Dataset: the pool of its name (cached per process), then splits (cheap)."""
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from wdrun.data import cifar10, regression, synthetic
 from wdrun.data.dataset import Dataset, Pool, Split
-from wdrun.data.options import Spec, known
+from wdrun.data.label_noise import with_noise
+from wdrun.data.options import Spec, known, real, whole
 from wdrun.data.splits import Partition, partition
 from wdrun.errors import ConfigError
 
@@ -25,13 +28,25 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
     name = _name(spec)
     pool = POOLS[name](spec)
     rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING[1:] if key in spec})
+    labels, digest = _train_labels(name, pool, rows, spec)
     splits = {
-        "train": Split(pool.train_images, pool.train_labels, torch.from_numpy(rows.train)),
+        "train": Split(pool.train_images, labels, torch.from_numpy(rows.train)),
         "val": Split(pool.train_images, pool.train_labels, torch.from_numpy(rows.val)),
         "test": Split(pool.test_images, pool.test_labels, torch.arange(len(pool.test_labels))),
     }
     *size, channels = pool.train_images.shape[1:]
-    return Dataset(name, splits, pool.classes, pool.mean, pool.std, pool.digest, (channels, *size))
+    return Dataset(name, splits, pool.classes, pool.mean, pool.std, digest, (channels, *size))
+
+
+def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> tuple[Tensor, str]:
+    """Return the labels to train on and the digest of such data; a generated set has its label noise in the pool."""
+    share = real(spec, "label_noise", 0.0, 0, 1) if name == "cifar10" else 0.0
+    if share == 0:
+        return pool.train_labels, pool.digest
+    seed = whole(spec, "split_seed", 0, 0)
+    noise = f"{pool.digest} label_noise={share!r} split_seed={seed}"  # not the labels: one digest for all folds
+    labels = with_noise(pool.train_labels, rows.train, share, seed, pool.classes)
+    return labels, hashlib.sha256(noise.encode()).hexdigest()
 
 
 @lru_cache(maxsize=64, typed=True)

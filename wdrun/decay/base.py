@@ -149,6 +149,11 @@ class Rule:
         """Whether c may differ within a tensor."""
         return False
 
+    @property
+    def capturable(self) -> bool:
+        """Whether its step can be recorded as a CUDA graph: it waits for nothing the device computes."""
+        return True
+
 
 @dataclass(frozen=True)
 class Decay(Rule):
@@ -182,13 +187,13 @@ class Decay(Rule):
             return grads
         w = ctx.params
         coupled = {n: before(self.omega(n, ctx.state), w[n], grads[n], lam * c) for n, c in self.scale.items()}
-        return grads | _unless_off(lam, grads, coupled)
+        return grads | unless_off(lam, grads, coupled)
 
     def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if COUPLINGS[self.coupling].after is None or is_off(lam := self.strength(ctx)):
             return new, ctx.state
         shrunk = {n: self.after(n, new[n], lam * c, ctx) for n, c in self.scale.items()}
-        return new | _unless_off(lam, new, shrunk), ctx.state
+        return new | unless_off(lam, new, shrunk), ctx.state
 
     def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         """w⁺ of one parameter from w − ηu, k = λc."""
@@ -237,13 +242,17 @@ class Decay(Rule):
     def takes_parts(self) -> bool:
         return self.by_element and self.coupling != "projected" and self.regularizer.can("each")
 
+    @property
+    def capturable(self) -> bool:
+        return self.regularizer.capturable
+
 
 def is_off(lam: Scalar) -> bool:
     # λ = 0 must be the run without decay bit for bit, also where Ω' is infinite (0·∞ = nan) or λ is a radius.
     return isinstance(lam, float) and lam == 0.0
 
 
-def _unless_off(lam: Scalar, without: Tensors, decayed: Tensors) -> Tensors:
+def unless_off(lam: Scalar, without: Tensors, decayed: Tensors) -> Tensors:
     """The same promise for a λ that is a tensor, one value a run."""
     if not isinstance(lam, Tensor):
         return decayed
@@ -290,6 +299,10 @@ class Chain(Rule):
     @property
     def formula(self) -> str:
         return "; then ".join(f"{w:g}λ: {rule.formula}" for rule, w in zip(self.rules, self.weights, strict=True))
+
+    @property
+    def capturable(self) -> bool:
+        return all(rule.capturable for rule in self.rules)
 
     def _inner(self, i: int, ctx: Context) -> Context:
         return replace(ctx, lam=ctx.lam * self.schedule(ctx.progress) * self.weights[i], state=_of(i, ctx.state))

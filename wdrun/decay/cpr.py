@@ -11,7 +11,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Decay, Tensors, axpy
+from wdrun.decay.base import Context, Decay, Tensors, axpy, is_off, unless_off
 from wdrun.decay.regularizer import check, is_number
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
@@ -45,7 +45,7 @@ class Cpr(Decay):
         return state
 
     def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
-        if isinstance(ctx.lam, float) and ctx.lam == 0.0:
+        if is_off(ctx.lam):
             return new, ctx.state
         lam = self.strength(ctx)
         late = torch.as_tensor(ctx.t >= self.kappa_after)
@@ -61,7 +61,7 @@ class Cpr(Decay):
             found = late & (mean - before < slope) if self.kappa == "inflection" else late
             kappa = torch.where((kappa == inf) & found.to(kappa.device), size, kappa)
             state |= {f"{n}.m": m, f"{n}.kappa": kappa, f"{n}.mean": mean, f"{n}.slope": mean - before}
-        return new | moved, state
+        return new | unless_off(ctx.lam, new, moved), unless_off(ctx.lam, ctx.state, state)
 
     def value(self, params: Tensors, state: Tensors) -> Tensor:
         return torch.zeros(())

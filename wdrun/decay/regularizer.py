@@ -23,6 +23,11 @@ class Regularizer:
 
     convex: ClassVar[bool] = True  # whether `project` can be had from `prox`
 
+    @property
+    def capturable(self) -> bool:
+        """Whether it can be recorded as a CUDA graph; no for a decomposition, which asks the device how it went."""
+        return True
+
     def each(self, w: Tensor) -> Tensor:
         """ω(w_i) of every weight, shaped like w, where Ω = Σ ω(w_i)."""
         raise TypeError(f"{type(self).__name__} is not a sum over single weights")
@@ -102,6 +107,10 @@ class Mean(Regularizer):
     """Ω(w)/numel(w): the same penalty averaged over the tensor's elements (`decay.reduction=mean`)."""
 
     inner: Regularizer
+
+    @property
+    def capturable(self) -> bool:
+        return self.inner.capturable
 
     def each(self, w: Tensor) -> Tensor:
         return self.inner.each(w) / w.numel()

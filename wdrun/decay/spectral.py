@@ -16,6 +16,10 @@ from wdrun.decay.regularizer import rows
 class Spectral(Regularizer):
     """Ω' = σ·u·vᵀ: shrinks the direction a layer amplifies most; project clips singular values at √(2·radius)."""
 
+    @property
+    def capturable(self) -> bool:
+        return False
+
     def value(self, w: Tensor) -> Tensor:
         return 0.5 * torch.linalg.eigvalsh(_gram(w))[-1].clamp_min(0)
 
@@ -28,11 +32,16 @@ class Spectral(Regularizer):
 
     def project(self, w: Tensor, radius: Scalar) -> Tensor:
         limit = torch.as_tensor((2 * radius) ** 0.5, dtype=w.dtype, device=w.device)
-        left, sizes, right = torch.linalg.svd(rows(w), full_matrices=False)
+        left, sizes, right = torch.linalg.svd(_finite(rows(w)), full_matrices=False)
         clipped = (left * torch.minimum(sizes, limit)) @ right
         return torch.where(sizes[0] > limit, clipped.reshape(w.shape), w)
 
 
 def _gram(w: Tensor) -> Tensor:
     matrix = rows(w)
-    return matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T
+    return _finite(matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T)
+
+
+def _finite(matrix: Tensor) -> Tensor:
+    """The matrix, zeros if anything in it is not finite: a decomposition would end the runs that train beside it."""
+    return torch.where(torch.isfinite(matrix).all(), matrix, torch.zeros_like(matrix))

@@ -34,15 +34,18 @@ class Inspector:
         self, before: Training, after: Training, grads: Tensors, buffers: Tensors, knobs: Knobs
     ) -> tuple[Rows, Rows]:
         """Rows of layers.csv and of histograms.csv after an epoch whose last step was `before` → `after`."""
-        rows = layers(self.step, before, after, grads, knobs)
+        return self.beside(layers(self.step, before, after, grads, knobs), after.params, buffers)
+
+    def beside(self, rows: Rows, params: Tensors, buffers: Tensors) -> tuple[Rows, Rows]:
+        """These rows of layers.csv with what else is measured of the weights, and the rows of histograms.csv."""
         if "oui" in self.names:
             x, _ = self.sample(PATTERN_EXAMPLES)
             self.step.model.eval()
-            found = patterns(self.step.model, lambda: self.step.outputs(after.params, buffers, x))
+            found = patterns(self.step.model, lambda: self.step.outputs(params, buffers, x))
             rows = [row | {"oui": found.get(row["parameter"])} for row in rows]
         if "histograms" not in self.names:
             return rows, []
-        return rows, [{"parameter": name, **bin} for name, w in after.params.items() for bin in histogram(w)]
+        return rows, [{"parameter": name, **bin} for name, w in params.items() for bin in histogram(w)]
 
     def end(self, params: Tensors, buffers: Tensors) -> dict[str, float]:
         """Columns of the run's row: curvature of the data loss on a sample, in evaluation mode, never in bf16."""

@@ -13,6 +13,10 @@ from wdrun.decay.l2 import L2
 from wdrun.optim import Adam, Optimizer, Sgd
 from wdrun.step import Knobs, Step, Training
 
+MEASURES = (
+    *("l1_norm", "l2_norm", "sparsity", "near_zero", "dead_filters"),
+    *("grad_norm", "update_norm", "update_ratio", "decay_share", "rotation", "effective_lr"),
+)
 NEAR = 1e-3  # of a tensor's root mean square: what counts as near zero
 
 
@@ -46,7 +50,7 @@ def rotation(before: Tensor, after: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan2(across, along))
 
 
-def measure(before: Tensor, after: Tensor, undecayed: Tensor, grad: Tensor, lr: float) -> dict[str, Tensor]:
+def measure(before: Tensor, after: Tensor, undecayed: Tensor, grad: Tensor, lr: float | Tensor) -> dict[str, Tensor]:
     """One parameter over one step: norms after it, gradient, step, decay's part in it, rotation, effective lr.
 
     `undecayed` is where the same step would have ended with λ = 0: decay_share = ‖after − undecayed‖/‖after − before‖.
@@ -90,19 +94,32 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
 
 
 def layers(step: Step, before: Training, after: Training, grads: Tensors, knobs: Knobs) -> list[dict[str, Any]]:
-    """A row for every parameter over the step `before` → `after`; None where a value is undefined.
+    """A row for every parameter over the step `before` → `after`; None where a value is undefined."""
+    # One transfer for all values: reading them one at a time would wait for an accelerator at each.
+    return tabulate(step, after.params, table(step, before, after, grads, knobs).tolist(), knobs)
+
+
+def table(step: Step, before: Training, after: Training, grads: Tensors, knobs: Knobs) -> Tensor:
+    """`measure` of every parameter, float64 (parameters, MEASURES); pure, so that `torch.func.vmap` lifts it over runs.
 
     The step is taken a second time with λ = 0 from the same memories, so what earlier decay left in a momentum
     buffer counts as the optimizer's and not as decay.
     """
-    undecayed = step.update(before, grads, knobs._replace(lam=0.0)).params if knobs.lam else after.params
-    lr = float(knobs.lr)
-    found = {n: measure(before.params[n], w, undecayed[n], grads[n], lr) for n, w in after.params.items()}
-    # One transfer for all values: reading them one at a time would wait for an accelerator at each.
-    table = torch.stack([torch.stack([v.double() for v in of.values()]) for of in found.values()]).tolist()
+    lam = knobs.lam
+    if isinstance(lam, Tensor) or lam:
+        off = torch.zeros_like(lam) if isinstance(lam, Tensor) else 0.0
+        undecayed = step.update(before, grads, knobs._replace(lam=off)).params
+    else:
+        undecayed = after.params
+    found = [measure(before.params[n], w, undecayed[n], grads[n], knobs.lr) for n, w in after.params.items()]
+    return torch.stack([torch.stack([of[name].double() for name in MEASURES]) for of in found])
+
+
+def tabulate(step: Step, params: Tensors, values: list[list[float]], knobs: Knobs) -> list[dict[str, Any]]:
+    """The rows of a `table`, given as numbers, of parameters of these shapes."""
     rows = []
-    for (name, of), values in zip(found.items(), table, strict=True):
-        finite = (value if math.isfinite(value) else None for value in values)
-        row = {"parameter": name, "numel": after.params[name].numel(), **dict(zip(of, finite, strict=True))}
+    for (name, w), of in zip(params.items(), values, strict=True):
+        finite = (value if math.isfinite(value) else None for value in of)
+        row = {"parameter": name, "numel": w.numel(), **dict(zip(MEASURES, finite, strict=True))}
         rows.append(row | {"rotation_equilibrium": equilibrium(step.rule, step.optimizer, name, knobs)})
     return rows

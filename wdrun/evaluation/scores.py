@@ -18,18 +18,31 @@ def score(batches: Iterable[tuple[Tensor, Tensor]], calibration: bool) -> dict[s
 
     Each example counts once, whatever the batches; batches are (outputs (B, K), targets (B,)) with at least one.
     """
-    sums: dict[str, Tensor] = {}
+    total: dict[str, Tensor] = {}
     examples = 0
     for outputs, y in batches:
-        found = {"data_loss": data_loss(outputs, y).double() * len(y), "accuracy": hits(outputs, y).double()}
-        if calibration:
-            found |= calibrate(outputs, y)
-        sums = {name: sums.get(name, 0) + value for name, value in found.items()}
+        total = added(total, sums(outputs, y, calibration))
         examples += len(y)
-    means = {name: value.item() / examples for name, value in sums.items() if not name.startswith("bin_")}
-    row: dict[str, float | None] = {**means, "accuracy": accuracy(sums["accuracy"].item(), examples)}
-    if calibration:
-        row["ece"] = (sums["bin_confidence"] - sums["bin_hits"]).abs().sum().item() / examples
+    return means(total, examples)
+
+
+def sums(outputs: Tensor, y: Tensor, calibration: bool) -> dict[str, Tensor]:
+    """Sums over a batch of what the scores need; pure, so that `torch.func.vmap` lifts it over runs."""
+    found = {"data_loss": data_loss(outputs, y).double() * len(y), "accuracy": hits(outputs, y).double()}
+    return found | calibrate(outputs, y) if calibration else found
+
+
+def added(total: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sums over the batches so far."""
+    return {name: total[name] + value for name, value in found.items()} if total else found
+
+
+def means(total: dict[str, Tensor], examples: int) -> dict[str, float | None]:
+    """The scores of a metrics row from the sums over all examples."""
+    row: dict[str, float | None] = {n: v.item() / examples for n, v in total.items() if not n.startswith("bin_")}
+    row["accuracy"] = accuracy(total["accuracy"].item(), examples)
+    if "bin_hits" in total:
+        row["ece"] = (total["bin_confidence"] - total["bin_hits"]).abs().sum().item() / examples
     return row | {"examples": examples}
 
 

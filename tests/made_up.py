@@ -1,0 +1,77 @@
+"""Result folders made up run by run: the tables a sweep writes, with the numbers a test wants to see again."""
+
+import math
+
+import yaml
+
+from wdrun import records
+
+KNOBS = {
+    "epochs": 2,
+    "data.name": "synthetic",
+    "data.train_size": 100,
+    "decay.coupling": "auto",
+    "optimizer.momentum": 0.9,
+}
+MADE_WITH = {
+    "data_digest": "ab" * 32, "device_name": "cpu x86_64", "precision_used": "fp32", "threads_used": 1,
+    "instruction_set": "AVX2", "python_version": "3.11.7", "torch_version": "2.10.0", "wdrun_version": "0.1.0",
+    "commit": "c" * 40, "schema": records.SCHEMA, "parameters": 30,
+}  # fmt: skip
+
+
+def run(root, lam, val_loss=1.0, *, seed=0, lr=0.1, decay="l2", status="done", total=1.0, typed=True, **cells):
+    """One run folder below root; further columns of run.csv by name."""
+    number = len(list(root.glob("*"))) if root.exists() else 0
+    row = {
+        "id": f"{number:08x}",
+        "model": "mlp",
+        "decay": decay,
+        "coupling": "coupled",
+        "lambda": lam,
+        "optimizer": "sgd",
+    }
+    row |= {"lr": lr, "seed": seed, "fold": 0} | KNOBS | MADE_WITH | {"status": status, "cause": ""}
+    if status == "done":
+        row |= {"epochs_done": 2, "val_loss": val_loss, "val_accuracy": 1 - val_loss / 3, "test_accuracy": 0.5}
+        row |= {
+            "train_loss": val_loss / 2,
+            "train_accuracy": 0.9,
+            "test_loss": val_loss,
+            "total_decay": total if lam else 0.0,
+        }
+    row |= cells
+    order = [c.name for c in records.FACTORS] + list(KNOBS) + [c.name for c in records.RUN]
+    folder = root / f"run-{number:04d}"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "run.csv").write_bytes(records.render(order, [row]))
+    for name, rows in tables(row).items():
+        (folder / f"{name}.csv").write_bytes(records.render([c.name for c in records.TABLES[name]], rows))
+    if typed:
+        words = [f"decay={decay}", f"lambda={lam}", f"lr={lr}", f"seed={seed}", "model=mlp", "epochs=2"]
+        (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
+        (folder / "config.yaml").write_text(f"# wdrun {' '.join(words)}\nlambda: {lam}\n")
+    return folder
+
+
+def tables(row):
+    """The tables of a run that go with its row, two epochs of them where it is done."""
+    leading = {c.name: row[c.name] for c in records.FACTORS}
+    epochs = [leading | {"epoch": epoch} for epoch in (1, 2)] if row["status"] == "done" else []
+    loss = float(row.get("val_loss") or math.nan)
+    split = {"corruption": "", "severity": 0, "data_loss": loss, "accuracy": 0.5, "penalty": 0.0, "objective": loss}
+    tensor = {"parameter": "fc1.weight", "numel": 20, "l1_norm": 9.0, "l2_norm": 2.0, "sparsity": 0.0, "near_zero": 0.0}
+    return {
+        "metrics": [e | split | {"split": s, "examples": 50} for e in epochs for s in ("train", "val")],
+        "layers": [e | tensor | {"rotation": 1.0} for e in epochs],
+        "histograms": [],
+        "timing": [e | {"train_seconds": 1.0, "evaluate_seconds": 0.1, "images_per_second": 90.0} for e in epochs],
+    }
+
+
+def sweep(root, cells, **common):
+    """A run for each loss of {λ: losses by seed}."""
+    for lam, losses in cells.items():
+        for seed, loss in enumerate(losses):
+            run(root, lam, loss, seed=seed, **common)
+    return root

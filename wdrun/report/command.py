@@ -1,0 +1,97 @@
+"""`wdrun report DIR…`: results → selection → one page, and its figures as files beside it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wdrun.arguments import split
+from wdrun.errors import ConfigError, StorageError
+from wdrun.storage import write_atomically
+
+if TYPE_CHECKING:
+    from wdrun.report.markup import Picture
+    from wdrun.results import Results
+    from wdrun.selection import Selection
+
+MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
+DEFAULTS = {"out": "", "formats": "svg,png", "metric": "val_loss", "margin": ""}
+METRICS = ("val_loss", "val_accuracy")
+LARGEST_SVG = 400_000  # bytes; a larger figure goes into the page as PNG
+CSS_PIXELS = 96  # an inch
+
+
+def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
+    """Write page and figures; stdout gets the page's path, stderr its text."""
+    folders, settings = split("report", words, DEFAULTS)
+    formats = _formats(settings["formats"])
+    metric, margin = settings["metric"], _margin(settings["margin"])
+    if metric not in METRICS:
+        raise ConfigError(f"metric={metric}: must be {' or '.join(METRICS)}: λ is not chosen on test data")
+    target = Path(settings["out"] or folders[0] / "report.html")
+    if target.is_dir():
+        raise ConfigError(f"out={target}: is a folder; give the file, such as out={target / 'report.html'}")
+
+    from wdrun import results
+    from wdrun.report import page, text
+    from wdrun.selection import select
+
+    found = results.load(folders)
+    selection = select(found.runs, metric=metric, margin=margin)
+    pictures = _draw(found, selection, target.parent / "figures", formats)
+    _write(target, page.render(found, selection, pictures, formats))
+    for line in text.whole(found, selection):
+        print(line, file=sys.stderr)
+    print(target)
+    return 0
+
+
+def _formats(text: str) -> list[str]:
+    formats = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    for name in formats:
+        if name not in MEDIA:
+            raise ConfigError(f"formats={text}: must be one or more of {', '.join(MEDIA)}, such as formats=svg,pdf")
+    return formats
+
+
+def _margin(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise ConfigError(f"margin={text}: must be a number > 0, the difference of the metric that does not matter")
+    return margin
+
+
+def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[str]) -> list[Picture]:
+    """Draw every figure once, write it in each format; those of the page."""
+    from wdrun.report import catalogue, style
+    from wdrun.report.markup import Picture
+
+    pictures = []
+    for drawing in catalogue.drawings(found, selection):
+        width, height = (round(CSS_PIXELS * inches) for inches in drawing.figure.get_size_inches())
+        made = {name: style.render(drawing.figure, name) for name in dict.fromkeys([*formats, "svg"])}
+        for name in formats:
+            _write(folder / f"{drawing.name}.{name}", made[name])
+        shown = "svg"
+        if len(made["svg"]) > LARGEST_SVG:
+            shown = "png"
+            made.setdefault("png", b"")
+            made["png"] = made["png"] or style.render(drawing.figure, "png")
+        pictures.append(Picture(drawing.name, drawing.title, drawing.caption, MEDIA[shown], made[shown], width, height))
+    return pictures
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}; try out=PATH, elsewhere or shorter") from error

@@ -1,0 +1,113 @@
+"""The report as one HTML page: nothing in it runs, nothing is loaded, the same input gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wdrun.report import advice, reproduce, text, written
+from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
+from wdrun.report.wording import counted, listed
+
+if TYPE_CHECKING:
+    from wdrun.results import Results
+    from wdrun.selection import Selection
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def render(found: Results, selection: Selection, pictures: Sequence[Picture], formats: Sequence[str]) -> bytes:
+    """The page of these results, the choice made from them and its figures (which lie beside it in `formats`)."""
+    names = listed([folder.resolve().name for folder in found.folders])
+    parts = {
+        "summary": ("In short", _summary(found, selection)),
+        "choice": ("The choice of λ", _choice(selection)),
+        "figures": ("Figures", _figures(pictures, formats)),
+        "runs": ("Runs", _runs(found)),
+        "reproduce": ("Reproduce", _reproduce(found)),
+    }
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in parts.items())
+    sections = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>\n{content}</section>\n'
+        for name, (title, content) in parts.items()
+    )
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>wdrun report: {inert(names)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>What weight decay did: {inert(names)}</h1>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+</header>
+<main>
+{sections}</main>
+</body>
+</html>
+""".encode()
+
+
+def _summary(found: Results, selection: Selection) -> str:
+    names = ["all settings", *(selection.name(row) for _, row in selection.choices.iterrows())]
+    parts = [paragraphs(text.compared(found, selection)), bullets(text.won(found, selection), names)]
+    if open_questions := text.untold(found, selection):
+        parts.append(f"<h3>What could not be told</h3>\n{bullets(open_questions, names)}")
+    if steps := advice.steps(found, selection):
+        parts.append("<h3>What to run next</h3>\n")
+        parts += [f'<div class="step"><p>{prose(step.why)}</p>\n{code([step.command])}</div>\n' for step in steps]
+    if warnings := text.warnings(found, selection):
+        aside = f"<h3>Warnings</h3>\n{bullets(warnings, names)}"
+        parts.append(f'<div class="warnings" role="note">{aside}</div>\n')
+    return "".join(parts)
+
+
+def _choice(selection: Selection) -> str:
+    return (
+        "".join(table(*content) for content in written.choice(selection)) or "<p>No finished run to choose from.</p>\n"
+    )
+
+
+def _figures(pictures: Sequence[Picture], formats: Sequence[str]) -> str:
+    if not pictures:
+        return "<p>Nothing to draw: no run has a measured epoch.</p>\n"
+    files = (
+        f'<p class="about">Each figure is also a file in figures/ beside this page ({inert(listed(formats))}).</p>\n'
+    )
+    return files + "".join(map(figure, pictures))
+
+
+def _runs(found: Results) -> str:
+    parts = [table(*content) for content in written.runs(found)]
+    if found.problems:
+        parts.append(f"<h3>Left out</h3>\n{bullets(found.problems)}")
+    return "".join(parts)
+
+
+def _reproduce(found: Results) -> str:
+    lines = reproduce.commands([Path(directory) for directory in found.runs["dir"]])
+    made = reproduce.made_with(found.runs)
+    differing = [label for label, _, differs in made if differs]
+    note = (
+        f"These runs were not all made alike: they differ in {listed(differing, 9)}. Small differences between them "
+        "may come from that."
+        if differing
+        else "All runs that recorded these agree in them. Where one of them differs, so may the last digits."
+    )
+    rows = [(label, value) for label, value, _ in made]
+    columns = {"What": False, "Value": False}
+    total = counted(len(found.runs), "run")
+    return (
+        f"<p>{total}; the same lines skip what is finished and resume what is not.</p>\n{code(lines)}"
+        + table("Made with", columns, rows)
+        + paragraphs([note])
+    )

@@ -1,0 +1,133 @@
+"""The report's tables as text: the choice, the leaderboard, runs by status, and what went wrong with a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from wdrun.job import short
+from wdrun.report import advice
+from wdrun.report.wording import amount, counted, difference, interval, rough, score
+from wdrun.selection.cells import text as typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wdrun.results import Results
+    from wdrun.selection import Selection
+
+
+class Table(NamedTuple):
+    """Title, columns (and whether they hold numbers), rows of cells, and what to know to read it."""
+
+    title: str
+    columns: Mapping[str, bool]
+    rows: Sequence[Sequence[object]]
+    note: str = ""
+
+
+STATUSES = ("done", "running", "interrupted", "diverged", "failed")
+TROUBLE = 30  # rows of runs that went wrong; the rest is counted
+
+
+def choice(selection: Selection) -> list[Table]:
+    """The chosen λ of every facet, and the leaderboard where there are several."""
+    tables = [_choices(selection)]
+    return [*tables, _board(selection)] if len(selection.leaderboard) > 1 else tables
+
+
+def _choices(selection: Selection) -> Table:
+    metric, knobs = selection.metric, selection.nuisance
+    test = "test_accuracy" if selection.choices["test_accuracy"].notna().any() else "test_loss"
+    numbers = [
+        "λ",
+        *knobs,
+        "n",
+        f"{metric} ± se",
+        "λ within 1 se",
+        "D",
+        "at λ = 0",
+        "difference to λ = 0",
+        test.replace("_", " "),
+    ]
+    rows = []
+    for _, row in advice.best_first(selection).iterrows():
+        gain = (row["difference"], row["difference_low"], row["difference_high"])
+        cells = [
+            selection.name(row),
+            typed(row["lambda_min"]),
+            *(typed(row[f"{knob}_min"]) for knob in knobs),
+            row["n"],
+        ]
+        cells += [_with_error(row["mean"], row["se"], metric), typed(row["lambda_1se"]), rough(row["total_decay"])]
+        cells += [score(row["mean_zero"], metric), _with_interval(*gain, metric), score(row[test], test)]
+        lost = [f"{row[name]} {name}" for name in ("diverged", "failed", "missing") if row[name]]
+        rows.append([*cells, ", ".join(lost) or "none"])
+    columns = {"Setting": False} | dict.fromkeys(numbers, True) | {"lost runs": False}
+    note = (
+        "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "
+        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference. "
+        "The test score chose nothing."
+    )
+    return Table("The chosen λ", columns, rows, note)
+
+
+def _board(selection: Selection) -> Table:
+    metric, knobs = selection.metric, selection.nuisance
+    unequal = selection.leaderboard["cells"].nunique() > 1
+    numbers = ["λ", *knobs, "n", metric, "difference to the best", "p", "p (Holm)", "cells"]
+    columns = {"Setting": False, "verdict": False} | dict.fromkeys([*numbers, *(["expected"] if unequal else [])], True)
+    rows = []
+    for _, row in selection.leaderboard.iterrows():
+        ranked = row["rank"] == row["rank"]
+        cells = [selection.name(row), row["verdict"] if ranked else "no result", typed(row["lambda"])]
+        cells += [*(typed(row[knob]) for knob in knobs), row["n"], score(row["mean"], metric)]
+        apart = "" if row["rank"] == 1 else _with_interval(row["difference"], row["low"], row["high"], metric)
+        cells += [apart, rough(row["p"]), rough(row["p_holm"]), row["cells"]]
+        rows.append([*cells, *([score(row["expected"], metric)] if unequal else [])])
+    note = (
+        "Each at its chosen λ, paired by seed and fold. Equivalent: the difference is shown to lie within "
+        f"±{amount(selection.margin, metric)}; worse: p after Holm's correction over all pairs is below 0.05. cells: "
+        "how many settings of λ and the other knobs were tried"
+    )
+    note += "; expected: the best mean to expect from as few as the least tuned one had." if unequal else "."
+    return Table("Settings compared", columns, rows, note)
+
+
+def _with_error(mean: float, se: float, metric: str) -> str:
+    return score(mean, metric) + ("" if se != se else f" ± {amount(se, metric)}")
+
+
+def _with_interval(value: float, low: float, high: float, metric: str) -> str:
+    ends = "" if low != low else f" ({interval(low, high, metric, signed=True)})"
+    return difference(value, metric) + ends
+
+
+def runs(found: Results) -> list[Table]:
+    """How many runs have which status, and those that diverged or failed with what is known of them."""
+    status = found.runs["status"]
+    known = [name for name in STATUSES if (status == name).any()]
+    odd = sorted({*status} - {*STATUSES})
+    counts = [(name, f"{(status == name).sum():,}") for name in [*known, *odd]]
+    tables = [Table(f"{counted(len(status), 'run')} by status", {"Status": False, "Runs": True}, counts)]
+    wrong = found.runs[status.isin(["diverged", "failed"])]
+    if len(wrong):
+        tables.append(_wrong(wrong))
+    return tables
+
+
+def _wrong(wrong: pd.DataFrame) -> Table:
+    """Runs without a result, in the order of their folders."""
+    columns = {"Run": False, "Status": False, "λ": True, "lr": True, "Seed": True, "Epochs": True, "Cause": False}
+    rows: list[tuple[object, ...]] = [
+        (
+            *(row["id"], row["status"], short(row["lambda"]), short(row["lr"]), row["seed"]),
+            *(
+                "" if row["epochs_done"] != row["epochs_done"] else f"{row['epochs_done']:g}",
+                row["cause"] or "not known",
+            ),
+        )
+        for row in wrong.head(TROUBLE).to_dict("records")
+    ]
+    note = f"The first {TROUBLE} of {len(wrong):,}; all of them are in runs.csv." if len(wrong) > TROUBLE else ""
+    return Table("Diverged and failed runs, which enter no mean", columns, rows, note)

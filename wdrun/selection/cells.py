@@ -1,0 +1,259 @@
+"""From runs to cells: which knobs are compared, and the mean over replicates at each of their settings.
+
+A *cell* is one setting of (facets…, nuisance…, λ); its replicates differ in seed and fold only. A run is in a mean when
+it is done and its score is finite; every other run is counted as diverged or as failed, never averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wdrun import records
+from wdrun.errors import ConfigError
+from wdrun.job import short
+from wdrun.rules import nearest
+from wdrun.selection.intervals import spread, t_interval
+
+METRICS = ("val_loss", "val_accuracy")
+OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
+SCORES = (*METRICS, "train_loss", "train_accuracy")
+REPLICATE = ["seed", "fold"]
+FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling")  # where several knobs say the same, these name it
+WATCHING = ("diagnostics", "evaluate.")  # knobs that measure and do not change a run
+NO_DECAY = "none"  # the option without decay
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs that count, by cell. `replicates` has one row a run: facets (as text), nuisance, lambda, seed, fold,
+    `outcome` (done, diverged, failed), the scores and `dir`; `cells` is documented in `Selection`."""
+
+    metric: str
+    facets: tuple[str, ...]
+    nuisance: tuple[str, ...]
+    replicates: pd.DataFrame
+    cells: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def key(self) -> list[str]:
+        """The columns that name a cell."""
+        return [*self.facets, *self.nuisance, "lambda"]
+
+    @property
+    def sign(self) -> int:
+        """sign × score is lower for the better run."""
+        return 1 if self.metric.endswith("loss") else -1
+
+    def finished(self, cell: pd.Series, column: str | None = None) -> pd.Series:
+        """A column (the metric) of the finished runs of a cell, by (seed, fold), sorted."""
+        rows = self.replicates[self.replicates["outcome"] == "done"]
+        for name in self.key:
+            rows = rows[rows[name] == cell[name]]
+        return rows.set_index(REPLICATE)[column or self.metric].sort_index()
+
+    def differences(self, cell: pd.Series, other: pd.Series) -> np.ndarray:
+        """score(cell) − score(other) over their common (seed, fold)."""
+        return paired(self.finished(cell), self.finished(other))
+
+
+def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: float) -> Grid:
+    """The cells of the runs (a typed runs table)."""
+    if metric not in METRICS:
+        raise ConfigError(f"metric={metric}: must be {' or '.join(METRICS)}{nearest(metric, METRICS)}")
+    for name in nuisance:
+        if name not in runs.columns or name in ("lambda", *REPLICATE) or _is_outcome(name):
+            knobs = [c for c in runs.columns if not _is_outcome(c) and c not in ("lambda", *REPLICATE)]
+            raise ConfigError(f"nuisance={name}: must name knobs of the runs, such as lr{nearest(name, knobs)}")
+    runs, notes = _of_full_length(runs.reset_index(drop=True))
+    facets = _facets(runs, nuisance)
+    frame = _prepared(runs, metric, facets, nuisance)
+    frame, facets = _shared_zero(frame, facets, nuisance)
+    key = [*facets, *nuisance, "lambda"]
+    order = ["_rank", "id"] if "id" in frame else ["_rank"]
+    frame["_rank"] = frame["outcome"].map({"done": 0, "diverged": 1, "failed": 2})
+    distinct = frame.sort_values(order, kind="stable").drop_duplicates([*key, *REPLICATE])
+    if again := len(frame) - len(distinct):
+        notes.append(f"{again} runs repeat a replicate of the same setting and are left out")
+    if frame["fold"].nunique() > 1:
+        notes.append(
+            "folds share training images, so intervals over them are somewhat too short (Bengio & Grandvalet 2004)"
+        )
+    distinct = _sorted(distinct, [*key, *REPLICATE]).drop(columns="_rank")
+    cells = _cells(distinct, metric, facets, key, confidence)
+    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, tuple(notes))
+
+
+def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
+    """a − b over the (seed, fold) they share."""
+    a, b = a.align(b, join="inner")
+    return (a - b).to_numpy(dtype=float)
+
+
+def best_first(cells: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Cells from best to worst mean; ties in the order of their settings; those without a mean last."""
+    order = (grid.sign * cells["mean"]).sort_values(kind="stable", na_position="last").index
+    return cells.loc[order]
+
+
+def isolate(found: Grid) -> pd.DataFrame:
+    """One row a (facets…, λ): its best candidate over the nuisance knobs; where none is one, its best other cell."""
+    rows = []
+    for _, cells in groups(found.cells, [*found.facets, "lambda"]):
+        candidates = cells[cells["candidate"]]
+        rows.append(best_first(candidates if len(candidates) else cells, found).iloc[0])
+    columns = found.cells.columns
+    return pd.DataFrame(rows, columns=columns).astype(found.cells.dtypes).reset_index(drop=True)
+
+
+def groups(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The groups of the frame with their key, in order of appearance; the whole frame where there is no key."""
+    if not by:
+        return [({}, frame)]
+    return [(dict(zip(by, key, strict=True)), part) for key, part in frame.groupby(list(by), sort=False, dropna=False)]
+
+
+def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
+    """A row's facet in words, `decay=l2, optimizer=adam`; without facets the decay that all runs have."""
+    if facets:
+        return ", ".join(f"{facet.removesuffix('.name')}={row[facet]}" for facet in facets)
+    decays = sorted(set(replicates["decay"]) - {NO_DECAY}) or [NO_DECAY]
+    return f"decay={decays[0]}"
+
+
+def text(value: object) -> str:
+    """A knob's value as a user would type it; nothing for a knob the run does not have."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float | int):
+        exact = float(value)
+        return short(exact) if float(short(exact)) == exact else str(value)
+    return str(value)
+
+
+def _is_outcome(column: str) -> bool:
+    return column in ("id", "dir", *(c.name for c in records.RUN))
+
+
+def _of_full_length(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs of the largest epochs=: rungs of successive halving are no replicates of whole runs."""
+    if "epochs" not in runs or runs["epochs"].nunique() < 2:
+        return runs, []
+    longest = runs["epochs"].max()
+    kept = runs[runs["epochs"] == longest]
+    return kept, [f"only the {len(kept)} runs of epochs={longest} count; {len(runs) - len(kept)} shorter ones do not"]
+
+
+def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
+    """The knobs that vary, without λ, seed, fold, nuisance and those that follow from the ones before."""
+    out = ("lambda", *REPLICATE, *nuisance)
+    knobs = sorted(c for c in runs.columns if c not in out and not _is_outcome(c) and not c.startswith(WATCHING))
+    preferred = {name: i for i, name in enumerate(FIRST)}
+    knobs.sort(key=lambda c: (preferred.get(c, len(FIRST)), not c.endswith(".name")))
+    facets: list[str] = []
+    settled = np.zeros(len(runs), dtype=int)  # a number for each combination of the facets so far
+    for knob in knobs:
+        values = pd.factorize(runs[knob].map(text))[0]
+        refined = pd.factorize(settled * (values.max() + 1) + values)[0]
+        if refined.max() > settled.max():
+            facets.append(knob)
+            settled = refined
+    return facets
+
+
+def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: Sequence[str]) -> pd.DataFrame:
+    """A copy with facets as text and the outcome of each run; a done run without a finite score has failed."""
+    kept = ["id", *facets, *nuisance, "lambda", *REPLICATE, "decay", "coupling", "status", *SCORES, *OUTCOME]
+    frame = runs[[c for c in dict.fromkeys(kept) if c in runs]].copy()
+    for name in facets:
+        frame[name] = frame[name].map(text).astype(object)
+    for name in nuisance:
+        if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
+            frame[name] = frame[name].map(text).astype(object)
+    whole = (frame["status"] == "done") & np.isfinite(frame[metric].astype(float))
+    frame["outcome"] = np.where(whole, "done", np.where(frame["status"] == "diverged", "diverged", "failed"))
+    return frame
+
+
+def _shared_zero(frame: pd.DataFrame, facets: list[str], nuisance: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Runs at λ = 0 stand in for that replicate of every facet that differs in its decay only and lacks it.
+
+    λ = 0 is the same training whatever decay it was typed with (laws: bit for bit). `decay=none` is thereby the λ = 0
+    of the other decays and no facet of its own, and a facet knob it alone made vary is one no more.
+    """
+    ours = [f for f in facets if f in ("decay", "coupling") or f.startswith("decay.")]
+    if not ours:
+        return frame, facets
+    others = [f for f in facets if f not in ours]
+    parts = [frame]
+    unused = frame["decay"] == NO_DECAY if "decay" in ours else pd.Series(False, index=frame.index)
+    absorbed = pd.Series(False, index=frame.index)
+    at = [*nuisance, *REPLICATE]
+    for values, part in groups(frame[~unused], facets):
+        same = pd.Series(True, index=frame.index)
+        for name in others:
+            same &= frame[name] == values[name]
+        zeros = frame[same & (frame["lambda"] == 0)]
+        absorbed |= same & unused
+        held = pd.MultiIndex.from_frame(part.loc[part["lambda"] == 0, at])
+        # A finished stand-in before another, and always the same one.
+        zeros = zeros.assign(_late=zeros["outcome"] != "done").sort_values(["_late", *facets], kind="stable")
+        lent = zeros[~pd.MultiIndex.from_frame(zeros[at]).isin(held)].drop_duplicates(at).drop(columns="_late")
+        for facet in ours:
+            lent[facet] = values[facet]
+        parts.append(lent)
+    frame = pd.concat([frame[~absorbed], *(p for p in parts[1:] if len(p))], ignore_index=True)
+    return frame, [f for f in facets if f not in ours or frame[f].nunique() > 1]
+
+
+def _sorted(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """By these columns, texts that are numbers as numbers."""
+
+    def rank(column: pd.Series) -> pd.Series:
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        numbers = pd.to_numeric(column, errors="coerce")
+        return column if numbers.isna().any() else numbers
+
+    return frame.sort_values(list(by), key=rank, kind="stable").reset_index(drop=True)
+
+
+def _cells(
+    frame: pd.DataFrame, metric: str, facets: Sequence[str], key: Sequence[str], confidence: float
+) -> pd.DataFrame:
+    done = frame[frame["outcome"] == "done"]
+    expected = {tuple(values.values()): set(_replicates(part)) for values, part in groups(done, facets)}
+    rows = []
+    for values, part in groups(frame, key):
+        finished = part[part["outcome"] == "done"]
+        x = finished[metric].to_numpy(dtype=float)
+        sd = spread(x)
+        low, high, _ = t_interval(x, confidence)
+        row = values | {
+            "n": len(x),
+            "mean": x.mean() if len(x) else math.nan,
+            "sd": sd,
+            "se": sd / math.sqrt(len(x)) if len(x) else math.nan,
+            "low": low,
+            "high": high,
+        }
+        row |= {name: finished[name].astype(float).mean() for name in SCORES}
+        row["total_decay"] = part["total_decay"].astype(float).mean()
+        row |= {name: int((part["outcome"] == name).sum()) for name in ("diverged", "failed")}
+        wanted = expected.get(tuple(values[f] for f in facets), set())
+        row["missing"] = len(wanted - set(_replicates(part)))
+        row["candidate"] = bool(len(x) and not row["diverged"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _replicates(frame: pd.DataFrame) -> list[tuple[int, int]]:
+    return list(zip(frame["seed"], frame["fold"], strict=True))

@@ -1,0 +1,134 @@
+"""Which λ: the best mean, the strongest λ within one standard error of it, and what that gains over λ = 0."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from wdrun.selection.cells import Grid, groups
+from wdrun.selection.intervals import NONE, paired_interval
+
+
+def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """One row a facet: `selection.csv`. Empty cells are nan: nothing to choose from, or not known from one replicate.
+
+    lambda_min is the λ of the best mean among the candidates. A cell with a diverged replicate is no candidate: the
+    mean over the seeds that happened to survive looks better than the λ is, and a λ that loses one run in three is
+    not one to take. Failed and interrupted runs end for reasons outside the training, so they only lower n.
+    lambda_1se (glmnet's rule; Breiman et al. 1984) is the strongest λ whose mean is within one standard error, that
+    at lambda_min, of the best mean. Ties go to the stronger λ too. Stronger is larger, but for the projected
+    coupling, where λ is a radius: there it is smaller, and 0 is off.
+
+    The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs, over the replicates they
+    share. It does not know that lambda_min was picked for being best, so with many cells and few replicates it
+    flatters; the test score, which decides nothing and is read of this one cell, does not.
+    """
+    rows = []
+    for values, curve in groups(points, grid.facets):
+        runs = _of(grid.replicates, values)
+        cells = _of(grid.cells, values)
+        row: dict[str, Any] = dict(values) | {"metric": grid.metric}
+        candidates = curve[curve["candidate"]]
+        low, one, zero = _best(grid, runs, candidates), None, _zero(candidates)
+        if low is not None:
+            one = _one_se(grid, runs, candidates, low)
+        row |= _named(grid, low, "min") | _scores(grid, low)
+        row |= _named(grid, one, "1se") | {"mean_1se": math.nan if one is None else one["mean"]}
+        row |= _named(grid, zero, "zero") | {"mean_zero": math.nan if zero is None else zero["mean"]}
+        row |= _gain(grid, low, zero, confidence)
+        for name in ("test_loss", "test_accuracy"):
+            row[name] = math.nan if low is None else float(grid.finished(low, name).astype(float).mean())
+        outcomes = runs["outcome"].value_counts()
+        row |= {"cells": len(cells), "runs": len(runs)}
+        row |= {name: int(outcomes.get(name, 0)) for name in ("diverged", "failed")}
+        row |= {"missing": int(cells["missing"].sum()), "edge": "" if low is None else _edge(curve, low)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def strength(lam: float, projected: bool) -> float:
+    """Orders λ by how much it holds the weights back."""
+    return (-math.inf if lam == 0 else -lam) if projected else lam
+
+
+def is_projected(runs: pd.DataFrame) -> bool:
+    """Whether λ is a radius in these runs."""
+    return bool((runs.loc[runs["lambda"] > 0, "coupling"] == "projected").any())
+
+
+def ties(grid: Grid, points: pd.DataFrame) -> list[float]:
+    """The λ of one facet's curve that share the best mean, ascending."""
+    candidates = points[points["candidate"]]
+    best = (grid.sign * candidates["mean"]).min()
+    return sorted(candidates.loc[grid.sign * candidates["mean"] == best, "lambda"])
+
+
+def within_one_se(grid: Grid, points: pd.DataFrame, low: pd.Series) -> pd.DataFrame:
+    """The candidates of one facet's curve within one standard error, that at lambda_min, of the best mean."""
+    candidates = points[points["candidate"]]
+    return candidates[grid.sign * candidates["mean"] <= grid.sign * low["mean"] + low["se"]]
+
+
+def _of(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    for name, value in values.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def _strongest(cells: pd.DataFrame, projected: bool) -> pd.Series:
+    return max((cell for _, cell in cells.iterrows()), key=lambda cell: strength(cell["lambda"], projected))
+
+
+def _best(grid: Grid, runs: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series | None:
+    if candidates.empty:
+        return None
+    best = candidates[candidates["lambda"].isin(ties(grid, candidates))]
+    return _strongest(best, is_projected(runs))
+
+
+def _one_se(grid: Grid, runs: pd.DataFrame, candidates: pd.DataFrame, low: pd.Series) -> pd.Series | None:
+    if math.isnan(low["se"]):
+        return None
+    return _strongest(within_one_se(grid, candidates, low), is_projected(runs))
+
+
+def _zero(candidates: pd.DataFrame) -> pd.Series | None:
+    at = candidates[candidates["lambda"] == 0]
+    return at.iloc[0] if len(at) else None
+
+
+def _named(grid: Grid, cell: pd.Series | None, suffix: str) -> dict[str, Any]:
+    row = {} if suffix == "zero" else {f"lambda_{suffix}": math.nan if cell is None else cell["lambda"]}
+    return row | {f"{name}_{suffix}": math.nan if cell is None else cell[name] for name in grid.nuisance}
+
+
+def _scores(grid: Grid, low: pd.Series | None) -> dict[str, Any]:
+    names = ("n", "mean", "sd", "se", "low", "high", "total_decay")
+    return dict.fromkeys(names, math.nan) | {"n": 0} if low is None else {name: low[name] for name in names}
+
+
+def _gain(grid: Grid, low: pd.Series | None, zero: pd.Series | None, confidence: float) -> dict[str, Any]:
+    interval, mean, pairs = NONE, math.nan, 0
+    if low is not None and zero is not None and low["lambda"] > 0:
+        d = grid.differences(low, zero)
+        pairs = len(d)
+        if pairs:
+            mean, interval = float(d.mean()), paired_interval(d, confidence)
+    return {
+        "difference": mean,
+        "difference_low": interval.low,
+        "difference_high": interval.high,
+        "pairs": pairs,
+        "method": interval.method,
+    }
+
+
+def _edge(curve: pd.DataFrame, low: pd.Series) -> str:
+    """upper or lower where lambda_min is the largest or smallest λ > 0 tried, diverged ones too; both; or nothing."""
+    tried = curve.loc[curve["lambda"] > 0, "lambda"]
+    if low["lambda"] == 0 or tried.empty:
+        return ""
+    ends = [name for name, end in (("lower", tried.min()), ("upper", tried.max())) if end == low["lambda"]]
+    return "both" if len(ends) == 2 else "".join(ends)

@@ -1,0 +1,104 @@
+"""`wdrun select DIR…` prints and writes the choice of λ; `wdrun best DIR…` prints the command that reproduces it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wdrun import arguments, records, results
+from wdrun.errors import ConfigError
+from wdrun.progress import say
+from wdrun.selection import line, printing
+from wdrun.selection.cells import text
+from wdrun.selection.selecting import Selection, select
+from wdrun.storage import storage_error, write_atomically
+
+RULES = {"min": "lambda_min", "1se": "lambda_1se"}
+
+
+def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
+    """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
+    folders, settings = arguments.split("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
+    selection = _select(folders, settings)
+    for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
+        path = folders[0] / file
+        try:
+            write_atomically(path, records.render(list(table.columns), _rows(table)))
+        except OSError as error:
+            raise storage_error(path, error) from error
+    printing.show(selection)
+    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `wdrun best {folders[0]}` prints the command")
+    return 0
+
+
+def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
+    """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
+    defaults = {"rule": "min", "metric": "val_loss", "nuisance": "lr"}
+    folders, settings = arguments.split("best", words, defaults)
+    if settings["rule"] not in RULES:
+        raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
+    selection = _select(folders, settings)
+    winner = selection.leaderboard.iloc[0]
+    choices = selection.choices
+    for facet in selection.facets:
+        choices = choices[choices[facet] == winner[facet]]
+    choice = choices.iloc[0]
+    who, rule = selection.name(choice), RULES[settings["rule"]]
+    if math.isnan(choice[rule]):
+        raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
+    typed = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
+    own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] else []
+    print(shlex.join(["wdrun", *typed, *own]))
+    mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
+    found = f"{who}: {rule} = {text(choice[rule])}, mean {selection.metric} {mean:.4g}"
+    say(f"{found}; {printing.gain(choice, selection.confidence)}")
+    for sentence in printing.rivals(selection):
+        say(sentence)
+    for sentence in selection.warnings:
+        if sentence.startswith((f"{who}:", "all:")):
+            say(f"warning: {sentence}")
+    return 0
+
+
+def _select(folders: Sequence[Path], settings: dict[str, str]) -> Selection:
+    """The selection of the folders; ConfigError where there is no run to choose from."""
+    margin = None
+    if settings.get("margin"):
+        try:
+            margin = float(settings["margin"])
+        except ValueError:
+            raise ConfigError(f"margin={settings['margin']}: must be a number > 0") from None
+    found = results.load(folders, tables=())
+    for problem in found.problems:
+        say(f"warning: {problem}")
+    nuisance = [knob for knob in settings["nuisance"].split(",") if knob]
+    selection = select(found.runs, metric=settings["metric"], margin=margin, nuisance=nuisance)
+    if selection.choices["lambda_min"].isna().all():
+        outcomes = selection.replicates["outcome"].value_counts()
+        metric = settings["metric"]
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: nothing to choose from: of {len(selection.replicates)} runs "
+            f"{outcomes.get('diverged', 0)} diverged, {outcomes.get('failed', 0)} failed, are not finished or have no "
+            f"{metric}, and no cell is whole; lower lr or lambda, run the sweep again, or take another metric="
+        )
+    return selection
+
+
+def _directory(selection: Selection, choice: pd.Series, rule: str) -> Path:
+    """The folder of a finished run of the chosen cell, that of the first seed and fold."""
+    runs = selection.replicates[selection.replicates["outcome"] == "done"]
+    for facet in selection.facets:
+        runs = runs[runs[facet] == choice[facet]]
+    for knob in selection.nuisance:
+        runs = runs[runs[knob] == choice[f"{knob}_{rule}"]]
+    runs = runs[runs["lambda"] == choice[f"lambda_{rule}"]]
+    return Path(runs.iloc[0]["dir"])
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.astype(object).to_dict("records")]

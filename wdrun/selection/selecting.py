@@ -1,0 +1,82 @@
+"""select(): the runs of a sweep -> cells, curve, choice of λ, leaderboard and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from wdrun.errors import ConfigError
+from wdrun.rules import shown
+from wdrun.selection import cells as cells_
+from wdrun.selection.caveats import caveats
+from wdrun.selection.choice import choose
+from wdrun.selection.comparison import leaderboard
+
+MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a sweep says about λ. Tables are sorted by facet, nuisance, λ, whatever the order of the runs.
+
+    `facets` are the knobs compared (text values); `nuisance` those optimised away; seed and fold are replicates.
+    `cells`: one row a (facets…, nuisance…, lambda): n, mean, sd, se, low, high (t interval of the mean) of the metric,
+    means of the losses and accuracies and of total_decay, counts diverged, failed (interrupted and running ones too),
+    missing (replicates that finished in other cells of the facet and have no run here), and whether it is a candidate.
+    `points`: one row a (facets…, lambda), the best cell over the nuisance knobs. `choices`: selection.csv, see
+    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `warnings`: whole sentences, facet
+    first. `replicates`: the runs that count, with their outcome and `dir`; λ = 0 may be lent by another decay.
+    Intervals are about the seeds and folds: which images are in the validation split is not in them.
+    """
+
+    metric: str
+    margin: float
+    facets: tuple[str, ...]
+    nuisance: tuple[str, ...]
+    cells: pd.DataFrame
+    points: pd.DataFrame
+    choices: pd.DataFrame
+    leaderboard: pd.DataFrame
+    warnings: tuple[str, ...]
+    replicates: pd.DataFrame
+    confidence: float
+
+    def name(self, row: pd.Series) -> str:
+        """The facet of a row of any of the tables in words: `decay=l2, optimizer=adam`."""
+        return cells_.name(row, self.facets, self.replicates)
+
+
+def select(
+    runs: pd.DataFrame,
+    *,
+    metric: str = "val_loss",
+    margin: float | None = None,
+    nuisance: Sequence[str] = ("lr",),
+    confidence: float = 0.95,
+) -> Selection:
+    """Choose λ for every facet of the runs (a typed runs table, `results.load(…).runs`) on validation alone."""
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
+    if margin is not None and not 0 < margin < float("inf"):
+        raise ConfigError(f"margin={shown(margin)}: must be a number > 0, in the unit of {metric}")
+    grid = cells_.grid(runs, metric, nuisance, confidence)
+    if margin is None:
+        margin = MARGINS[metric]
+    points = cells_.isolate(grid)
+    choices = choose(grid, points, confidence)
+    board = leaderboard(grid, points, choices, margin, confidence)
+    return Selection(
+        metric,
+        margin,
+        grid.facets,
+        grid.nuisance,
+        grid.cells,
+        points,
+        choices,
+        board,
+        caveats(grid, points, choices, board),
+        grid.replicates,
+        confidence,
+    )
