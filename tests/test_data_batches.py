@@ -167,3 +167,19 @@ def test_spans_of_batches_hold_the_same_pixels(split: Split, augment: str, monke
     assert [len(x) for x in spans] == [16, 8]
     expected = torch.stack(reference(split, AUGMENTS[augment], 8, 5, 2))
     assert torch.equal(torch.cat(spans), expected)
+
+
+@pytest.mark.parametrize("augment", ["none", "flip_crop"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_planar_batches_hold_the_same_numbers_in_the_other_layout(split, augment, dtype):
+    wide = batches(split, augment, dtype=dtype)
+    planar = batches(split, augment, dtype=dtype, channels_last=False)
+    assert planar.planar == (augment == "none")
+    pairs = [
+        *zip(wide.epoch(3, 1), planar.epoch(3, 1), strict=True),
+        *zip(wide.sequential(), planar.sequential(), strict=True),
+    ]
+    for (x, y), (flat, labels) in pairs:
+        assert flat.is_contiguous()
+        assert torch.equal(x, flat)
+        assert torch.equal(y, labels)

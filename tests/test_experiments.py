@@ -19,8 +19,8 @@ ARTICLES = {
     "cifar_cnn": "004",
 }  # fmt: skip
 JOBS = {
-    "linear_regression": 1, "l2_mlp": 2, "decay_curve": 63, "l1_mlp": 12, "visualize": 3, "cifar_cnn": 2,
-    "decay_comparison": 108, "kfold": 30, "label_noise": 40, "lr_lambda": 280, "robustness": 15, "smoke": 12,
+    "linear_regression": 1, "l2_mlp": 2, "decay_curve": 90, "l1_mlp": 12, "visualize": 3, "cifar_cnn": 2,
+    "decay_comparison": 108, "kfold": 30, "label_noise": 40, "lr_lambda": 440, "robustness": 15, "smoke": 12,
 }  # fmt: skip
 # What is left of each grid: two jobs, or what the experiment is without one.
 FEW = {
@@ -227,7 +227,7 @@ def test_the_lr_lambda_plane_is_a_full_grid_for_each_optimizer_and_coupling():
     assert set(planes) == {(o, c) for o in ("sgd", "adam") for c in ("coupled", "decoupled")}
     for cells in planes.values():
         lrs, lams, seeds = ({cell[i] for cell in cells} for i in range(3))
-        assert len(cells) == len(lrs) * len(lams) * len(seeds) == 5 * 7 * 2
+        assert len(cells) == len(lrs) * len(lams) * len(seeds) == 5 * 11 * 2
         assert 0.0 in lams
         assert max(lrs) / min(lrs) == pytest.approx(100)
     assert max(lr * lam for lr, lam, _ in planes["sgd", "decoupled"]) > 2  # there decay alone diverges

@@ -16,7 +16,7 @@ ROWS = [
     {"launch", "bench"},
     {"presets", "halving"},
     {"sweep", "laws", "report"},
-    {"workers", "selection", "status", "board"},
+    {"workers", "together", "selection", "status", "board"},
     {"ending"},
     {"runner"},
     {"explain"},

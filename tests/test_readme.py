@@ -98,7 +98,11 @@ def commands():
 
 SMALL = ["data=synthetic", "data.train_examples=200", "data.test_examples=50", "epochs=1", "batch_size=32"]
 REAL = [
-    line for line in commands() if not re.search(r"--|DIR|decay=cubic|^wdrun (data|explain|verify)|experiment=", line)
+    line
+    for line in commands()
+    if not re.search(
+        r"--|DIR|decay=cubic|hydra/|experiment=|^wdrun (data|explain|verify|status|select|best|report)", line
+    )
 ]
 
 
@@ -126,6 +130,21 @@ def test_a_command_that_trains_nothing_answers(line, here, capsys):
         cli.main([*words, "data=synthetic"] if "explain" in words else words)
     assert (stop.value.code, list(here.iterdir())) == (0, [])
     assert capsys.readouterr().out
+
+
+def test_the_way_from_a_sweep_to_its_report_is_as_printed(shell, here):
+    (story,) = [block.splitlines() for _, block in BLOCKS if block.startswith("wdrun experiment=smoke")]
+    said = {}
+    for line in story:
+        done = shell(*shlex.split(line)[1:])
+        assert done.returncode == 0, (line, done.stderr)
+        said[line.split()[1]] = done.stdout
+    assert len(said["experiment=smoke"].splitlines()) == 12
+    assert "12" in said["status"]
+    assert "lambda" in said["select"]
+    assert (here / "outputs/smoke/selection.csv").is_file()
+    assert said["best"].startswith("wdrun ")
+    assert (here / said["report"].strip()).read_text().startswith("<!doctype html>")
 
 
 def test_there_are_commands_to_try():

@@ -267,6 +267,19 @@ def test_bf16_computes_in_bf16_and_keeps_fp32_masters():
     assert end.metrics[0]["data_loss"] != list(trainer("precision=fp32", *CNN).train())[-1].metrics[0]["data_loss"]
 
 
+@pytest.mark.parametrize("words", [CNN, ("model=mlp", "augment=none"), ("model=mlp",)])
+def test_casting_once_a_step_is_autocast_bit_for_bit(words):
+    ready = trainer("precision=bf16", *words)
+    params = {n: p.detach() for n, p in ready.model.named_parameters()}
+    x, y = next(ready.train_batches.epoch(0, 1))
+    grads, loss, right = ready.step.gradients(params, {}, x, y)
+    leaves = {n: p.clone().requires_grad_() for n, p in params.items()}
+    expected, hits = ready.step.loss(leaves, {}, x, y)
+    expected.backward()
+    assert (loss.item(), right.item()) == (expected.item(), hits.item())
+    assert all(torch.equal(grads[n], leaf.grad) for n, leaf in leaves.items())
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_an_older_torch_is_asked_about_bf16_in_its_own_way(native, monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)

@@ -88,7 +88,8 @@ class Options:
     allow_diverged: bool
     budget: float | None = None  # choose λ so that the total decay is this
     tau: float | None = None  # choose λ so that the timescale is this many epochs
-    parallel: int | str = 1  # the next four are the sweep's: those of its first job count
+    parallel: int | str = 1  # the others are the sweep's: those of its first job count
+    fuse: bool | str = "auto"
     fail_fast: bool = False
     halving: int | None = None
     objective: str = "val_loss"

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,7 +56,7 @@ def check(name: str | None) -> None:
         raise ConfigError(f"logger={name}: needs the extra: pip install 'wdrun[{name}]'")
 
 
-def follow(job: Job, epochs: Iterable[Epoch], rows: Sequence[Row], summary: Row) -> Iterator[Epoch]:
+def follow(job: Job, epochs: Iterable[Epoch], rows: Sequence[Row], summary: Row) -> Generator[Epoch, None, None]:
     """The same epochs, each handed to the run's logger on its way.
 
     `rows` are the metrics rows before them, of a resumed run's checkpoint; `summary` is what its row holds so far.

@@ -141,9 +141,14 @@ def _import(target: str) -> Any:
         raise ConfigError(f"model._target_={target}: cannot be imported ({type(error).__name__}: {error})") from error
 
 
+def flattens(model: nn.Module) -> bool:
+    """Whether the first thing done to an image is to flatten it, so that it is best laid out as NCHW."""
+    return isinstance(next(model.children(), None), nn.Flatten)
+
+
 def forward(model: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
     """Logits (B, K) of the model with these parameters; `buffers` is updated in place by a training-mode batch norm."""
-    if (layers := _plain_layers(model)) is None:
+    if (layers := plain_layers(model)) is None:
         return functional_call(model, (params, buffers), (x,))
     for name, layer in layers:
         if isinstance(layer, nn.Linear):
@@ -155,7 +160,7 @@ def forward(model: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tens
     return x
 
 
-def _plain_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
+def plain_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
     """The layers of a chain that needs nothing of `functional_call` but its parameters: our models without norms.
 
     The same function without functional_call's exchange of parameters, which takes as long as a small layer.

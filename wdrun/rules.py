@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "article.overrides": Rule("a list of overrides", _are_overrides),
     "article.refuse": _or(_text("a sentence", r".+"), None),
     "parallel": _or(_whole(1, 1024), "auto"),
+    "fuse": _or(_boolean, "auto"),
     "fail_fast": _boolean,
     "halving": _or(_whole(2), None),
     "objective": _one_of("val_loss", "val_accuracy"),

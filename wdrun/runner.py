@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import deque
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from wdrun.interrupt import Interrupted, Stop
 from wdrun.job import Job, Run, short
 from wdrun.progress import Bar, Watch
 from wdrun.storage import write_atomically
-from wdrun.train import State, Trainer
+from wdrun.train import Epoch, State, Trainer
 
 Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
 
@@ -48,69 +49,117 @@ def train(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> d
     """Train the job from where its folder stands (held by the caller) to the end; its row of runs.csv.
 
     `watch` (a bar unless given) is told how it goes; `share` is that of `ready`.
-
-    After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
-    process dies at, the next call continues from the last checkpoint and ends with the same bytes.
     """
-    run, directory = job.run, job.directory
-    watch = watch or Bar()
-    trainer = ready(run, share)
+    trainer = ready(job.run, share)
     devices.apply(trainer.machine)
-    state, rows, summary = _resume(directory, trainer, watch)
-    fixed = _describe(trainer)
-    if not state:
-        _write_config(directory, job)
-    for line in explain.block(trainer) if watch.detailed else ():
-        watch.note(line)
-    first = state.values["epoch"] if state else 0
-    watch.begin(
-        f"λ={short(run.lam)} lr={short(run.lr)} seed={run.seed}",
-        trainer.steps,
-        trainer.steps_per_epoch,
-        first * trainer.steps_per_epoch,
-    )
+    watch = watch or Bar()
+    record = Record(job, trainer, watch)
 
     def tick(step: int) -> None:
         stop.check()
         watch.tick(step)
 
-    started = written = time.perf_counter()
-    records.write(directory, run, rows, fixed | _summary(rows) | summary | {"status": "running", "epochs_done": first})
-    # A run killed between its last checkpoint and its last table has nothing left to train.
-    left = iter(()) if summary.get("status") == "done" else trainer.train(state, tick)
-    left = loggers.follow(job, left, rows["metrics"], fixed | summary)
     try:
-        for epoch in left:
-            for name in records.TABLES:
-                rows[name] += getattr(epoch, name)
-            summary = epoch.summary
-            if epoch.status != "diverged":
-                values = {
-                    "id": run.id,
-                    "machine": devices.describe(trainer.machine),
-                    "rows": rows,
-                    "summary": summary,
-                    "state": epoch.state.values,
-                }
-                checkpoint.save(directory, epoch.state.tensors, values)
-                state = epoch.state
-            # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
-            late = time.perf_counter() - written > FOLLOW_SECONDS
-            if epoch.status != "diverged" and (late or epoch.number <= SHORT_RUN or epoch.status == "done"):
-                watch.epoch(epoch.number, run.epochs, epoch.metrics, epoch.timing[0])
-            if late or epoch.number <= SHORT_RUN:
-                written = time.perf_counter()
-                records.write(directory, run, rows, fixed | _summary(rows) | summary | {"status": "running"})
+        for epoch in () if record.over else trainer.train(record.state, tick):
+            record.take(epoch)
     except Interrupted:
-        partial = fixed | _summary(rows) | {"status": "interrupted", "epochs_done": _epochs(rows)}
-        records.write(directory, run, rows, partial)
-        watch.line(f"interrupted after {_epochs(rows)} of {run.epochs} epochs; the same command goes on from there")
+        record.interrupted()
         raise
-    summary = fixed | _summary(rows) | summary
-    predictions = _finish(job, trainer, state, rows, summary)
-    for line in _result(job, trainer, summary, predictions, time.perf_counter() - started) if watch.detailed else ():
-        watch.line(line)
-    return records.run_row(run, summary)
+    return record.end()
+
+
+class Record:
+    """A run's folder while the run trains: resumed, written epoch by epoch, finished.
+
+    After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
+    process dies at, the next call continues from the last checkpoint and ends with the same bytes.
+    """
+
+    def __init__(self, job: Job, trainer: Trainer, watch: Watch) -> None:
+        self.job, self.trainer, self.watch = job, trainer, watch
+        self.state, self.rows, self.summary = _resume(job.directory, trainer, watch)
+        self.fixed = _describe(trainer)
+        self.unsaved = False
+        if not self.state:
+            _write_config(job.directory, job)
+        for line in explain.block(trainer) if watch.detailed else ():
+            watch.note(line)
+        watch.begin(
+            f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
+            trainer.steps,
+            trainer.steps_per_epoch,
+            self.epochs_done * trainer.steps_per_epoch,
+        )
+        self.started = self.written = time.perf_counter()
+        self._write({"status": "running", "epochs_done": self.epochs_done})
+        self.passing: deque[Epoch | None] = deque()
+        so_far = self.rows["metrics"], self.fixed | self.summary
+        self.log = loggers.follow(job, iter(self.passing.popleft, None), *so_far)
+
+    @property
+    def epochs_done(self) -> int:
+        return self.state.values["epoch"] if self.state else 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to train: the run was killed between its last checkpoint and its last table."""
+        return self.summary.get("status") == "done"
+
+    def take(self, epoch: Epoch, save: bool = True) -> None:
+        """Put the epoch on disk; without `save` it is remembered, and lost with the process until one is saved."""
+        self.passing.append(epoch)
+        next(self.log)
+        for name in records.TABLES:
+            self.rows[name] += getattr(epoch, name)
+        self.summary = epoch.summary
+        if epoch.status != "diverged":
+            self.state, self.unsaved = epoch.state, not save
+            if save:
+                self._save(epoch.state)
+        # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
+        late = time.perf_counter() - self.written > FOLLOW_SECONDS
+        if epoch.status != "diverged" and (late or epoch.number <= SHORT_RUN or epoch.status == "done"):
+            self.watch.epoch(epoch.number, self.job.run.epochs, epoch.metrics, epoch.timing[0])
+        if save and (late or epoch.number <= SHORT_RUN):
+            self.written = time.perf_counter()
+            self._write({"status": "running"})
+
+    def interrupted(self) -> None:
+        """Leave the folder as one that the same command goes on with."""
+        self.log.close()
+        if self.state and self.unsaved:
+            self._save(self.state)
+        done = _epochs(self.rows)
+        partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
+        records.write(self.job.directory, self.job.run, self.rows, partial)
+        self.watch.line(
+            f"interrupted after {done} of {self.job.run.epochs} epochs; the same command goes on from there"
+        )
+
+    def end(self) -> dict[str, Any]:
+        """Finish the folder of a run that is done or diverged; its row of runs.csv."""
+        self.passing.append(None)
+        next(self.log, None)
+        summary = self.fixed | _summary(self.rows) | self.summary
+        predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
+        seconds = time.perf_counter() - self.started
+        for line in _result(self.job, self.trainer, summary, predictions, seconds) if self.watch.detailed else ():
+            self.watch.line(line)
+        return records.run_row(self.job.run, summary)
+
+    def _save(self, state: State) -> None:
+        values = {
+            "id": self.job.run.id,
+            "machine": devices.describe(self.trainer.machine),
+            "rows": self.rows,
+            "summary": self.summary,
+            "state": state.values,
+        }
+        checkpoint.save(self.job.directory, state.tensors, values)
+
+    def _write(self, status: dict[str, Any]) -> None:
+        summary = self.fixed | _summary(self.rows) | self.summary | status
+        records.write(self.job.directory, self.job.run, self.rows, summary)
 
 
 def _finish(

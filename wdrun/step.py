@@ -83,10 +83,16 @@ class Step:
 
     def gradients(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         """Gradient of the data loss, the loss, the hits: by plain autograd, the fast way for one run."""
-        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        loss, right = self.loss(leaves, buffers, x, y)
+        if self.machine.precision == "bf16" and models.plain_layers(self.model):
+            # What autocast does to these layers, once a step instead of once an operation: cast in, cast out.
+            leaves = {name: p.detach().to(torch.bfloat16).requires_grad_() for name, p in params.items()}
+            outputs = models.forward(self.model, leaves, buffers, x)
+            loss, right = data_loss(outputs, y), hits(outputs.detach(), y)
+        else:
+            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+            loss, right = self.loss(leaves, buffers, x, y)
         grads = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
-        return dict(zip(leaves, grads, strict=True)), loss.detach(), right
+        return {name: g.to(params[name].dtype) for name, g in zip(leaves, grads, strict=True)}, loss.detach(), right
 
     def gradients_func(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         """The same as `gradients`, as torch.func can lift it."""

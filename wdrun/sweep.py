@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wdrun import aggregate, devices, loggers, records, runner, workers
+from wdrun import aggregate, devices, loggers, records, runner, together, workers
 from wdrun.board import Board
 from wdrun.ending import Ending, finished, settle
 from wdrun.errors import BusyError, ConfigError
@@ -70,13 +70,13 @@ def execute(
     outcomes = [Outcome(job, job.directory) for job in distinct(list(map(runner.with_lambda, jobs)))]
     if len(outcomes) < len(jobs):
         say(f"{len(jobs)} jobs are {len(outcomes)} distinct runs (decay=none is the same run for every λ)")
-    processes = _processes([outcome.job for outcome in outcomes])
+    processes, fuse = _ways([outcome.job for outcome in outcomes])
     stop = Stop()
     with stop.installed():
         if len(outcomes) == 1:
-            _alone(outcomes[0], stop, on_end)
+            _alone(outcomes[0], stop, on_end, fuse)
         else:
-            _together(outcomes, stop, on_end, processes, more=more, part=part)
+            _together(outcomes, stop, on_end, processes, fuse=fuse, more=more, part=part)
         stop.check()
     return outcomes
 
@@ -97,10 +97,11 @@ def check(jobs: Sequence[Job]) -> Iterator[Trainer]:
         yield runner.ready(run)
 
 
-def _processes(jobs: Sequence[Job]) -> int:
-    """Check the jobs; how many processes are to train them, which is also into how many parts the threads are divided.
+def _ways(jobs: Sequence[Job]) -> tuple[int, bool]:
+    """Check the jobs; how many processes are to train them, and whether alike runs train as one computation.
 
-    It follows from the whole sweep, not from what is left of it: a run resumed has the threads it began with.
+    The threads are divided into as many parts. Both follow from the whole sweep, not from what is left of it: a run
+    resumed has the threads it began with.
     """
     options = jobs[0].options
     convolves, on_gpu, each = False, False, 1
@@ -108,23 +109,37 @@ def _processes(jobs: Sequence[Job]) -> int:
         convolves |= any(p.ndim > 2 for p in trainer.model.parameters())
         on_gpu |= trainer.machine.device.type != "cpu"
         each = max(each, 1 if trainer.run.threads == "auto" else trainer.machine.threads)
+    fuse = options.fuse is True or (options.fuse == "auto" and on_gpu)
+    if fuse and options.parallel not in (1, "auto"):
+        raise ConfigError(
+            f"parallel={options.parallel}: runs that train as one computation do so in one process; "
+            "use parallel=1, or fuse=false"
+        )
+    if fuse:
+        return 1, True
     if options.parallel == "auto":
         # Measured on a CPU: two processes of one thread give 1.55 times the throughput of two threads for an MLP, 1.05
         # for a CNN, whose large products keep the threads of one process busy.
         cores = devices.resolve("cpu", "fp32", "auto").threads
-        return 1 if convolves or on_gpu else min(max(1, cores // each), len(jobs))
+        return (1 if convolves or on_gpu else min(max(1, cores // each), len(jobs))), False
     processes = min(int(options.parallel), len(jobs))
     if processes > 1 and on_gpu:
         raise ConfigError(
             f"parallel={options.parallel}: processes that share a GPU take turns on it; use parallel=1, or device=cpu"
         )
-    return processes
+    return processes, False
 
 
-def _alone(outcome: Outcome, stop: Stop, on_end: Callable[[Outcome], None]) -> None:
-    """One run, with all it has to say."""
+def _alone(outcome: Outcome, stop: Stop, on_end: Callable[[Outcome], None], fuse: bool) -> None:
+    """One run, with all it has to say; fused, it is a group of one: its step is recorded once and replayed."""
     try:
-        _settle(outcome, stop)
+        if ending := finished(outcome.directory):
+            outcome.take(ending)
+        elif fuse:
+            for _, ended in together.in_groups([outcome.job], [Bar()], stop, lambda: stop.signum is not None):
+                outcome.take(ended)
+        else:
+            outcome.take(settle(outcome.job, stop, Bar()))
         cause = outcome.row.get("cause")
         if outcome.skipped:
             say(f"already {outcome.status}: {outcome.directory}")
@@ -139,16 +154,13 @@ def _alone(outcome: Outcome, stop: Stop, on_end: Callable[[Outcome], None]) -> N
             aggregate.write(outcome.directory.parent, say)
 
 
-def _settle(outcome: Outcome, stop: Stop) -> None:
-    outcome.take(finished(outcome.directory) or settle(outcome.job, stop, Bar()))
-
-
 def _together(
     outcomes: Sequence[Outcome],
     stop: Stop,
     on_end: Callable[[Outcome], None],
     processes: int,
     *,
+    fuse: bool,
     more: bool,
     part: bool,
 ) -> None:
@@ -179,7 +191,9 @@ def _together(
                 left.append(outcome)
         jobs = [o.job for o in left]
         watches = [board.view(o.directory.name, o.job.run.epochs) for o in left]
-        if processes > 1:
+        if fuse:
+            endings = together.in_groups(jobs, watches, stop, over)
+        elif processes > 1:
             endings = workers.side_by_side(jobs, watches, over, board.refresh, processes)
         else:
             endings = workers.in_turn(jobs, watches, stop, over)

@@ -67,7 +67,7 @@ class Trainer:
         run, machine, data = self.run, self.machine, self.dataset
         return Batches(
             data.splits["train"], batch_size=run.batch_size, mean=data.mean, std=data.std, device=machine.device,
-            dtype=machine.input_dtype, augment=run.augment,
+            dtype=machine.input_dtype, augment=run.augment, channels_last=not models.flattens(self.model),
         )  # fmt: skip
 
     def _sample(self, size: int) -> tuple[Tensor, Tensor]:

@@ -49,9 +49,7 @@ def main():
     extra = [a - b for a, b in pairs]
     ours, torch = (statistics.median(column) for column in zip(*pairs, strict=True))
     low, middle, high = min(extra), statistics.median(extra), max(extra)
-    print(
-        f"first step after {ours:.2f} s, import torch {torch:.2f} s: {middle:+.2f} s ({low:+.2f} to {high:+.2f}), n = {n}"
-    )
+    print(f"first step {ours:.2f} s, torch {torch:.2f} s: {middle:+.2f} s ({low:+.2f} to {high:+.2f}), n = {n}")
 
 
 if __name__ == "__main__":

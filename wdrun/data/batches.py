@@ -21,9 +21,10 @@ SPAN = 16
 
 
 @lru_cache(maxsize=8)
-def _resident(table: Tensor, device: torch.device) -> Tensor:
-    """Return the table on the device: moved once per process, shared by splits and runs."""
-    return table.to(device).contiguous()
+def _resident(table: Tensor, device: torch.device, planar: bool) -> Tensor:
+    """Return the table on the device, as NCHW if planar: moved once per process, shared by splits and runs."""
+    table = table.to(device)
+    return (table.permute(0, 3, 1, 2) if planar else table).contiguous()
 
 
 class Batches:
@@ -47,17 +48,20 @@ class Batches:
         self.channels_last = channels_last
         self.rows = split.rows
         self.targets = split.targets
-        self.table = _resident(split.inputs, self.device)
         self.images = split.inputs.dtype == torch.uint8
         self.pad, self.flip, self.cut = _augmentation(augment, split.inputs.shape[1] if self.images else 0)
+        # Images that are only gathered are kept in the layout they are wanted in; crops and flips need whole pixels.
+        self.planar = self.images and not channels_last and not (self.pad or self.flip or self.cut)
+        self.table = _resident(split.inputs, self.device, self.planar)
         if self.images:
-            self.height, self.width, self.channels = self.table.shape[1:]
+            self.height, self.width, self.channels = split.inputs.shape[1:]
             middle = torch.tensor(mean, dtype=torch.float64)
             scale = 1 / torch.tensor(std, dtype=torch.float64)
             pixels = self.height * self.width
             # normalised = x·scale + shift, both repeated over a whole image so that the inner loop is long
-            self.scale = (scale / 255).float().repeat(pixels).to(self.device)
-            self.shift = (-middle * scale).float().repeat(pixels).to(self.device)
+            whole = torch.Tensor.repeat_interleave if self.planar else torch.Tensor.repeat
+            self.scale = whole((scale / 255).float(), pixels).to(self.device)
+            self.shift = whole((-middle * scale).float(), pixels).to(self.device)
             self.scratch = torch.empty(0, device=self.device)
             self.grey = (middle * 255).round().to(torch.uint8).to(self.device)
 
@@ -157,7 +161,7 @@ class Batches:
         return (down[:, :, None] * self.width + across[:, None, :]).flatten(1).to(self.device)
 
     def _finish(self, x: Tensor) -> Tensor:
-        """Return uint8 (B, H, W, C) as normalised (B, C, H, W) in dtype; features only in dtype."""
+        """Return uint8 (B, H, W, C), or (B, C, H, W) if planar, as normalised (B, C, H, W); features only in dtype."""
         if not self.images:
             return x.to(self.dtype)
         # float32 inside, so that a result in bf16 is rounded once; the buffer spares a page-faulting allocation
@@ -166,6 +170,8 @@ class Batches:
             flat = torch.addcmul(self.shift, self.scratch, self.scale)
         else:
             flat = torch.addcmul(self.shift, self.scratch, self.scale, out=self.scratch).to(self.dtype)
+        if self.planar:
+            return flat.view(-1, self.channels, self.height, self.width)
         nchw = flat.view(-1, self.height, self.width, self.channels).permute(0, 3, 1, 2)
         return nchw if self.channels_last else nchw.contiguous()
 
