@@ -12,7 +12,6 @@ from torch import Tensor
 from wdrun.decay.base import (
     COUPLINGS,
     Anchored,
-    Chain,
     Constraint,
     Context,
     Coupling,
@@ -23,6 +22,7 @@ from wdrun.decay.base import (
     Tensors,
     axpy,
 )
+from wdrun.decay.chain import Chain
 from wdrun.decay.l2 import L2
 from wdrun.decay.regularizer import Coefficient
 from wdrun.decay.scope import SCOPES, coefficients
