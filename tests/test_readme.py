@@ -5,9 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from wdrun import config, explain, laws, records, usage
+from wdrun import config, explain, laws, records, selection, usage
 from wdrun.decay import COUPLINGS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -145,6 +147,17 @@ def test_the_way_from_a_sweep_to_its_report_is_as_printed(shell, here):
     assert (here / "outputs/smoke/selection.csv").is_file()
     assert said["best"].startswith("wdrun ")
     assert (here / said["report"].strip()).read_text().startswith("<!doctype html>")
+
+
+def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():
+    shown = [README.parent / path for path in re.findall(r"\]\((outputs/examples/[^)]*)\)", TEXT)]
+    assert len(shown) == 2
+    for figure in shown:
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        chosen = selection.select(records.read(figure.parent / "runs.csv")).choices
+        kept = pd.read_csv(figure.parent / "selection.csv")
+        columns = ["lambda_min", "lambda_1se", "lr_min", "n", "mean", "difference", "difference_low", "test_accuracy"]
+        np.testing.assert_allclose(chosen[columns].to_numpy(float), kept[columns].to_numpy(float), rtol=1e-9)
 
 
 def test_there_are_commands_to_try():
