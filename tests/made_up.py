@@ -1,7 +1,5 @@
 """Result folders made up run by run: the tables a sweep writes, with the numbers a test wants to see again."""
 
-import math
-
 import yaml
 
 from wdrun import records
@@ -58,11 +56,16 @@ def tables(row):
     """The tables of a run that go with its row, two epochs of them where it is done."""
     leading = {c.name: row[c.name] for c in records.FACTORS}
     epochs = [leading | {"epoch": epoch} for epoch in (1, 2)] if row["status"] == "done" else []
-    loss = float(row.get("val_loss") or math.nan)
-    split = {"corruption": "", "severity": 0, "data_loss": loss, "accuracy": 0.5, "penalty": 0.0, "objective": loss}
+    losses = {split: row[f"{split}_loss"] for split in ("train", "val", "test") if row.get(f"{split}_loss") is not None}
+    split = {"corruption": "", "severity": 0, "accuracy": 0.5, "penalty": 0.0, "examples": 50}
     tensor = {"parameter": "fc1.weight", "numel": 20, "l1_norm": 9.0, "l2_norm": 2.0, "sparsity": 0.0, "near_zero": 0.0}
     return {
-        "metrics": [e | split | {"split": s, "examples": 50} for e in epochs for s in ("train", "val")],
+        "metrics": [
+            e | split | {"split": s, "data_loss": loss, "objective": loss}
+            for e in epochs
+            for s, loss in losses.items()
+            if s != "test" or e is epochs[-1]
+        ],
         "layers": [e | tensor | {"rotation": 1.0} for e in epochs],
         "histograms": [],
         "timing": [e | {"train_seconds": 1.0, "evaluate_seconds": 0.1, "images_per_second": 90.0} for e in epochs],

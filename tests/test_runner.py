@@ -1,6 +1,5 @@
-"""Runs on disk: killed at every durable call and resumed, skipped when finished, failures and twins."""
+"""Runs on disk: resumed from what is sound, skipped when finished, failures and twins; kills are in test_crash."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -36,64 +35,12 @@ def content(folder):
     return {name: (run / name).read_bytes() for name in FILES}
 
 
-def count_durable_calls(monkeypatch, stop_at=None, moment="before"):
-    """Count os.replace, os.link and os.fsync; at call number `stop_at` die before or after doing it."""
-    calls = []
-
-    def wrap(name):
-        true = getattr(os, name)
-
-        def call(*arguments, **options):
-            calls.append(name)
-            if len(calls) == stop_at and moment == "before":
-                raise Killed
-            result = true(*arguments, **options)
-            if len(calls) == stop_at and moment == "after":
-                raise Killed
-            return result
-
-        monkeypatch.setattr(os, name, call)
-
-    for name in ("replace", "link", "fsync"):
-        wrap(name)
-    return calls
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The files of an uninterrupted run, and how many durable calls it made."""
+    """The files of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        calls = count_durable_calls(monkeypatch)
-        sweep.execute(jobs(folder))
-    return content(folder), len(calls)
-
-
-def test_killed_at_any_durable_call_and_resumed_the_bytes_are_the_same(whole, tmp_path, capsys):
-    expected, points = whole
-    assert points > 40
-    resumed = 0
-    for point in range(1, points + 1):
-        for moment in ("before", "after"):
-            folder = tmp_path / f"{point}{moment}"
-            with pytest.MonkeyPatch.context() as monkeypatch:
-                count_durable_calls(monkeypatch, point, moment)
-                with pytest.raises(Killed):
-                    sweep.execute(jobs(folder))
-            for table in folder.glob("*/*/*.csv"):  # whatever is there can be read
-                records.read(table)
-            saved = list(folder.glob("*/*/checkpoint"))
-            capsys.readouterr()
-            (outcome,) = sweep.execute(jobs(folder))
-            said = capsys.readouterr().err
-            if saved:  # progress, not a silent start from nothing
-                assert "resuming after epoch" in said or "already done" in said, (point, moment)
-                resumed += 1
-            assert outcome.status == "done"
-            assert content(folder) == expected, (point, moment)
-            assert not list(folder.rglob("*.tmp"))
-            assert not list(folder.rglob("checkpoint*"))
-    assert resumed > points / 2
+    sweep.execute(jobs(folder))
+    return content(folder)
 
 
 def test_a_finished_run_is_not_touched(tmp_path):
@@ -127,7 +74,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_is_named(tmp_path, capsys, whol
     said = capsys.readouterr().err
     assert "its SHA-256 does not match" in said
     assert "resuming after epoch 1 of 2" in said
-    assert content(tmp_path) == whole[0]
+    assert content(tmp_path) == whole
 
 
 def test_a_checkpoint_of_another_machine_setting_is_refused(tmp_path):

@@ -207,8 +207,8 @@ def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
         for ndim, device, threads in trainers
     ]
     monkeypatch.setattr(sweep, "check", lambda jobs: iter(built))
-    options = SimpleNamespace(parallel=parallel)
-    return sweep._processes([SimpleNamespace(options=options)] * jobs)
+    options = SimpleNamespace(parallel=parallel, fuse=False)
+    return sweep._ways([SimpleNamespace(options=options)] * jobs)[0]
 
 
 def test_the_number_of_processes(monkeypatch):
@@ -307,8 +307,9 @@ def test_interrupted_and_killed_sweeps_go_on_and_end_the_same(here, capsys):
 
     before = {p.parent.name: int(table(p)[0]["epochs_done"]) for p in root.glob("*/run.csv")}
     with start(here) as process:  # the parent alone is killed: its workers see it and leave
-        until(lambda: len(children(process.pid)) == 2 and any(
-            row["status"] == "running" for p in root.glob("*/run.csv") for row in table(p)))  # fmt: skip
+        until(lambda: process.poll() is not None or (len(children(process.pid)) == 2 and any(
+            row["status"] == "running" for p in root.glob("*/run.csv") for row in table(p))))  # fmt: skip
+        assert process.poll() is None, process.communicate()[1]
         workers = children(process.pid)
         process.kill()
         until(lambda: not any(map(alive, workers)), 15)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from wdrun import records
+from wdrun.rules import printable
 from wdrun.storage import hold, write_atomically
 
 
@@ -24,7 +26,7 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
             try:
                 run, tables = _folder(directory)
             except (OSError, ValueError) as error:
-                tell(f"left out {directory}: {' '.join(str(error).split())}")
+                tell(left_out(directory, error))
                 continue
             runs.append(run)
             for name, rows in tables.items():
@@ -36,6 +38,11 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
         for name, columns in records.TABLES.items():
             write_atomically(root / f"{name}.csv", records.csv_text([[c.name for c in columns], *bodies.pop(name)]))
     return len(runs)
+
+
+def left_out(directory: Path, error: Exception) -> str:
+    """The line that says so."""
+    return printable(f"left out {directory}: {' '.join(str(error).split())}")
 
 
 def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, list[list[str]]]]:
@@ -52,6 +59,7 @@ def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, lis
             raise ValueError(f"{path.name} has other columns than this wdrun writes")
         if any(cells[0] != row["id"] for cells in tables[name]):
             raise ValueError(f"{path.name} holds rows of another run than {row['id']}")
+    complete(row, tables)
     return (header, rows[0]), tables
 
 
@@ -68,6 +76,71 @@ def whole(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(row) != len(header):
             raise ValueError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
     return header, rows
+
+
+def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """ValueError unless those tables that are given hold all epochs of a run that ended, and its run.csv's losses.
+
+    A table cut between two lines is whole line by line; only the run's own row knows what it lacks.
+    """
+    if row["status"] not in ("done", "diverged"):
+        return
+    number = int(row["epochs_done"] or 0)
+    for name in {"metrics", "layers", "timing"} & tables.keys():
+        if len(tables[name]) < number:  # before as many names of epochs are made
+            raise ValueError(f"{name}.csv has fewer rows than the {number} epochs of run.csv")
+    epochs = [str(epoch) for epoch in range(1, number + 1)]
+    found = {name: Counter(_pick(name, rows, "epoch")) for name, rows in tables.items()}
+    for name in ("metrics", "layers", "timing"):
+        if name in found and list(found[name]) != epochs:
+            raise ValueError(f"{name}.csv has other epochs than the {len(epochs)} of run.csv")
+    for name in ("layers", "timing"):
+        if len(set(found.get(name, Counter()).values())) > 1:
+            raise ValueError(f"{name}.csv has more rows of one epoch than of another")
+    if "metrics" in tables:
+        _same_losses(row, epochs, tables["metrics"])
+    if found.get("histograms") and "layers" in tables:
+        _same_weights(tables["histograms"], tables["layers"])
+    elif "histograms" in found and epochs and "histograms" in row.get("diagnostics", ""):
+        raise ValueError("histograms.csv is empty")
+
+
+def _same_losses(row: Mapping[str, str], epochs: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """One clean row an epoch and split, the last with the losses of the run's row, and every corruption asked for."""
+    keys = ("epoch", "split", "corruption", "data_loss")
+    parts = list(zip(*(_pick("metrics", rows, name) for name in keys), strict=True))
+    clean = [(epoch, split) for epoch, split, corruption, _ in parts if not corruption]
+    tested = [(last_epoch, "test") for last_epoch in epochs[-1:] if row["status"] == "done"]
+    if clean != [*((epoch, split) for epoch in epochs for split in ("train", "val")), *tested]:
+        raise ValueError("metrics.csv has not one row of each epoch and split")
+    last = {split: loss for _, split, corruption, loss in parts if not corruption}
+    for split in ("train", "val", "test"):
+        said, there = row[f"{split}_loss"], last.get(split, "")
+        if said != there and (not said or not there or float(said) != float(there)):
+            raise ValueError(f"metrics.csv ends with a {split} loss of {there or 'nothing'}, run.csv has {said}")
+    shifted = Counter(corruption for _, _, corruption, _ in parts if corruption)
+    strengths = {key: asked for key, asked in row.items() if key.startswith("evaluate.") and asked.startswith("[")}
+    for key, asked in strengths.items() if row["status"] == "done" else ():
+        if shifted[key.removeprefix("evaluate.")] != (0 if asked == "[]" else asked.count(",") + 1):
+            raise ValueError(f"metrics.csv has not the {key}={asked} of run.csv")
+
+
+def _same_weights(bins: Sequence[Sequence[str]], layers: Sequence[Sequence[str]]) -> None:
+    """Every weight of a tensor is in one bin of its histogram, in every epoch."""
+    counted: Counter[tuple[str, str]] = Counter()
+    names = ("epoch", "parameter", "count")
+    for epoch, parameter, count in zip(*(_pick("histograms", bins, name) for name in names), strict=True):
+        counted[epoch, parameter] += int(count)
+    names = ("epoch", "parameter", "numel")
+    for epoch, parameter, numel in zip(*(_pick("layers", layers, name) for name in names), strict=True):
+        if counted[epoch, parameter] != int(numel):
+            raise ValueError(f"histograms.csv has {counted[epoch, parameter]} of {numel} weights of {parameter}")
+
+
+def _pick(name: str, rows: Sequence[Sequence[str]], column: str) -> list[str]:
+    """A column of a table."""
+    at = [c.name for c in records.TABLES[name]].index(column)
+    return [row[at] for row in rows]
 
 
 def run_of(header: list[str], rows: list[list[str]]) -> dict[str, str]:

@@ -41,6 +41,8 @@ class Board:
         self.total, self.objective, self.beat, self.now = total, objective, beat, now
         self.counts: Counter[str] = Counter()
         self.runs: dict[str, View] = {}  # those that are not over
+        self.training: dict[str, View] = {}  # those of them that have begun
+        self.untouched = 0  # epochs of the others: a sum that is kept, as they may be thousands
         self.best: tuple[float, str, Row] | None = None
         self.failures: list[tuple[str, str, Path]] = []
         self.skipped = 0
@@ -70,8 +72,15 @@ class Board:
 
     def view(self, slug: str, epochs: int) -> View:
         """The watch of a run that is to be trained."""
+        self.untouched += epochs
         self.runs[slug] = View(self, slug, epochs)
         return self.runs[slug]
+
+    def began(self, view: View) -> None:
+        """A run trains; told again when one whose group failed trains alone."""
+        if view.slug not in self.training:
+            self.untouched -= view.epochs
+            self.training[view.slug] = view
 
     def ended(self, slug: str, row: Row, *, log: Path, skipped: bool = False) -> None:
         """A run is over: its row of runs.csv, typed, with its status; `log` is where a failed one's traceback is."""
@@ -79,6 +88,8 @@ class Board:
         self.counts[status] += 1
         self.skipped += skipped
         view = self.runs.pop(slug, None)
+        if view and not self.training.pop(slug, None):
+            self.untouched -= view.epochs
         self.spent += view.epochs * (1 - view.first) if view else 0.0
         score = _score(row, self.objective)
         if status == "done" and score is not None and (self.best is None or score < self.best[0]):
@@ -110,7 +121,7 @@ class Board:
             with suppress(OSError):
                 self.live.update(self.render(), refresh=True)
         elif moment - self.spoke > QUIET_SECONDS:
-            training = [v for v in self.runs.values() if v.began is not None]
+            training = list(self.training.values())
             where = "; ".join(f"{v.slug} epoch {v.number} of {v.epochs}" for v in training[:2])
             more = f" and {len(training) - 2} more" if len(training) > 2 else ""
             self.say(f"[{sum(self.counts.values())}/{self.total}] training {where}{more}  ETA {self.eta()}")
@@ -118,8 +129,8 @@ class Board:
 
     def eta(self) -> str:
         """The time left, as 1:05; a question mark before anything is known."""
-        trained = self.spent + sum(v.epochs * (v.share - v.first) for v in self.runs.values())
-        left = sum(v.epochs * (1 - v.share) for v in self.runs.values())
+        trained = self.spent + sum(v.epochs * (v.share - v.first) for v in self.training.values())
+        left = self.untouched + sum(v.epochs * (1 - v.share) for v in self.training.values())
         since = self.started if self.trained_since is None else self.trained_since
         return clock((self.now() - since) * left / trained) if trained > 0 else "?"
 
@@ -130,7 +141,7 @@ class Board:
         from rich.table import Table
         from rich.text import Text
 
-        training = [v for v in self.runs.values() if v.began is not None]
+        training = list(self.training.values())
         waiting = len(self.runs) - len(training)
         counts = {**self.counts, "running": len(training), "waiting": waiting}
         parts = [f"{count} {name}" for name, count in counts.items() if count]
@@ -182,6 +193,7 @@ class View(Watch):
     def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.began, self.steps, self.per_epoch = self.board.now(), steps, steps_per_epoch
         self.first = self.share = done / steps
+        self.board.began(self)
         if self.board.trained_since is None:
             self.board.trained_since = self.began
         self.number = min(done // steps_per_epoch + 1, self.epochs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import json
 import os
@@ -26,12 +27,14 @@ COMMANDS = {
     "report": "wdrun.report:command",
     "bench": "wdrun.bench:command",
 }
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; exits with the documented code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     # Read by the OpenMP runtime when torch loads it. Its threads spin while they wait for each other; with the usual
     # long spin a run beside another busy process slows down a hundredfold, with this one it shares the machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -44,15 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 141
     except WdrunError as error:
         code = _report(error)
-    except OSError as error:  # of a path the user named; a bug of ours would not be about a file
-        if error.filename is None:
-            raise
+    except OSError as error:  # of a path the user named, or of stdout, which has no name
         from wdrun.storage import storage_error
 
-        code = _report(storage_error(Path(error.filename), error))
+        if error.filename is None:
+            if error.errno not in FULL:  # a bug of ours
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _report(storage_error(Path(error.filename or "/dev/stdout"), error))
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """A stream that the caller closed (`2>&-`) goes nowhere; else its number would be that of a file opened later."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _report(error: WdrunError) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields
@@ -56,6 +57,7 @@ def values(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _check_references(OmegaConf.to_container(config, resolve=False))
     try:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
@@ -66,6 +68,19 @@ def values(config: Any) -> dict[str, Any]:
     for key, value in flatten(plain):
         check(key, value, RULES.get(key))
     return plain
+
+
+def _check_references(node: Any, path: str = "") -> None:
+    """A value may refer to another, as ${lr}; a resolver, as ${oc.env:X} or ${now:%s}, would make runs of one config
+    differ and copy what it finds, a secret perhaps, into the results."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            _check_references(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for value in node:
+            _check_references(value, path)
+    elif isinstance(node, str) and node.count("${") != len(re.findall(r"\$\{[\w.-]+\}", node)):
+        raise ConfigError(f"{path}={node}: must be a value, or a key as in ${{lr}}; nothing else is run")
 
 
 def _check_budget(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wdrun import checkpoint, records, runner
+from wdrun import aggregate, checkpoint, records, runner
 from wdrun.errors import BusyError, StorageError, WdrunError
 from wdrun.interrupt import Interrupted, Stop
 from wdrun.job import Job
@@ -26,10 +26,22 @@ class Ending:
 
 
 def finished(directory: Path) -> Ending | None:
-    """The ending of a run that needs no training any more, its row as text."""
-    if (row := records.read_run(directory)) and row.get("status") in ("done", "diverged"):
+    """The ending of a run that needs no training any more, its row as text; busy where that cannot be known."""
+    path = directory / "run.csv"
+    try:
+        row = aggregate.run_of(*aggregate.whole(path))
+        if not directory.name.endswith(row["id"]):
+            raise ValueError(f"run.csv is that of run {row['id']}")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        if (directory / checkpoint.NAME).exists():  # not finished; it goes on from there and writes its tables anew
+            return None
+        cause = f"{path.parent}: {error}: is the run finished? Restore the file, or remove the folder to train it again"
+        return Ending("busy", {"status": "busy", "cause": cause}, BusyError(cause))
+    if row["status"] in ("done", "diverged"):
         checkpoint.remove(directory)  # left behind if the process was killed between the last table and this
-        return Ending(row["status"], dict(row), skipped=True)
+        return Ending(row["status"], row, skipped=True)
     return None
 
 

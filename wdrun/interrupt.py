@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the current step ends, what was finished is on disk, the process leaves."""
+"""SIGINT, SIGTERM and SIGHUP: the current step ends, what was finished is on disk, the process leaves."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# A closed terminal or a lost connection sends SIGHUP: the run is saved as for the others, and resumed by the same
+# command. Where it is ignored (nohup) it stays ignored.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM arrived; what was finished is on disk."""
+    """A signal arrived; what was finished is on disk."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
@@ -24,9 +28,10 @@ class Stop:
         self.signum: int | None = None
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
+        if self.signum is None:
+            self.signum = signum
+        elif signal.Signals(signum).name != "SIGHUP":  # a closed terminal sends several: its shell's and its own
             os._exit(128 + signum)
-        self.signum = signum
 
     def check(self) -> None:
         if self.signum is not None:
@@ -34,10 +39,12 @@ class Stop:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM inside; where signals cannot be handled (not the main thread), do nothing."""
+        """Handle the SIGNALS inside; where signals cannot be handled (not the main thread), do nothing."""
         before = {}
         try:
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum in SIGNALS:
+                if signum not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(signum) == signal.SIG_IGN:
+                    continue
                 before[signum] = signal.signal(signum, self.handle)
         except ValueError:
             pass

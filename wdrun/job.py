@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 Group = Mapping[str, Any]  # a config group as plain JSON values
@@ -40,17 +41,18 @@ class Run:
     precision: str
     threads: int | str
 
-    @cached_property
+    @property
     def nested(self) -> dict[str, Any]:
-        """All knobs as a user sees them, groups nested."""
+        """All knobs as a user sees them, groups nested; the caller's own copy."""
         return {"lambda" if key == "lam" else key: value for key, value in asdict(self).items()}
 
-    @cached_property
+    @property
     def knobs(self) -> dict[str, Any]:
         """All knobs as one flat mapping, `group.key` -> value, in a fixed order."""
         flat: dict[str, Any] = {}
-        for key, value in self.nested.items():
-            flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        for field in fields(self):  # without asdict's copies, each name once: a sweep has thousands of runs
+            key, value = "lambda" if field.name == "lam" else field.name, getattr(self, field.name)
+            flat |= {intern(f"{key}.{k}"): v for k, v in value.items()} if isinstance(value, dict) else {key: value}
         return flat
 
     @cached_property

@@ -222,10 +222,12 @@ def write_predictions(directory: Path, run: Run, rows: Sequence[Row]) -> None:
 def read_run(directory: Path) -> dict[str, str] | None:
     """The run's row as text, or None where there is none (yet) that can be read."""
     try:
-        with (directory / "run.csv").open(newline="", encoding="utf-8") as file:
-            return next(csv.DictReader(file), None)
+        text = (directory / "run.csv").read_bytes().decode()
+        row = next(csv.DictReader(io.StringIO(text, newline=""), strict=True), None)
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         return None
+    whole = row is not None and text.endswith("\n") and None not in row and None not in row.values()
+    return row if whole else None
 
 
 def without_decay(root: Path, run: Run) -> dict[str, str] | None:

@@ -56,8 +56,9 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
                     continue
                 content[name] = aggregate.whole(path)
                 _check_table(path, *content[name], name=name, run_id=row["id"])
+            aggregate.complete(row, {name: content[name][1] for name in content if name != "run"})
         except (OSError, ValueError) as error:
-            problems.append(f"left out {directory}: {' '.join(str(error).split())}")
+            problems.append(aggregate.left_out(directory, error))
             continue
         if row["id"] in seen:
             continue

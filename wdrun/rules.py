@@ -77,6 +77,11 @@ def shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def printable(text: str) -> str:
+    """Text as one line that a terminal shows and does not obey, whatever wrote it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _are_diagnostics(value: Any) -> bool:
     return isinstance(value, list) and all(v in DIAGNOSTICS for v in value)
 

@@ -15,7 +15,7 @@ from wdrun.errors import BusyError
 from wdrun.interrupt import Interrupted, Stop
 from wdrun.job import Job, Run, short
 from wdrun.progress import Bar, Watch
-from wdrun.storage import write_atomically
+from wdrun.storage import make, write_atomically
 from wdrun.train import Epoch, State, Trainer
 
 Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
@@ -51,6 +51,7 @@ def train(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> d
     `watch` (a bar unless given) is told how it goes; `share` is that of `ready`.
     """
     trainer = ready(job.run, share)
+    trainer.evaluator = replace(trainer.evaluator, tick=stop.check)
     devices.apply(trainer.machine)
     watch = watch or Bar()
     record = Record(job, trainer, watch)
@@ -197,6 +198,9 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
     if loaded is None:
         if notes:
             watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
+        elif (row := records.read_run(directory)) and row.get("epochs_done") not in ("", "0", None):
+            lost = f"{directory}: its checkpoint is gone, and with it {row['epochs_done']} epochs"
+            watch.note(f"warning: {lost}; training starts again from the first epoch")
         return None, {name: [] for name in records.TABLES}, {}
     tensors, values = loaded
     if values["id"] != trainer.run.id:
@@ -255,7 +259,7 @@ def _write_config(directory: Path, job: Job) -> None:
     knobs = yaml.safe_dump(job.run.nested, sort_keys=False, allow_unicode=True)
     line = " ".join(["wdrun", *job.overrides])
     write_atomically(directory / "config.yaml", f"# {line}\n{knobs}".encode())
-    (directory / ".hydra").mkdir(exist_ok=True)
+    make(directory / ".hydra")
     write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.overrides)).encode())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wdrun import aggregate, arguments, results, storage
+from wdrun.rules import printable
 
 ORDER = ("done", "running", "interrupted", "failed", "diverged", "waiting")
 NAMED = 20  # waiting runs that are named; of thousands the number says enough
@@ -61,7 +62,7 @@ def report(folder: Path, now: float | None = None) -> list[str]:
     counts = Counter(line.status for line in lines)
     told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
     heading = f"{folder}: {len(lines)} runs: {told}" if lines else f"{folder}:"
-    return [heading, *_table(lines), *broken]
+    return [printable(line) for line in (heading, *_table(lines), *broken)]
 
 
 def look(directory: Path, now: float) -> Line:

@@ -6,16 +6,17 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wdrun.errors import BusyError, StorageError
 
 LOCK = ".lock"
+REMEDY = "output_dir=PATH"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content: whole old or whole new at every moment, on disk when this returns."""
+def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
+    """Replace a file's content: whole old or whole new at every moment, on disk when this returns; StorageError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -23,14 +24,30 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        _sync(path.parent)
+    except OSError as error:  # a failed write names no file, so it is named here
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise storage_error(path, error, remedy) from error
+
+
+def make(directory: Path) -> None:
+    """Create a folder and those above it; when this returns, a power cut does not take it with all it will hold."""
+    missing = [place for place in (directory, *directory.parents) if not os.path.exists(place)]
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+        _sync(place.parent)
+    if not missing:
+        _sync(directory.parent)  # whoever made it may have been killed before that
+
+
+def _sync(directory: Path) -> None:
+    """Put a folder's entries on the disk."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager
@@ -40,7 +57,7 @@ def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
     The kernel drops the lock when the process dies, however it dies, so no lock is ever stale.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make(directory)
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise storage_error(directory, error) from error
@@ -54,8 +71,9 @@ def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
                     raise BusyError(
                         f"{directory}: another process is training this run; wait for it or stop it"
                     ) from error
-        for leftover in directory.glob(".*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink()
+        for pattern in (".*.tmp", ".*/.*.tmp"):  # of a process that was killed while it wrote
+            for leftover in directory.glob(pattern):
+                leftover.unlink()
         yield
     finally:
         os.close(lock)
@@ -76,8 +94,8 @@ def held(directory: Path) -> bool:
     return False
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: Path, error: OSError, remedy: str = REMEDY) -> StorageError:
     """The error as one line: path, reason, free space of the nearest existing parent."""
     place = next((p for p in (path, *path.parents) if os.path.exists(p)), Path("/"))  # unlike p.exists(), never raises
     free = shutil.disk_usage(place).free / 2**30
-    return StorageError(f"{path}: {error.strerror or error}; {free:.1f} GiB free there; try output_dir=PATH")
+    return StorageError(f"{path}: {error.strerror or error}; {free:.1f} GiB free there; try {remedy}")

@@ -170,12 +170,15 @@ def _together(
     if not part:
         tables.plan([o.job for o in outcomes])
     board = Board(len(outcomes), options.objective, tables.refresh)
+    failed_fast = False
 
     def over() -> bool:
-        return stop.signum is not None or (options.fail_fast and any(o.bad for o in outcomes))
+        return stop.signum is not None or failed_fast
 
     def end(outcome: Outcome, ending: Ending) -> None:
+        nonlocal failed_fast
         outcome.take(ending)
+        failed_fast |= options.fail_fast and outcome.bad
         row = records.typed(ending.row) | {"status": ending.status}
         board.ended(outcome.directory.name, row, log=outcome.directory / "error.log", skipped=ending.skipped)
         if ending.status != "interrupted":
@@ -204,7 +207,7 @@ def _together(
         tables.write(say)
         for line in board.closing(tables.roots, next_commands=not more):
             say(line)
-        if options.fail_fast and any(o.bad for o in outcomes):
+        if failed_fast:
             say("stopped  fail_fast=true: the first failed or diverged run ended the sweep")
 
 

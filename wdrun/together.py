@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 from wdrun import devices, fused, records, runner
 from wdrun.ending import Ending, finished, settle
@@ -28,10 +29,13 @@ def in_groups(
     jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool]
 ) -> Generator[Numbered, None, None]:
     """The jobs in groups that train as one, until `enough()`; which job, and how it ended."""
-    waiting = dict(enumerate(jobs))
+    families: dict[tuple[object, ...], list[int]] = {}
+    for number, job in enumerate(jobs):
+        families.setdefault(_family(job), []).append(number)
+    waiting = list(families.values())[::-1]
     while waiting and not enough():
-        first = runner.ready(next(iter(waiting.values())).run)
-        alike = [number for number, job in waiting.items() if _family(job) == _family(jobs[next(iter(waiting))])]
+        alike = waiting.pop()
+        first = runner.ready(jobs[alike[0]].run)
         if reason := fused.fusable(first):
             if len(alike) > 1:
                 say(f"{len(alike)} runs train one after another: {reason}")
@@ -39,12 +43,13 @@ def in_groups(
         else:
             group = alike[: fused.chunk(len(alike), first)]
             endings = _fused({number: jobs[number] for number in group}, watches, stop)
+        if left := alike[len(group) :]:
+            waiting.append(left)
         ended = set()
         for number, ending in endings or ():
             ended.add(number)
             yield number, ending
         for number in group:
-            waiting.pop(number)
             if number not in ended and not enough():
                 yield number, settle(jobs[number], stop, watches[number])
 
@@ -70,6 +75,7 @@ def _fused(jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop) -> Iterat
                     yield number, ended
                     continue
                 trainer = runner.ready(job.run)
+                trainer.evaluator = replace(trainer.evaluator, tick=stop.check)
                 devices.apply(trainer.machine)
                 runs[number] = Record(job, trainer, watches[number])
             except BusyError as error:

@@ -21,7 +21,7 @@ from typing import Any
 
 from wdrun.ending import Ending, failed, settle
 from wdrun.errors import WdrunError
-from wdrun.interrupt import Stop
+from wdrun.interrupt import SIGNALS, Stop
 from wdrun.job import Job
 from wdrun.progress import Row, Watch
 from wdrun.storage import hold
@@ -108,8 +108,9 @@ class _Worker:
         self.number: int | None = None
         self.told = False
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share), daemon=True)
-        # Ctrl-C goes to every process of the terminal. A worker is born deaf to it: the parent hears it and decides.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
+        # hears them and decides.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self.process.start()
         finally:

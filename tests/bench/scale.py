@@ -9,7 +9,6 @@ own. `all` is the table of the README: sweep 1000, read 1000 5000, plan 10000 10
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -36,10 +35,6 @@ def now():
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, files, threads
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def trained(count, folder, *words):
     """Train a sweep of `count` runs into the folder in this process; what it cost, sampled after every run."""
     from wdrun import presets, sweep
@@ -64,7 +59,7 @@ def trained(count, folder, *words):
 def copied(source, target, count):
     """A folder of `count` runs made from those of `source` by giving each copy an id, a name and seeds of its own."""
     originals = sorted(path.parent for path in source.glob("*/run.csv"))
-    seeds = len(originals) // 50 or 1
+    seeds = 1 + max(int(path.name.rpartition("-s")[2].partition("-")[0]) for path in originals)
     for number in range(count):
         original = originals[number % len(originals)]
         old, new, later = original.name[-8:], f"{number:08x}", seeds * (number // len(originals))
@@ -118,7 +113,8 @@ def read_table(counts):
             copied(Path(folder) / "real" / "default", root, count)
             for name in ("aggregate", *COMMANDS):
                 words = ("-m", "wdrun", name, str(root)) if name in COMMANDS else (__file__, "_aggregate", str(root))
-                seconds, memory, _ = measured(*words)
+                seconds, memory, out = measured(*words)
+                assert name != "aggregate" or int(out) == count
                 print(f"{count} runs: {name} {seconds:.1f} s, {memory:.0f} MiB", flush=True)
             shutil.rmtree(root)
 

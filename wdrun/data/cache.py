@@ -7,6 +7,7 @@ is there whole or not at all; a process that still maps a replaced folder keeps 
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,14 +41,16 @@ def open_tables(folder: Path) -> Tables | None:
     tables: Tables = {}
     for name in canonical.SHA256:
         try:
-            tables[name] = np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the digest decides, not the age of the header
+                tables[name] = np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False)
         except FileNotFoundError as error:
             raise Damaged(f"lacks {name}.npy") from error
-        except PermissionError as error:
-            remedy = "change its permissions, or set WDRUN_DATA to another folder"
-            raise StorageError(f"cannot read {folder / name}.npy: {error.strerror}; {remedy}") from error
-        except (OSError, ValueError, EOFError) as error:
-            raise Damaged(f"holds an unreadable {name}.npy ({error})") from error
+        except OSError as error:  # too many open files, no memory, no permission: the file may well be sound
+            remedy = "try again, or set WDRUN_DATA to another folder"
+            raise StorageError(f"cannot read {folder / name}.npy: {error.strerror or error}; {remedy}") from error
+        except Exception as error:  # numpy parses a damaged header as Python and raises what Python raises
+            raise Damaged(f"holds an unreadable {name}.npy ({_first_line(error)})") from error
     wrong = canonical.mismatch(tables)
     if wrong:
         raise Damaged(wrong)
@@ -136,8 +139,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _free(folder: Path) -> str:
-    try:
-        return f" ({shutil.disk_usage(folder.parent).free / 2**20:.0f} MiB free, 184 MB needed)"
-    except OSError:
-        return ""
+    place = next(p for p in folder.parents if os.path.exists(p))
+    return f" ({shutil.disk_usage(place).free / 2**20:.0f} MiB free, 184 MB needed)"

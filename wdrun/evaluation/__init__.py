@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ class Evaluator:
     dataset: Dataset
     options: Group  # of conf/evaluate/*.yaml
     seed: int
+    tick: Callable[[], None] = lambda: None  # called after every batch; it may raise to leave
 
     def __post_init__(self) -> None:
         split, name = self.dataset.splits["test"], f"evaluate={self.options['name']}"
@@ -57,7 +58,7 @@ class Evaluator:
         self.step.model.eval()
         with torch.no_grad():
             pairs = ((self.step.outputs(params, buffers, x), y) for x, y in self.batches(split).sequential())
-            found = score(pairs, self.options["calibration"])
+            found = score(self._ticked(pairs), self.options["calibration"])
         return {"corruption": "", "severity": 0, **found}
 
     def shifted(self, split: str, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
@@ -73,8 +74,13 @@ class Evaluator:
                 pixels = self._pixels(split, ATTACK_BATCH if attack else BATCH, few if attack else None)
                 shift = self._attacked if attack else self._corrupted
                 pairs = shift(name, float(strength), pixels, params, buffers)
-                found = score(pairs, self.options["calibration"])
+                found = score(self._ticked(pairs), self.options["calibration"])
                 yield {"corruption": name, "severity": severity, "strength": float(strength), **found}
+
+    def _ticked(self, pairs: Pairs) -> Pairs:
+        for pair in pairs:
+            yield pair
+            self.tick()
 
     def _corrupted(self, name: str, strength: float, pixels: Pairs, params: Tensors, buffers: Tensors) -> Pairs:
         for number, (x, y) in enumerate(pixels):

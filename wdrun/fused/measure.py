@@ -93,6 +93,7 @@ def _scores(lift: Lift, places: list[int], split: str, params: Tensors, buffers:
             outputs = lift.outputs(params, buffers, x, True)
             total = added(total, torch.func.vmap(lambda out, y: sums(out, y, calibration), (0, None))(outputs, y))
             examples += len(y)
+            evaluator.tick()
     total = {n: v.cpu() for n, v in total.items()}
     return [means({n: v[r] for n, v in total.items()}, examples) for r in range(len(places))]
 

@@ -39,7 +39,8 @@ def composed(words: Sequence[str]) -> Iterator[tuple[Any, HydraContext]]:
         try:
             config = compose("config", named, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(f"{' '.join(words)}: {first_line(error)}") from error
+            blamed = [word for word in words if word.lstrip("+~").partition("=")[0] in first_line(error)]
+            raise ConfigError(f"{' '.join(blamed or words)}: {first_line(error)}") from error
     yield config, HydraContext(config_loader=loader, callbacks=Callbacks(config))
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from wdrun import presets, records
 from wdrun.errors import BusyError, WdrunError
-from wdrun.interrupt import Interrupted
+from wdrun.interrupt import SIGNALS, Interrupted
 from wdrun.job import Job, Run
 from wdrun.storage import hold, write_atomically
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wdrun.sweep import Outcome
 
 CHILD = "from wdrun.launch.remote import child; child()"
-INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+INTERRUPTED = tuple(128 + number for number in SIGNALS)
 FINAL = ("done", "diverged")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wdrun.arguments import split
-from wdrun.errors import ConfigError, StorageError
-from wdrun.storage import write_atomically
+from wdrun.errors import ConfigError
+from wdrun.storage import storage_error, write_atomically
 
 if TYPE_CHECKING:
     from wdrun.report.markup import Picture
@@ -90,8 +90,9 @@ def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[
 
 
 def _write(path: Path, content: bytes) -> None:
+    remedy = "out=PATH, elsewhere or shorter"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}; try out=PATH, elsewhere or shorter") from error
+        raise storage_error(path, error, remedy) from error
+    write_atomically(path, content, remedy)

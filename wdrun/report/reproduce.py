@@ -39,7 +39,7 @@ def typed(directory: Path) -> tuple[str, ...] | None:
         listed = yaml.safe_load((directory / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
         if isinstance(listed, list) and all(isinstance(word, str) for word in listed):
             return tuple(listed)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         pass  # cut off or not there: the comment may be
     try:
         with (directory / "config.yaml").open(encoding="utf-8") as file:

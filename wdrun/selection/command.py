@@ -16,7 +16,7 @@ from wdrun.progress import say
 from wdrun.selection import line, printing
 from wdrun.selection.cells import text
 from wdrun.selection.selecting import Selection, select
-from wdrun.storage import storage_error, write_atomically
+from wdrun.storage import write_atomically
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
@@ -27,10 +27,8 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     selection = _select(folders, settings)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
-        try:
-            write_atomically(path, records.render(list(table.columns), _rows(table)))
-        except OSError as error:
-            raise storage_error(path, error) from error
+        content = records.render(list(table.columns), _rows(table))
+        write_atomically(path, content, "a copy of the folder where there is room")
     printing.show(selection)
     say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `wdrun best {folders[0]}` prints the command")
     return 0

@@ -49,8 +49,11 @@ def _knobs(directory: Path) -> dict[str, Any]:
 
     path = directory / "config.yaml"
     try:
-        nested = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)):
+            raise ValueError("has an alias, as no config of wdrun's has")  # it may be endless, or a billion words long
+        nested = yaml.safe_load(content)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise StorageError(f"{path}: {reason}; the run's knobs are read from it") from error
     if not isinstance(nested, dict):
@@ -135,9 +138,10 @@ def _typed(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{_typed(v)}' for key, v in value.items())}}}"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value.lower() not in (
+        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII) and value.lower() not in (
             "null", "true", "false", "nan", "inf",
         )  # fmt: skip
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.
+        escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (m[2] and "\\'"), value)
         return value if plain else f"'{escaped}'"
     return "null" if value is None else text(value)
