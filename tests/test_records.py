@@ -58,7 +58,7 @@ def test_the_runs_row_has_every_knob_once(tmp_path):
 def test_aggregated_tables_are_the_runs_in_folder_order(tmp_path):
     for name, overrides in (("b", ["decay=l1"]), ("a", ["optimizer=adam"])):
         run = config.parse(config.compose(["data=synthetic", *overrides])).run
-        write(tmp_path / name, run, [metrics(1), metrics(2)])
+        write(tmp_path / name, run, [metrics(1), metrics(2)], status="running")
     assert aggregate.write(tmp_path) == 2
     runs = records.read(tmp_path / "runs.csv")
     assert runs["optimizer"].tolist() == ["adam", "sgd"]
@@ -71,7 +71,7 @@ def test_aggregated_tables_are_the_runs_in_folder_order(tmp_path):
 
 
 def test_a_folder_without_a_run_is_left_out(tmp_path):
-    write(tmp_path / "a", rows=[metrics(1)])
+    write(tmp_path / "a", rows=[metrics(1)], status="running")
     (tmp_path / "notes").mkdir()
     assert aggregate.write(tmp_path) == 1
 

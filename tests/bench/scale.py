@@ -87,7 +87,7 @@ def measured(*words, cwd=None):
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         err.seek(0)
-        assert process.returncode == 0, (words, err.read()[-2000:])
+        assert process.returncode == 0, (words, process.returncode, err.read()[-2000:])
         out.seek(0)
         return time.perf_counter() - began, used.ru_maxrss / 1024, out.read().decode()
 
