@@ -291,7 +291,8 @@ RICH = Case(
 @pytest.mark.long
 @pytest.mark.parametrize("power", [None, "all", "content"])
 @pytest.mark.parametrize("case", [Case(), RICH, Case(("epochs=3", *TWO)), GROUP], ids=["run", "rich", "sweep", "group"])
-def test_dying_at_every_call(case, power):
+def test_dying_at_every_call(case, power, tmp_path):
+    sweep.execute(case.jobs(tmp_path))  # warm, as above
     deaths, kinds = check_deaths(case, power=power)
     print(f"{deaths} deaths")
     assert kinds == KINDS
