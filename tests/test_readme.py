@@ -103,7 +103,7 @@ REAL = [
     line
     for line in commands()
     if not re.search(
-        r"--|DIR|decay=cubic|hydra/|experiment=|^wdrun (data|explain|verify|status|select|best|report)", line
+        r"--|DIR|decay=cubic|hydra/|experiment=|^wdrun (bench|data|explain|verify|status|select|best|report)", line
     )
 ]
 
@@ -123,13 +123,14 @@ def test_a_command_trains_as_printed(line, here, capsys):
     assert len(list(here.glob("outputs/*/runs.csv"))) == 1
 
 
-@pytest.mark.parametrize("line", [line for line in commands() if re.match(r"wdrun (explain|verify)", line)])
-def test_a_command_that_trains_nothing_answers(line, here, capsys):
+@pytest.mark.parametrize("line", [line for line in commands() if re.match(r"wdrun (bench|explain|verify)", line)])
+def test_a_command_that_keeps_nothing_answers(line, here, capsys):
     from wdrun import cli
 
     words = shlex.split(line)[1:]
+    small = {"explain": ["data=synthetic"], "bench": [word for word in SMALL if not word.startswith("epochs")]}
     with pytest.raises(SystemExit) as stop:
-        cli.main([*words, "data=synthetic"] if "explain" in words else words)
+        cli.main([*words, *small.get(words[0], [])])
     assert (stop.value.code, list(here.iterdir())) == (0, [])
     assert capsys.readouterr().out
 

@@ -87,7 +87,8 @@ def grouped(
 
     jobs = remote.prepare(parsed)
     finished = [job for job in jobs if remote.finished(job)]
-    left = [job for job in jobs if job not in finished]
+    over = {job.directory for job in finished}
+    left = [job for job in jobs if job.directory not in over]
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     lost = "its worker ended before it did"
     if left:
