@@ -19,6 +19,7 @@ from wdrun.rules import nearest
 from wdrun.streams import stream_seed
 
 PLAIN = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten)
+SMALL_PRODUCT = 2**20
 NORMS = ("none", "batch", "group", "layer")
 
 
@@ -152,12 +153,27 @@ def forward(model: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tens
         return functional_call(model, (params, buffers), (x,))
     for name, layer in layers:
         if isinstance(layer, nn.Linear):
-            x = F.linear(x, params[f"{name}.weight"], params.get(f"{name}.bias"))
+            weight = params[f"{name}.weight"]
+            x = F.linear(x.to(weight.dtype), weight, params.get(f"{name}.bias"))
         elif isinstance(layer, nn.Conv2d):
             x = F.conv2d(x, params[f"{name}.weight"], params.get(f"{name}.bias"), layer.stride, layer.padding)
         else:
             x = layer(x)
     return x
+
+
+def worth_bf16(model: nn.Module, batch: int, device: torch.device) -> list[str]:
+    """The layers of a plain chain whose products are faster in bf16: on a CPU not those of under 2²⁰ multiply-adds.
+
+    A product so small takes a processor half the time in fp32, where it is at least as exact.
+    """
+    least = SMALL_PRODUCT if device.type == "cpu" else 0
+    return [
+        name
+        for name, layer in plain_layers(model) or ()
+        if isinstance(layer, nn.Conv2d)
+        or (isinstance(layer, nn.Linear) and batch * layer.in_features * layer.out_features >= least)
+    ]
 
 
 def plain_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
