@@ -96,6 +96,7 @@ def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     trainer = runner.ready(presets.jobs([*WORK["mlp"], "epochs=1"], False)[0].run)
     rows.devices.apply(trainer.machine)
+    steps = rows._steps(trainer)
     children = {
         name: subprocess.Popen(
             [sys.executable, __file__, "child", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -104,9 +105,9 @@ def main():
         for name in ("lightning", "sklearn")
     }  # fmt: skip
     samples = {name: rows.Sampler(process) for name, process in children.items()}
-    steps = rows._steps(trainer)
     rounds = []
     for i in range(n + 1):
+        time.sleep(0.5)  # the threads of another tool's BLAS wait busily for a while
         ours = rows.images_per_second(trainer, steps)
         rounds += [{name: (ours, sample()) for name, sample in samples.items()}][: bool(i)]
     for name, process in children.items():
