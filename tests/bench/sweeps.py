@@ -1,8 +1,9 @@
-"""Seconds of 32 MLP runs three ways, interleaved: python tests/bench/sweeps.py [n] [N] [words…].
+"""Seconds of 32 MLP runs three ways, interleaved: python tests/bench/sweeps.py [n] [N] [words… | long].
 
 As 32 `wdrun` commands (8 of them timed, times 4), as one sweep, and as one sweep with parallel=N; every process starts
 in an empty folder and its imports, loading and workers are in its time. 32 runs on real CIFAR-10 (5,000 training
-images, 5 epochs) unless words say otherwise; n rounds after one to warm up.
+images, 5 epochs) unless words say otherwise; n rounds after one to warm up. `long`: as many runs on all its images,
+without augmentation, and no single commands, so that starting the workers weighs little.
 """
 
 import os
@@ -15,6 +16,7 @@ import time
 from wdrun import presets
 
 WORK = ["model=mlp", "data.train_size=5000", "epochs=5", "batch_size=128", "seed=range(0,8)", "lambda=0,1e-4,1e-3,1e-2"]
+LONG = ["model=mlp", "augment=none", "epochs=3", "batch_size=128", "seed=range(0,8)", "lambda=0,1e-4,1e-3,1e-2"]
 EACH = 4  # every so manieth run is timed as a command of its own
 
 
@@ -32,11 +34,12 @@ def main():
     many = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     words = sys.argv[3:]
     given = {word.partition("=")[0] for word in words}
-    work = [*(word for word in WORK if word.partition("=")[0] not in given), *words]
+    alone = words != ["long"]
+    work = [*(word for word in WORK if word.partition("=")[0] not in given), *words] if alone else LONG
     runs = presets.lines(work, True)
     some = runs[::EACH]
-    ways = {
-        f"{len(runs)} commands": lambda: seconds(*some) * len(runs) / len(some),
+    ways = {f"{len(runs)} commands": lambda: seconds(*some) * len(runs) / len(some)} if alone else {}
+    ways |= {
         "parallel=1": lambda: seconds(["-m", *work]),
         f"parallel={many}": lambda: seconds(["-m", *work, f"parallel={many}"]),
     }

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from wdrun.decay.base import Constraint, Scalar
@@ -16,5 +15,4 @@ class Box(Constraint):
         return w.abs().amax()
 
     def project(self, w: Tensor, radius: Scalar) -> Tensor:
-        limit = torch.as_tensor(radius, dtype=w.dtype, device=w.device)
-        return w.clamp(-limit, limit)
+        return w.clamp(-radius, radius)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer, Scalar
+from wdrun.decay.base import Regularizer, Scalar, axpy
 from wdrun.decay.l1 import soft_threshold
 
 
@@ -18,7 +18,7 @@ class ElasticNet(Regularizer):
         return self.l1_ratio * w.abs() + 0.5 * (1 - self.l1_ratio) * w.square()
 
     def grad(self, w: Tensor) -> Tensor:
-        return self.l1_ratio * w.sign() + (1 - self.l1_ratio) * w
+        return axpy(self.l1_ratio, w.sign(), (1 - self.l1_ratio) * w)
 
     def prox(self, w: Tensor, t: Scalar) -> Tensor:
         return soft_threshold(w, t * self.l1_ratio) / (1 + t * (1 - self.l1_ratio))
