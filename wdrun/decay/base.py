@@ -83,8 +83,7 @@ def _independent(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scala
 
 
 def _cautious(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, ctx: Context) -> Tensor:
-    agrees = (u * w).ge_(0)  # 0 or 1 in w's own type: a bool would be converted in a pass of its own
-    return axpy(-ctx.lr * k, omega.grad(w) * agrees, new)
+    return axpy(-ctx.lr * k, torch.where(u * w >= 0, omega.grad(w), 0.0), new)
 
 
 def _proximal(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, ctx: Context) -> Tensor:
