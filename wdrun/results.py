@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,15 +48,7 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
     problems, seen = [], set()
     for directory in run_folders(folders):
         try:
-            content = {"run": aggregate.whole(directory / "run.csv")}
-            row = aggregate.run_of(*content["run"])
-            for name in tables:
-                path = directory / f"{name}.csv"
-                if row["status"] == "failed" and not path.exists():  # it failed before it had anything to write
-                    continue
-                content[name] = aggregate.whole(path)
-                _check_table(path, *content[name], name=name, run_id=row["id"])
-            aggregate.complete(row, {name: content[name][1] for name in content if name != "run"})
+            row, content = _settled(directory, tables)
         except (OSError, ValueError) as error:
             problems.append(aggregate.left_out(directory, error))
             continue
@@ -73,6 +65,35 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
     return Results(tuple(folders), runs, **frames, problems=tuple(problems))
+
+
+Content = dict[str, tuple[list[str], list[list[str]]]]
+
+
+def _settled(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str], Content]:
+    """The run's row and its tables; read again where the run went on meanwhile, as its run.csv then is another file."""
+    path = directory / "run.csv"
+    for _ in range(20):
+        before = path.stat()
+        try:
+            return _content(directory, tables)
+        except (OSError, ValueError):
+            if (before.st_ino, before.st_mtime_ns) == ((now := path.stat()).st_ino, now.st_mtime_ns):
+                raise
+    return _content(directory, tables)
+
+
+def _content(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str], Content]:
+    content = {"run": aggregate.whole(directory / "run.csv")}
+    row = aggregate.run_of(*content["run"])
+    for name in tables:
+        path = directory / f"{name}.csv"
+        if row["status"] == "failed" and not path.exists():  # it failed before it had anything to write
+            continue
+        content[name] = aggregate.whole(path)
+        _check_table(path, *content[name], name=name, run_id=row["id"])
+    aggregate.complete(row, {name: content[name][1] for name in content if name != "run"})
+    return row, content
 
 
 def _check_table(path: Path, header: list[str], rows: list[list[str]], *, name: str, run_id: str) -> None:
