@@ -7,11 +7,11 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from wdrun import aggregate, presets, targets
 from wdrun.errors import ConfigError, WdrunError
@@ -110,7 +110,7 @@ def grouped(
             hydra_context=context, task_function=partial(_group, str(folder / "plan.json")), config=config
         )
         try:
-            with redirect_stdout(sys.stderr):  # Ray tells there what becomes of its nodes; stdout is for results
+            with redirect_stdout(sys.stderr), _ray_of_its_own():  # Ray tells there of its nodes; stdout is for results
                 ended = instance.launch(groups, initial_job_idx=0)
             for number, returned in enumerate(ended):
                 if returned.status.name == "FAILED":
@@ -120,12 +120,10 @@ def grouped(
             say(f"{type(instance).__name__}: {first_line(error)}")
         finally:
             _aggregate(jobs)
-    out = sys.stdout
-    with redirect_stdout(sys.stderr):  # as above: it does so until the process ends
-        outcomes = remote.collect(jobs, {job.directory for job in finished}, f"{lost}; logs in {folder}")
-        _aggregate(jobs)
-        for outcome in outcomes:
-            _print_result(outcome, out)
+    outcomes = remote.collect(jobs, {job.directory for job in finished}, f"{lost}; logs in {folder}")
+    _aggregate(jobs)
+    for outcome in outcomes:
+        _print_result(outcome)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     if any(outcome.status == "interrupted" for outcome in outcomes):
@@ -163,8 +161,23 @@ def _trained(jobs: Sequence[Job]) -> list[Outcome]:
     return sweep.execute(jobs, on_end=_print_result)
 
 
-def _print_result(outcome: Outcome, out: TextIO | None = None) -> None:
-    print(json.dumps(outcome.result(), allow_nan=False), file=out, flush=True)
+@contextmanager
+def _ray_of_its_own() -> Iterator[None]:
+    """Leave no Ray behind that this sweep began: one that goes on prints to stdout, among the results."""
+
+    def begun() -> bool:
+        return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+    before = begun()
+    try:
+        yield
+    finally:
+        if begun() and not before:
+            sys.modules["ray"].shutdown()
+
+
+def _print_result(outcome: Outcome) -> None:
+    print(json.dumps(outcome.result(), allow_nan=False), flush=True)
 
 
 def _aggregate(jobs: Sequence[Job]) -> None:
