@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from durable import KILLED, Disk, child
 
-from wdrun import aggregate, presets, runner, sweep, together
+from wdrun import aggregate, presets, recording, sweep, together
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="forks"),
@@ -76,13 +76,13 @@ def train(case, folder, **death):
 
     def task():
         disk = Disk(folder, **death).install()
-        take = runner.Record.take
+        take = recording.Record.take
 
         def told(record, epoch, save=True):
             print("took", record.job.directory.name, epoch.number)
             take(record, epoch, save)
 
-        runner.Record.take = told
+        recording.Record.take = told
         together.SAVE_SECONDS = 0.0
         sweep.execute(case.jobs(folder))
         trace.write_text(json.dumps(disk.calls))

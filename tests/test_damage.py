@@ -19,7 +19,7 @@ import test_data_cifar10 as cifar
 from test_data_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 
 from wdrun import aggregate, checkpoint, cli, ending, presets, records, results, status, sweep
-from wdrun.data import cache, canonical, load, source
+from wdrun.data import archive, cache, canonical, load, source
 from wdrun.errors import ConfigError, StorageError
 
 WORDS = (
@@ -460,8 +460,8 @@ BOMBS = {
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_an_archive_that_unpacks_without_end_is_refused_by_size(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "MEMBER_LIMIT", 2**20)
-    monkeypatch.setattr(source, "ARCHIVE_LIMIT", 4 * 2**20)
+    monkeypatch.setattr(archive, "MEMBER_LIMIT", 2**20)
+    monkeypatch.setattr(archive, "ARCHIVE_LIMIT", 4 * 2**20)
     root = tmp_path / "bomb.tar.gz"
     with gzip.open(root, "wb", compresslevel=1) as file:
         for head, size in BOMBS[kind]:

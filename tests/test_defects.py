@@ -20,7 +20,7 @@ import test_train
 import torch
 from test_crash import Case, check_deaths, pytestmark, warm  # noqa: F401 - marks and fixture of this module too
 
-from wdrun import aggregate, checkpoint, ending, records, runner, storage, sweep, train
+from wdrun import aggregate, checkpoint, ending, recording, records, storage, sweep, train
 from wdrun.data import batches
 from wdrun.decay import base
 from wdrun.errors import BusyError
@@ -28,7 +28,7 @@ from wdrun.evaluation import Evaluator
 from wdrun.selection import cells
 
 TRUE = {
-    "hold": storage.hold, "save": checkpoint.save, "load": checkpoint.load, "resume": runner._resume,
+    "hold": storage.hold, "save": checkpoint.save, "load": checkpoint.load, "resume": recording._resume,
     "clean": Evaluator.clean, "prepared": cells._prepared, "write": records.write,
     "diverged": train.Trainer.diverged,
 }  # fmt: skip
@@ -138,14 +138,14 @@ def row_first(job, trainer, state, rows, summary):
     """The row says done before the weights are there."""
     TRUE["write"](job.directory, job.run, rows, summary)
     checkpoint.remove(job.directory)
-    runner._write_weights(job.directory, state)
+    recording._write_weights(job.directory, state)
     return []
 
 
 def checkpoint_first(job, trainer, state, rows, summary):
     """The checkpoint goes before the row says done."""
     checkpoint.remove(job.directory)
-    runner._write_weights(job.directory, state)
+    recording._write_weights(job.directory, state)
     TRUE["write"](job.directory, job.run, rows, summary)
     return []
 
@@ -217,12 +217,12 @@ DEFECTS = [
     ),
     Defect(
         "the row says done before the weights are there",
-        [(runner, "_finish", row_first)],
+        [(recording, "_finish", row_first)],
         deaths("last.safetensors", "after", "open"), "other files",
     ),
     Defect(
         "the checkpoint is removed before the row says done",
-        [(runner, "_finish", checkpoint_first)],
+        [(recording, "_finish", checkpoint_first)],
         deaths("last.safetensors", "after", "open"), "progress lost",
     ),
     Defect(
@@ -247,17 +247,17 @@ DEFECTS = [
     ),
     Defect(
         "a new folder is not entered on the disk in the one above it",
-        [(module, "make", unentered) for module in (storage, runner)],
+        [(module, "make", unentered) for module in (storage, recording)],
         deaths("checkpoint.previous", "after", "link", "all"), "progress lost",
     ),
     Defect(
         "a resumed run skips an epoch",
-        [(runner, "_resume", resumed_as(one_epoch_on))],
+        [(recording, "_resume", resumed_as(one_epoch_on))],
         deaths("checkpoint.previous", "after", "link"), "other epochs",
     ),
     Defect(
         "a resumed run has lost its momentum",
-        [(runner, "_resume", resumed_as(without_momentum))],
+        [(recording, "_resume", resumed_as(without_momentum))],
         deaths("checkpoint.previous", "after", "link"), "other bytes",
     ),
     Defect(

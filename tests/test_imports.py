@@ -19,6 +19,7 @@ ROWS = [
     {"workers", "together", "selection", "status", "board"},
     {"ending"},
     {"runner"},
+    {"recording"},
     {"explain"},
     {"fused"},
     {"train"},

@@ -13,7 +13,7 @@ import test_data_cifar10 as cifar
 import torch
 from test_data_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 
-from wdrun import aggregate, cli, presets, records, results, runner, status, sweep
+from wdrun import aggregate, cli, presets, recording, records, results, status, sweep
 from wdrun.data import cache
 
 pytestmark = [
@@ -104,13 +104,13 @@ def test_sixteen_processes_on_one_cold_or_damaged_cache_build_it_once(damaged, t
 
 def slowly(monkeypatch, seconds):
     """Let every epoch take so long."""
-    true = runner.Record.take
+    true = recording.Record.take
 
     def take(record, epoch, save=True):
         time.sleep(seconds)
         true(record, epoch, save)
 
-    monkeypatch.setattr(runner.Record, "take", take)
+    monkeypatch.setattr(recording.Record, "take", take)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -121,13 +121,13 @@ def test_of_two_commands_on_one_run_one_trains_it(resumed, tmp_path, monkeypatch
     if resumed:
 
         def dying():
-            true = runner.Record.take
+            true = recording.Record.take
 
             def take(record, epoch, save=True):
                 true(record, epoch, save)
                 os._exit(9)
 
-            runner.Record.take = take
+            recording.Record.take = take
             return execute(parsed)()
 
         assert at_once([dying], tmp_path / "first")[0] == [9]

@@ -18,7 +18,7 @@ import pytest
 from durable import child
 from test_crash import PLACE, TWO, WORDS, Case, content, pytestmark, train, uninterrupted, warm  # noqa: F401
 
-from wdrun import aggregate, checkpoint, cli, data, interrupt, presets, records, runner, sweep
+from wdrun import aggregate, checkpoint, cli, data, interrupt, presets, recording, records, sweep
 from wdrun.evaluation import Evaluator
 from wdrun.step import Step
 
@@ -47,12 +47,12 @@ def sends(where, name, signum, times=1, nth=1, after=False):
 PHASES = {
     "config": (lambda s: sends(presets, "jobs", s), False),
     "data": (lambda s: sends(data, "load", s), False),
-    "before the first step": (lambda s: sends(runner.Record, "__init__", s, after=True), True),
+    "before the first step": (lambda s: sends(recording.Record, "__init__", s, after=True), True),
     "mid-epoch": (lambda s: sends(Step, "__call__", s, nth=2), True),
     "evaluation": (lambda s: sends(Evaluator, "batches", s, nth=2), True),
     "checkpoint": (lambda s: sends(checkpoint, "encode", s, nth=2), True),
     "tables": (lambda s: sends(records, "write", s, nth=3), True),
-    "the last tables": (lambda s: sends(runner, "_finish", s), True),
+    "the last tables": (lambda s: sends(recording, "_finish", s), True),
     "between runs": (lambda s: sends(cli, "_print_result", s), True),
     "aggregation": (lambda s: sends(aggregate, "run_of", s, nth=1), True),
 }

@@ -17,7 +17,7 @@ from wdrun.errors import BusyError, StorageError
 from wdrun.interrupt import Interrupted, Stop
 from wdrun.job import Job
 from wdrun.progress import Watch, say
-from wdrun.runner import Record
+from wdrun.recording import Record
 from wdrun.storage import hold, storage_error
 
 SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hundreds of files take their time

