@@ -20,7 +20,7 @@ from wdrun.step import Step
 from wdrun.streams import generator, stream_seed
 
 ATTACKS = ("fgsm", "pgd")
-BATCH, ATTACK_BATCH = 1000, 200  # an attack keeps the activations of its batch
+BATCH = 200  # more is no faster on a CPU, and its activations would be what a run needs most memory for
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
 
@@ -71,7 +71,7 @@ class Evaluator:
         for name in (*CORRUPTIONS, *ATTACKS):
             for severity, strength in enumerate(self.options[name], start=1):
                 attack = name in ATTACKS
-                pixels = self._pixels(split, ATTACK_BATCH if attack else BATCH, few if attack else None)
+                pixels = self._pixels(split, few if attack else None)
                 shift = self._attacked if attack else self._corrupted
                 pairs = shift(name, float(strength), pixels, params, buffers)
                 found = score(self._ticked(pairs), self.options["calibration"])
@@ -110,9 +110,9 @@ class Evaluator:
         mean, std = (x.new_tensor(v).view(-1, 1, 1) for v in (self.dataset.mean, self.dataset.std))
         return self.step.outputs(params, buffers, ((x - mean) / std).to(self.step.machine.input_dtype))
 
-    def _pixels(self, split: str, size: int, most: int | None) -> Pairs:
+    def _pixels(self, split: str, most: int | None) -> Pairs:
         """Images (B, C, H, W) in [0, 1] and labels of the split's first `most` rows, in order."""
         part, machine = self.dataset.splits[split], self.step.machine
-        for rows in part.rows[:most].split(size):
+        for rows in part.rows[:most].split(BATCH):
             images = part.inputs[rows].to(machine.device).permute(0, 3, 1, 2)
             yield images.to(machine.dtype) / 255, part.targets[rows].to(machine.device)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from wdrun.decay import Tensors
 from wdrun.diagnostics.layers import table
-from wdrun.evaluation import BATCH
 from wdrun.evaluation.scores import added, means, sums
 from wdrun.fused.lift import Lift
 from wdrun.fused.stack import Stack
@@ -18,7 +17,7 @@ from wdrun.step import Training
 from wdrun.train import penalised
 
 Rows = list[dict[str, Any]]
-EXAMPLES = 20 * BATCH  # examples × runs of an evaluation batch
+EXAMPLES, MOST = 20_000, 1000  # of an evaluation batch: examples × runs, and examples
 
 
 def causes(stack: Stack, tensors: Tensors, number: int) -> list[str | None]:
@@ -89,7 +88,7 @@ def _scores(lift: Lift, places: list[int], split: str, params: Tensors, buffers:
     total: dict[str, Tensor] = {}
     examples = 0
     with torch.no_grad():
-        for x, y in evaluator.batches(split, max(1, min(BATCH, EXAMPLES // len(places)))).sequential():
+        for x, y in evaluator.batches(split, max(1, min(MOST, EXAMPLES // len(places)))).sequential():
             outputs = lift.outputs(params, buffers, x, True)
             total = added(total, torch.func.vmap(lambda out, y: sums(out, y, calibration), (0, None))(outputs, y))
             examples += len(y)
