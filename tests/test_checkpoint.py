@@ -1,5 +1,6 @@
 """Checkpoints: round trips, every truncation and many bit flips caught, the previous one used."""
 
+import os
 import random
 
 import pytest
@@ -72,6 +73,25 @@ def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(tmp_path, m
     monkeypatch.undo()
     (_, values), _ = checkpoint.load(tmp_path)
     assert values == {"epoch": 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint", "checkpoint.previous"]
+
+
+@pytest.mark.parametrize("code", checkpoint.NO_LINKS)
+def test_without_hard_links_a_whole_checkpoint_is_always_there(tmp_path, monkeypatch, code):
+    def refused(*paths):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(checkpoint.os, "link", refused)
+    replace, seen = os.replace, []
+
+    def watched(source, target):
+        replace(source, target)
+        seen.append(checkpoint.load(tmp_path)[0][1]["epoch"])
+
+    monkeypatch.setattr(os, "replace", watched)
+    for epoch in (1, 2, 3):
+        checkpoint.save(tmp_path, TENSORS, {"epoch": epoch})
+    assert seen == [1, 1, 2, 2, 3]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint", "checkpoint.previous"]
 
 

@@ -6,6 +6,7 @@ JSON. The previous checkpoint is kept beside the current one until the run has f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from wdrun.storage import write_atomically
 MAGIC = b"wdrun checkpoint 1\n"
 NAME = "checkpoint"
 PREVIOUS = "checkpoint.previous"
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what FAT and some network file systems answer to a hard link
 
 
 class DamagedError(Exception):
@@ -66,7 +68,12 @@ def save(directory: Path, tensors: Mapping[str, Tensor], values: Mapping[str, An
         # A hard link, then a replace: at every moment at least one whole checkpoint has its name.
         previous = directory / PREVIOUS
         previous.unlink(missing_ok=True)
-        os.link(current, previous)
+        try:
+            os.link(current, previous)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            os.replace(current, previous)  # from here to the end of the write only the previous one has its name
     write_atomically(current, content)
 
 
