@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from wdrun import records, results
+from wdrun import aggregate, records, results
 from wdrun.errors import ConfigError
+from wdrun.storage import write_atomically
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +85,22 @@ def test_crlf_reads_the_same(copy):
 def test_a_folder_without_results_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"no results of wdrun there \(no run.csv\)"):
         results.load([tmp_path])
+
+
+def test_a_run_that_goes_on_while_it_is_read_is_read_again(copy):
+    directory = next(copy.glob("*/run.csv")).parent
+    path, failures = directory / "run.csv", []
+
+    def read(moves):
+        if len(failures) < moves:
+            write_atomically(path, path.read_bytes())  # the run replaced it
+        if len(failures) < 3:
+            failures.append(1)
+            raise ValueError("half old, half new")
+        return "whole"
+
+    assert aggregate.settled(directory, lambda: read(3)) == "whole"
+    failures.clear()
+    with pytest.raises(ValueError, match="half old"):
+        aggregate.settled(directory, lambda: read(1))
+    assert len(failures) == 2  # once it stayed the same, it was broken

@@ -6,11 +6,15 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from wdrun import records
 from wdrun.rules import printable
 from wdrun.storage import hold, write_atomically
+
+T = TypeVar("T")
 
 
 def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int:
@@ -24,7 +28,7 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
     with hold(root, wait=True):
         for directory in sorted(path.parent for path in root.glob("*/run.csv")):
             try:
-                run, tables = _folder(directory)
+                run, tables = settled(directory, partial(_folder, directory))
             except (OSError, ValueError) as error:
                 tell(left_out(directory, error))
                 continue
@@ -38,6 +42,19 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
         for name, columns in records.TABLES.items():
             write_atomically(root / f"{name}.csv", records.csv_text([[c.name for c in columns], *bodies.pop(name)]))
     return len(runs)
+
+
+def settled(directory: Path, read: Callable[[], T]) -> T:
+    """What `read` finds in a run's folder; it reads again where the run went on meanwhile: run.csv is another file."""
+    path = directory / "run.csv"
+    for _ in range(20):
+        before = path.stat()
+        try:
+            return read()
+        except (OSError, ValueError):
+            if (before.st_ino, before.st_mtime_ns) == ((now := path.stat()).st_ino, now.st_mtime_ns):
+                raise
+    return read()
 
 
 def left_out(directory: Path, error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
     problems, seen = [], set()
     for directory in run_folders(folders):
         try:
-            row, content = _settled(directory, tables)
+            row, content = aggregate.settled(directory, partial(_content, directory, tables))
         except (OSError, ValueError) as error:
             problems.append(aggregate.left_out(directory, error))
             continue
@@ -68,19 +69,6 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(records.TABLES))
 
 
 Content = dict[str, tuple[list[str], list[list[str]]]]
-
-
-def _settled(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str], Content]:
-    """The run's row and its tables; read again where the run went on meanwhile, as its run.csv then is another file."""
-    path = directory / "run.csv"
-    for _ in range(20):
-        before = path.stat()
-        try:
-            return _content(directory, tables)
-        except (OSError, ValueError):
-            if (before.st_ino, before.st_mtime_ns) == ((now := path.stat()).st_ino, now.st_mtime_ns):
-                raise
-    return _content(directory, tables)
 
 
 def _content(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str], Content]:
