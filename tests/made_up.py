@@ -2,7 +2,8 @@
 
 import yaml
 
-from wdrun import records
+from wdrun.tables.columns import FACTORS, RUN, SCHEMA, TABLES
+from wdrun.tables.write import render
 
 KNOBS = {
     "epochs": 2,
@@ -14,7 +15,7 @@ KNOBS = {
 MADE_WITH = {
     "data_digest": "ab" * 32, "device_name": "cpu x86_64", "precision_used": "fp32", "threads_used": 1,
     "instruction_set": "AVX2", "python_version": "3.11.7", "torch_version": "2.10.0", "wdrun_version": "0.1.0",
-    "commit": "c" * 40, "schema": records.SCHEMA, "parameters": 30,
+    "commit": "c" * 40, "schema": SCHEMA, "parameters": 30,
 }  # fmt: skip
 
 
@@ -39,12 +40,12 @@ def run(root, lam, val_loss=1.0, *, seed=0, lr=0.1, decay="l2", status="done", t
             "total_decay": total if lam else 0.0,
         }
     row |= cells
-    order = [c.name for c in records.FACTORS] + list(KNOBS) + [c.name for c in records.RUN]
+    order = [c.name for c in FACTORS] + list(KNOBS) + [c.name for c in RUN]
     folder = root / f"run-{number:04d}"
     (folder / ".hydra").mkdir(parents=True)
-    (folder / "run.csv").write_bytes(records.render(order, [row]))
+    (folder / "run.csv").write_bytes(render(order, [row]))
     for name, rows in tables(row).items():
-        (folder / f"{name}.csv").write_bytes(records.render([c.name for c in records.TABLES[name]], rows))
+        (folder / f"{name}.csv").write_bytes(render([c.name for c in TABLES[name]], rows))
     if typed:
         words = [f"decay={decay}", f"lambda={lam}", f"lr={lr}", f"seed={seed}", "model=mlp", "epochs=2"]
         (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(words))
@@ -54,7 +55,7 @@ def run(root, lam, val_loss=1.0, *, seed=0, lr=0.1, decay="l2", status="done", t
 
 def tables(row):
     """The tables of a run that go with its row, two epochs of them where it is done."""
-    leading = {c.name: row[c.name] for c in records.FACTORS}
+    leading = {c.name: row[c.name] for c in FACTORS}
     epochs = [leading | {"epoch": epoch} for epoch in (1, 2)] if row["status"] == "done" else []
     losses = {split: row[f"{split}_loss"] for split in ("train", "val", "test") if row.get(f"{split}_loss") is not None}
     split = {"corruption": "", "severity": 0, "accuracy": 0.5, "penalty": 0.0, "examples": 50}

@@ -12,7 +12,11 @@ import time
 import pytest
 
 import wdrun as package
-from wdrun import config, runner, sweep
+from wdrun.config.compose import compose
+from wdrun.config.options import GROUPS, option_names
+from wdrun.config.parse import parse
+from wdrun.sweep import one_run
+from wdrun.sweep.execute import execute
 
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100", "model=linear", "epochs=1", "threads=1")
 TINY += ("precision=fp32", "device=cpu")
@@ -39,11 +43,11 @@ def test_help_shows_examples_then_every_option(wdrun, here, capsys):
     code, out, err = wdrun("--help", capture=capsys)
     assert (code, err, list(here.iterdir())) == (0, "", [])
     assert out.index("wdrun decay=l2 lambda=1e-4") < out.index("Exit codes") < out.index("decay=\n")
-    for group in config.GROUPS:
+    for group in GROUPS:
         _, found, listed = out.partition(f"\n{group}=\n")
         assert found
         options = [line.split()[0] for line in listed.splitlines() if line.startswith("  ")]
-        assert set(config.option_names(group)) <= set(options)
+        assert set(option_names(group)) <= set(options)
     for key in ("lambda=", "lr=", "seed=0", "epochs=10", "require.val_accuracy=null", "name=default"):
         assert f"  {key}" in out
 
@@ -81,7 +85,7 @@ def test_completion(shell, here):
     assert (installed.returncode, installed.stderr) == (0, "")
     assert "complete -o nospace -o default -F hydra_bash_completion" in installed.stdout
     done = shell("-sc", "query=bash", COMP_LINE="wdrun decay=", COMP_POINT="12")
-    assert {f"decay={name}" for name in config.option_names("decay")} <= set(done.stdout.split())
+    assert {f"decay={name}" for name in option_names("decay")} <= set(done.stdout.split())
     assert list(here.iterdir()) == []
 
 
@@ -104,7 +108,7 @@ def test_a_run_writes_one_line_and_its_tables(shell, here):
 def test_a_finished_run_is_not_trained_again(wdrun, here, capsys, monkeypatch):
     first = wdrun(*TINY, capture=capsys)
     before = files(here / "outputs")
-    monkeypatch.setattr(runner, "train", lambda job, stop: pytest.fail("trained again"))
+    monkeypatch.setattr(one_run, "train", lambda job, stop: pytest.fail("trained again"))
     code, out, err = wdrun(*TINY, capture=capsys)
     assert (code, out) == (0, first[1])
     assert err.startswith("already done: ")
@@ -218,7 +222,7 @@ def test_a_missed_threshold_is_code_6(wdrun, capsys):
 
 
 def test_a_folder_in_use_is_code_4(wdrun, here, capsys):
-    directory = config.parse(config.compose(TINY)).directory
+    directory = parse(compose(TINY)).directory
     directory.mkdir(parents=True)
     holder = subprocess.Popen(
         [sys.executable, "-c", "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); "
@@ -258,8 +262,8 @@ def until_epoch(process, number):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """Digests of the tables and weights of a run nobody stopped, and its line on stdout."""
-    job = config.parse(config.compose([*LONG, f"output_dir={tmp_path_factory.mktemp('uninterrupted')}"]))
-    (outcome,) = sweep.execute([job])
+    job = parse(compose([*LONG, f"output_dir={tmp_path_factory.mktemp('uninterrupted')}"]))
+    (outcome,) = execute([job])
     return {name: digest(outcome.directory, name) for name in STABLE}, outcome.result() | {"dir": ""}
 
 

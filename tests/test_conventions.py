@@ -5,18 +5,18 @@ import math
 import pytest
 import torch
 
-from wdrun import config, conventions, decay, optim, schedules
+from wdrun import conventions, decay, optim, schedules
+from wdrun.config.compose import compose
+from wdrun.config.options import option_names
+from wdrun.config.parse import parse
 from wdrun.decay import Decay
 from wdrun.decay.l2 import L2
 from wdrun.laws import nothing, weights
-from wdrun.step import Knobs, Step, Training
+from wdrun.training.step import Knobs, Step, Training
 
 EPOCHS, PER_EPOCH = 10, 400
 STEPS = EPOCHS * PER_EPOCH
-SPECS = {
-    name: dict(config.parse(config.compose([f"schedule={name}"])).run.schedule)
-    for name in config.option_names("schedule")
-}
+SPECS = {name: dict(parse(compose([f"schedule={name}"])).run.schedule) for name in option_names("schedule")}
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

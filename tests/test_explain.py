@@ -4,9 +4,13 @@ import math
 
 import pytest
 
-from wdrun import config, explain, presets, runner
+from wdrun import explain
+from wdrun.config import experiments
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 from wdrun.laws import verify as verifying
+from wdrun.sweep.one_run import ready, with_lambda
 
 SMALL = [
     "data=synthetic",
@@ -20,7 +24,7 @@ SMALL = [
 
 def job(*words):
     line = [*SMALL, *words]
-    return config.parse(config.compose(line), line)
+    return parse(compose(line), line)
 
 
 def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
@@ -58,31 +62,31 @@ def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
     ids=" ".join,
 )
 def test_budget_and_tau_choose_the_lambda_that_gives_them(words, total):
-    chosen = runner.with_lambda(job(*words, f"budget={total}"))
-    found = explain.budget(runner.ready(chosen.run))
+    chosen = with_lambda(job(*words, f"budget={total}"))
+    found = explain.budget(ready(chosen.run))
     assert found.total == pytest.approx(total, rel=1e-5)
-    by_tau = runner.with_lambda(job(*words, f"tau={10 / total}"))
+    by_tau = with_lambda(job(*words, f"tau={10 / total}"))
     assert by_tau.run.lam == pytest.approx(chosen.run.lam, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["decoupled", "cautious", "adamc", "independent"])
 def test_a_ready_made_l2_is_shown_in_other_units_too(name):
-    (line,) = [text for text in explain.block(runner.ready(job(f"decay={name}").run)) if text.startswith("same λ")]
+    (line,) = [text for text in explain.block(ready(job(f"decay={name}").run)) if text.startswith("same λ")]
     assert "AdamW paper, Composer" in line
 
 
 def test_a_budget_is_the_run_of_its_lambda():
-    chosen = runner.with_lambda(job("budget=0.5")).run
+    chosen = with_lambda(job("budget=0.5")).run
     assert chosen.id == job(f"lambda={chosen.lam!r}").run.id
-    assert runner.with_lambda(job("decay=none", "budget=0.5")).run.lam == 0.0
+    assert with_lambda(job("decay=none", "budget=0.5")).run.lam == 0.0
 
 
 def test_without_gradient_the_budget_is_what_happens():
     """D = 0.5 leaves e^-0.5 of the weights when clipping takes the data's gradient away."""
     words = ("optimizer=adamw", "budget=0.5", "lr=1e-30", "decay.coupling=independent", "decay.exclude_1d=false")
-    ready = runner.ready(runner.with_lambda(job(*words, "precision=fp64", "epochs=20")).run)
-    end = list(ready.train())[-1].state
-    assert ready.decayed_norm(end) / ready.decayed_norm(ready.initial()) == pytest.approx(math.exp(-0.5), rel=0.01)
+    made = ready(with_lambda(job(*words, "precision=fp64", "epochs=20")).run)
+    end = list(made.train())[-1].state
+    assert made.decayed_norm(end) / made.decayed_norm(made.initial()) == pytest.approx(math.exp(-0.5), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def test_without_gradient_the_budget_is_what_happens():
 )
 def test_a_budget_that_cannot_be_met_is_a_sentence(words, message):
     with pytest.raises(ConfigError) as error:
-        runner.with_lambda(job(*words))
+        with_lambda(job(*words))
     assert str(error.value).startswith(message)
 
 
@@ -134,21 +138,21 @@ def study(here):
 
 
 def test_an_experiment_brings_its_sweep_and_the_command_line_wins(study):
-    found = presets.jobs(["experiment=study", *SMALL], False, study)
+    found = experiments.jobs(["experiment=study", *SMALL], False, study)
     assert [(j.run.lam, j.run.seed) for j in found] == [(0.0, 0), (0.0, 1), (0.0, 2), (1e-3, 0), (1e-3, 1), (1e-3, 2)]
     assert {j.options.name for j in found} == {"study"}
-    (one,) = presets.jobs(["experiment=study", "seed=7", "lambda=0.5", *SMALL], False, study)
+    (one,) = experiments.jobs(["experiment=study", "seed=7", "lambda=0.5", *SMALL], False, study)
     assert (one.run.lam, one.run.seed, one.run.epochs) == (0.5, 7, 2)
-    assert len(presets.jobs(["experiment=study", "seed=7,8", *SMALL], True, study)) == 4
-    by_budget = presets.jobs(["experiment=study", "budget=0.5", *SMALL], False, study)
+    assert len(experiments.jobs(["experiment=study", "seed=7,8", *SMALL], True, study)) == 4
+    by_budget = experiments.jobs(["experiment=study", "budget=0.5", *SMALL], False, study)
     assert [(j.options.budget, j.run.seed) for j in by_budget] == [(0.5, 0), (0.5, 1), (0.5, 2)]
 
 
 def test_as_written_follows_the_article_or_says_why_not(study):
-    found = presets.jobs(["experiment=study", "as_written=true", *SMALL], False, study)
+    found = experiments.jobs(["experiment=study", "as_written=true", *SMALL], False, study)
     assert {(j.run.decay["name"], j.run.lam) for j in found} == {("l1", 0.01)}
     assert len(found) == 3
     with pytest.raises(ConfigError, match="as_written=true: 64·28·28 does not fit"):
-        presets.jobs(["experiment=refused", "as_written=true", *SMALL], False, study)
+        experiments.jobs(["experiment=refused", "as_written=true", *SMALL], False, study)
     with pytest.raises(ConfigError, match=r"only the experiments of the articles .* add experiment="):
-        presets.jobs(["as_written=true", *SMALL], False, None)
+        experiments.jobs(["as_written=true", *SMALL], False, None)

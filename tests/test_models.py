@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from wdrun import config, models
+from wdrun import models
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 
 IMAGE = (3, 32, 32)
 
 
 def build(*words, seed=0):
-    spec = config.parse(config.compose(["data=synthetic", *words])).run.model
+    spec = parse(compose(["data=synthetic", *words])).run.model
     return models.build(spec, IMAGE, 10, seed)
 
 

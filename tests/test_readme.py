@@ -9,8 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wdrun import config, explain, laws, records, selection, usage
+from wdrun import explain, laws, selection
+from wdrun.config.compose import compose
+from wdrun.config.help import summary, top_level
+from wdrun.config.options import GROUPS, conf_dir, option_names
+from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
+from wdrun.tables.columns import FACTORS, RUN, TABLES
+from wdrun.tables.read import read_table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -40,34 +46,34 @@ def decays():
     for case in laws.cases():
         able.setdefault(case.decay, {})[case.coupling] = None
     for name, couplings in able.items():
-        run = config.parse(config.compose([f"decay={name}"])).run
+        run = parse(compose([f"decay={name}"])).run
         first = [run.coupling] if run.coupling in couplings else []
         words = "all" if len(couplings) == len(COUPLINGS) else ", ".join(dict.fromkeys([*first, *couplings]))
         own = run.decay["_target_"].split(".")[-2] == name
-        yaml = (config.conf_dir() / "decay" / f"{name}.yaml").read_text(encoding="utf-8")
-        yield f"`{name}`", explain.regularizer(run) if own else usage.summary(yaml), words
+        yaml = (conf_dir() / "decay" / f"{name}.yaml").read_text(encoding="utf-8")
+        yield f"`{name}`", explain.regularizer(run) if own else summary(yaml), words
 
 
 def experiments():
     """Each experiment: the first line of its file."""
-    for name in config.option_names("experiment"):
-        text = (config.conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-        yield f"`{name}`", usage.summary(text)
+    for name in option_names("experiment"):
+        text = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+        yield f"`{name}`", summary(text)
 
 
 def generated():
     options = [
-        (f"`{group}=`", ", ".join(f"`{name}`" for name in config.option_names(group)))
-        for group in config.GROUPS
+        (f"`{group}=`", ", ".join(f"`{name}`" for name in option_names(group)))
+        for group in GROUPS
     ]  # fmt: skip
-    schemas = {"every table": records.FACTORS}
-    schemas |= {f"{name}.csv": schema[len(records.FACTORS) :] for name, schema in records.TABLES.items()}
-    schemas["run.csv, runs.csv"] = records.RUN
+    schemas = {"every table": FACTORS}
+    schemas |= {f"{name}.csv": schema[len(FACTORS) :] for name, schema in TABLES.items()}
+    schemas["run.csv, runs.csv"] = RUN
     columns = [(name, "; ".join(f"`{c.name}` {c.meaning}" for c in schema)) for name, schema in schemas.items()]
     return {
         "options": table(["group", "options"], options),
-        "keys": "; ".join(f"`{k}` {m}" for k, m in usage.top_level() if not k.startswith("article.")) + ".",
-        "decay": "; ".join(f"{k} {m}" for k, m in keys_of(config.conf_dir() / "decay" / "_shared.yaml")) + ".",
+        "keys": "; ".join(f"`{k}` {m}" for k, m in top_level() if not k.startswith("article.")) + ".",
+        "decay": "; ".join(f"{k} {m}" for k, m in keys_of(conf_dir() / "decay" / "_shared.yaml")) + ".",
         "decays": table(["decay", "what it is", "couplings"], decays()),
         "experiments": table(["experiment", "what it shows"], experiments()),
         "couplings": table(["coupling", "step"], [(f"`{k}`", c.formula) for k, c in COUPLINGS.items()]),
@@ -155,7 +161,7 @@ def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():
     assert len(shown) == 2
     for figure in shown:
         assert figure.read_bytes().startswith(b"\x89PNG")
-        chosen = selection.select(records.read(figure.parent / "runs.csv")).choices
+        chosen = selection.select(read_table(figure.parent / "runs.csv")).choices
         kept = pd.read_csv(figure.parent / "selection.csv")
         columns = ["lambda_min", "lambda_1se", "lr_min", "n", "mean", "difference", "difference_low", "test_accuracy"]
         np.testing.assert_allclose(chosen[columns].to_numpy(float), kept[columns].to_numpy(float), rtol=1e-9)

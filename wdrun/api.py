@@ -12,9 +12,14 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from wdrun import models, presets, records, runner, sweep
+from wdrun import models
+from wdrun.config import experiments
+from wdrun.config.run import Run
 from wdrun.errors import ConfigError
-from wdrun.job import Run
+from wdrun.sweep.execute import execute
+from wdrun.sweep.one_run import ready
+from wdrun.tables.columns import TABLES
+from wdrun.tables.read import read_table
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Result:
 
         FileNotFoundError when the run diverged and so has no weights.
         """
-        trainer = runner.ready(self.definition)
+        trainer = ready(self.definition)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")
         model = models.build(self.definition.model, trainer.dataset.input_shape, trainer.dataset.classes, seed=0)
         model.to(next(w.dtype for w in state.values() if w.is_floating_point())).load_state_dict(state)
@@ -51,13 +56,13 @@ def run(*overrides: str, config_dir: str | None = None, **options: Any) -> Resul
     """
     words = [*overrides]
     words += [f"{'lambda' if key == 'lam' else key}={_value(value)}" for key, value in options.items()]
-    jobs = presets.jobs(words, False, config_dir)
+    jobs = experiments.jobs(words, False, config_dir)
     if len(jobs) > 1:
         raise ConfigError(f"{' '.join(words)}: is a sweep of {len(jobs)} runs; wdrun.run trains one")
-    (outcome,) = sweep.execute(jobs)
+    (outcome,) = execute(jobs)
     if outcome.error is not None:
         raise outcome.error
-    tables = {name: records.read(outcome.directory / f"{name}.csv") for name in ("run", *records.TABLES)}
+    tables = {name: read_table(outcome.directory / f"{name}.csv") for name in ("run", *TABLES)}
     return Result(outcome.directory, outcome.status, definition=outcome.job.run, **tables)
 
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "data": "wdrun.cli:_data",
     "explain": "wdrun.cli:_explain",
     "verify": "wdrun.laws.verify:command",
-    "status": "wdrun.status:command",
+    "status": "wdrun.tables.status:command",
     "select": "wdrun.selection:select_command",
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",
@@ -77,9 +77,9 @@ def _report(error: WdrunError) -> int:
 def dispatch(words: list[str]) -> int:
     """Do what the words ask; the exit code."""
     if any(word in ("-h", "--help") for word in words):
-        from wdrun.usage import text
+        from wdrun.config.help import whole_help
 
-        print(text())
+        print(whole_help())
         return 0
     if "--version" in words:
         print(f"wdrun {__version__}")
@@ -132,22 +132,23 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     engine = [word for word in overrides if re.match(r"[+~]*hydra[./](launcher|sweeper)\b", word)]
     if engine:
-        from wdrun import launch
+        from wdrun.sweep import launch
 
         return launch.command([word for word in overrides if word not in engine], engine, flags)
-    from wdrun import presets, targets
+    from wdrun.config import experiments, targets
 
-    jobs = presets.jobs(overrides, flags["multirun"], flags["config_dir"])
+    jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
     targets.announce(jobs)
 
-    from wdrun import halving, sweep  # torch starts here, after every value is known to be sound
-    from wdrun.interrupt import Interrupted
+    from wdrun.sweep import halving
+    from wdrun.sweep.execute import exit_code  # torch starts here, after every value is known to be sound
+    from wdrun.sweep.signals import Interrupted
 
     try:
-        outcomes = halving.execute(jobs, on_end=_print_result)
+        outcomes = halving.in_rungs(jobs, on_end=_print_result)
     except Interrupted as interrupted:
         return 128 + interrupted.signum
-    return sweep.exit_code(outcomes)
+    return exit_code(outcomes)
 
 
 def _print_result(outcome: Any) -> None:
@@ -155,9 +156,10 @@ def _print_result(outcome: Any) -> None:
 
 
 def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    from wdrun import config
+    from wdrun.config.compose import compose
+    from wdrun.config.parse import parse
 
-    job = config.parse(config.compose(overrides, flags["config_dir"]))
+    job = parse(compose(overrides, flags["config_dir"]))
     from wdrun import data
 
     print(data.fetch(job.run.data))
@@ -166,27 +168,30 @@ def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     """What a run would do, without training; a line between the runs of a sweep."""
-    from wdrun import presets, targets
+    from wdrun.config import experiments, targets
 
-    jobs = presets.jobs(overrides, flags["multirun"], flags["config_dir"])
+    jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
     targets.announce(jobs)
-    from wdrun import explain, runner
+    from wdrun import explain
+    from wdrun.sweep.one_run import ready, with_lambda
 
     for number, job in enumerate(jobs):
-        print("\n".join(["", *explain.whole(runner.ready(runner.with_lambda(job).run))][0 if number else 1 :]))
+        print("\n".join(["", *explain.whole(ready(with_lambda(job).run))][0 if number else 1 :]))
     return 0
 
 
 def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     from omegaconf import OmegaConf
 
-    from wdrun import compose, config, presets
+    from wdrun.config import experiments
+    from wdrun.config.compose import opened
+    from wdrun.config.parse import parse
 
     documents = []
-    lines = presets.lines(overrides, flags["multirun"], flags["config_dir"])
-    with compose.opened(flags["config_dir"]) as composed:
+    lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
+    with opened(flags["config_dir"]) as composed:
         for line in lines:
-            config.parse(shown := composed(line))
+            parse(shown := composed(line))
             documents.append(OmegaConf.to_yaml(shown, resolve=flags["resolve"]))
     sys.stdout.write("---\n".join(documents))
     return 0
@@ -196,7 +201,7 @@ def _hydra(words: Sequence[str]) -> int:
     """Completion, --info and --hydra-help are Hydra's own."""
     import hydra
 
-    from wdrun.catalogue import conf_dir
+    from wdrun.config.options import conf_dir
 
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function

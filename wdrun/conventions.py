@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wdrun.job import short
+from wdrun.wording import short
 
 CANNOT_ACT = 0.05  # D below this moves a weight by less than 5 %
 DOMINATES = 10.0  # D above this leaves e^-10 of a weight without gradient: the penalty decides its size

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from wdrun import conventions
+from wdrun.config.run import Run
 from wdrun.errors import ConfigError
-from wdrun.job import Run, short
-from wdrun.progress import clock
-from wdrun.train import Trainer
+from wdrun.training.trainer import Trainer
+from wdrun.wording import clock, short
 
 DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay there is
 

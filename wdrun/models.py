@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from wdrun.errors import ConfigError
-from wdrun.rules import nearest
 from wdrun.streams import stream_seed
+from wdrun.wording import nearest
 
 PLAIN = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten)
 SMALL_PRODUCT = 2**20

@@ -11,8 +11,8 @@ import time
 
 import hydra
 
-from wdrun import presets
-from wdrun.catalogue import conf_dir
+from wdrun.config import experiments
+from wdrun.config.options import conf_dir
 
 WORDS = ["data=synthetic", "model=mlp", "model.hidden=[8]", "epochs=1", "decay=none,l2,l1,elastic_net"]
 WORDS += ["lambda=log_range(1e-6,1e-1,10)", "lr=0.01,0.02,0.05,0.1,0.2", "seed=range(0,5)"]
@@ -20,14 +20,14 @@ WORDS += ["lambda=log_range(1e-6,1e-1,10)", "lr=0.01,0.02,0.05,0.1,0.2", "seed=r
 
 def ours():
     began = time.perf_counter()
-    jobs = presets.jobs(WORDS, multirun=True)
+    jobs = experiments.jobs(WORDS, multirun=True)
     planned = {(job.directory, job.run.structure) for job in jobs}
     assert (len(jobs), len(planned)) == (1000, 775)  # decay=none is the same run for every λ
     return 1e3 * (time.perf_counter() - began) / len(jobs)
 
 
 def theirs():
-    lines = presets.lines(WORDS, multirun=True)[::50]
+    lines = experiments.lines(WORDS, multirun=True)[::50]
     began = time.perf_counter()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         for line in lines:

@@ -11,8 +11,12 @@ import time
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the wdrun command sets it
 
-from wdrun import config, devices, runner
-from wdrun.step import Training
+from wdrun import devices
+from wdrun.config.compose import compose
+from wdrun.config.options import option_names
+from wdrun.config.parse import parse
+from wdrun.sweep.one_run import ready
+from wdrun.training.step import Training
 
 STEPS = 100
 
@@ -20,7 +24,7 @@ STEPS = 100
 def sampler(decay):
     """A function that trains 100 steps and returns their seconds."""
     words = ["data=synthetic", "model=mlp", "batch_size=128", "augment=none", f"decay={decay}"]
-    trainer = runner.ready(config.parse(config.compose(words)).run)
+    trainer = ready(parse(compose(words)).run)
     devices.apply(trainer.machine)
     x, y = next(trainer.train_batches.epoch(0, 1))
     params = {n: p.detach() for n, p in trainer.model.named_parameters()}
@@ -38,7 +42,7 @@ def sampler(decay):
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     none = sampler("none")
-    for name in config.option_names("decay"):
+    for name in option_names("decay"):
         if name in ("none", "swd"):  # swd needs an optimizer with second moments
             continue
         try:

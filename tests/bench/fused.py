@@ -11,7 +11,11 @@ import time
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-from wdrun import config, devices, fused, runner
+from wdrun import devices
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
+from wdrun.sweep.one_run import ready
+from wdrun.training import fused
 
 WORK = {
     "mlp": ["model=mlp", "model.hidden=[64,64]", "batch_size=128", "data.train_examples=3200"],
@@ -19,10 +23,10 @@ WORK = {
 }
 
 
-def ready(name, runs, *more):
+def trainers_of(name, runs, *more):
     words = [*WORK[name], "data=synthetic", "data.val_size=100", "data.test_examples=100", "epochs=2", *more]
     base = [f"lambda={1e-4 * r}" for r in range(runs)]
-    return [runner.ready(config.parse(config.compose([*words, word])).run) for word in base]
+    return [ready(parse(compose([*words, word])).run) for word in base]
 
 
 def alone(trainers):
@@ -41,7 +45,7 @@ def main():
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 8
     for name in WORK:
         for precision in ("fp32", "auto"):
-            trainers = ready(name, runs, f"precision={precision}")
+            trainers = trainers_of(name, runs, f"precision={precision}")
             devices.apply(trainers[0].machine)
             ways = fused.forward.ways(trainers[0].model)
             ratios = {way: [] for way in ways}

@@ -21,11 +21,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import torch
 
-from wdrun import config, data, devices, fused
-from wdrun.course import unflatten
+from wdrun import data, devices
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
 from wdrun.data import Dataset, Split
-from wdrun.fused.stack import Stack
-from wdrun.train import Trainer
+from wdrun.training import fused
+from wdrun.training.fused.stack import Stack
+from wdrun.training.state import unflatten
+from wdrun.training.trainer import Trainer
 
 CNN = ["model=cnn", "batch_size=64", "augment=flip_crop", "lr=0.02"]
 MLP = ["model=mlp", "model.hidden=[64,64]", "batch_size=128", "augment=none", "lr=0.02"]
@@ -33,7 +36,7 @@ PEAK = {"cnn": 78e6}  # floating-point operations an image and training step
 
 
 def parsed(*words):
-    return config.parse(config.compose(list(words))).run
+    return parse(compose(list(words))).run
 
 
 def noise(examples):

@@ -15,9 +15,10 @@ import warnings
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the wdrun command sets it
 
-from wdrun import presets, runner
 from wdrun.bench import WORK, rows
 from wdrun.bench.plain import Loop
+from wdrun.config import experiments
+from wdrun.sweep.one_run import ready
 
 SECONDS = 1.5
 
@@ -73,7 +74,7 @@ def sklearn(run):
 
 
 def child(name):
-    run = presets.jobs([*WORK["mlp"], "precision=fp32", "epochs=1"], False)[0].run
+    run = experiments.jobs([*WORK["mlp"], "precision=fp32", "epochs=1"], False)[0].run
     warnings.simplefilter("ignore")
     sample = {"lightning": lightning, "sklearn": sklearn}[name](run)
     batches = 20
@@ -94,7 +95,7 @@ def main():
     if len(sys.argv) > 2:
         return child(sys.argv[2])
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    trainer = runner.ready(presets.jobs([*WORK["mlp"], "epochs=1"], False)[0].run)
+    trainer = ready(experiments.jobs([*WORK["mlp"], "epochs=1"], False)[0].run)
     rows.devices.apply(trainer.machine)
     steps = rows._steps(trainer)
     children = {

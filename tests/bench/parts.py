@@ -17,9 +17,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from wdrun import devices, presets, runner
+from wdrun import devices
 from wdrun.bench import WORK, rows
-from wdrun.diagnostics.inspector import Inspector
+from wdrun.config import experiments
+from wdrun.sweep.one_run import ready
+from wdrun.training.diagnostics.inspector import Inspector
 
 STEPS = 60
 KERNELS = {
@@ -39,7 +41,7 @@ FLOPS = {
 
 
 def trainer(words):
-    made = runner.ready(presets.jobs(words, False)[0].run)
+    made = ready(experiments.jobs(words, False)[0].run)
     devices.apply(made.machine)
     return made
 

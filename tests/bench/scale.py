@@ -37,13 +37,14 @@ def now():
 
 def trained(count, folder, *words):
     """Train a sweep of `count` runs into the folder in this process; what it cost, sampled after every run."""
-    from wdrun import presets, sweep
+    from wdrun.config import experiments
+    from wdrun.sweep.execute import execute
 
     began = time.perf_counter()
-    jobs = presets.jobs([*grid(count), f"output_dir={folder}", *words], multirun=True)
+    jobs = experiments.jobs([*grid(count), f"output_dir={folder}", *words], multirun=True)
     planned = time.perf_counter()
     samples = []
-    outcomes = sweep.execute(jobs, lambda outcome: samples.append((time.perf_counter(), *now())))
+    outcomes = execute(jobs, lambda outcome: samples.append((time.perf_counter(), *now())))
     ended = time.perf_counter()
     assert [o.status for o in outcomes] == ["done"] * count
     disk = sum(p.stat().st_blocks * 512 for p in Path(folder).rglob("*"))
@@ -129,13 +130,13 @@ def plan_table(counts):
 
 def planned(count):
     """Seconds of each part of planning a sweep of `count` jobs."""
-    from wdrun import axes, presets
+    from wdrun.config import axes, experiments
 
     words = grid(count)
     clock = [time.perf_counter()]
     lines = axes.expand(words)
     clock.append(time.perf_counter())
-    jobs = presets.parse_lines(lines)
+    jobs = experiments.parse_lines(lines)
     clock.append(time.perf_counter())
     found = {job.directory: job.run.structure for job in jobs}
     clock.append(time.perf_counter())
@@ -150,7 +151,7 @@ def main(words):
     elif what == "_plan":
         print(json.dumps(planned(int(rest[0]))))
     elif what == "_aggregate":
-        from wdrun import aggregate
+        from wdrun.tables import aggregate
 
         print(aggregate.write(Path(rest[0])))
     if what in ("sweep", "all"):

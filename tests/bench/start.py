@@ -19,7 +19,7 @@ import builtins
 find = builtins.__import__
 from wdrun import cli
 def stop():
-    from wdrun.step import Step
+    from wdrun.training.step import Step
     step = Step.__call__
     def first(*given):
         step(*given)
@@ -27,7 +27,7 @@ def stop():
     Step.__call__ = first
 def watched(name, *rest):
     module = find(name, *rest)
-    if "wdrun.runner" in sys.modules and hasattr(sys.modules["wdrun.runner"], "train"):
+    if "wdrun.sweep.one_run" in sys.modules and hasattr(sys.modules["wdrun.sweep.one_run"], "train"):
         builtins.__import__ = find
         stop()
     return module

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from wdrun import presets
+from wdrun.config import experiments
 
 WORK = ["model=mlp", "data.train_size=5000", "epochs=5", "batch_size=128", "seed=range(0,8)", "lambda=0,1e-4,1e-3,1e-2"]
 LONG = ["model=mlp", "augment=none", "epochs=3", "batch_size=128", "seed=range(0,8)", "lambda=0,1e-4,1e-3,1e-2"]
@@ -36,7 +36,7 @@ def main():
     given = {word.partition("=")[0] for word in words}
     alone = words != ["long"]
     work = [*(word for word in WORK if word.partition("=")[0] not in given), *words] if alone else LONG
-    runs = presets.lines(work, True)
+    runs = experiments.lines(work, True)
     some = runs[::EACH]
     ways = {f"{len(runs)} commands": lambda: seconds(*some) * len(runs) / len(some)} if alone else {}
     ways |= {

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 
-from wdrun import data, models, presets
+from wdrun import data, models
+from wdrun.config import experiments
+from wdrun.config.run import Run
 from wdrun.data.dataset import Split
-from wdrun.job import Run
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -69,7 +70,7 @@ class Loop:
 
 def main() -> None:
     words, config_dir, seconds = json.loads(sys.argv[1])
-    job = presets.jobs([*words, "epochs=1"], False, config_dir)[0]
+    job = experiments.jobs([*words, "epochs=1"], False, config_dir)[0]
     if isinstance(job.run.threads, int):
         torch.set_num_threads(job.run.threads)
     loop = Loop(job.run)

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from wdrun import devices, presets, runner
+from wdrun import devices
+from wdrun.config import experiments
 from wdrun.decay import Tensors
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError, WdrunError
-from wdrun.step import Training
-from wdrun.train import Trainer
+from wdrun.sweep.one_run import ready
+from wdrun.training.step import Training
+from wdrun.training.trainer import Trainer
 
 SECONDS = 1.5  # a sample trains for about so long
 EDGES = (1024, 2048, 4096)  # of the square matrices the peak is looked for among
@@ -27,10 +29,10 @@ def measure(
     words: Sequence[str], rounds: int, config_dir: str | None = None
 ) -> tuple[str, list[tuple[float, float]], float, float]:
     """Title, `rounds` pairs of images a second (wdrun, plain), FLOP a training image, peak FLOP/s."""
-    jobs = presets.jobs([*words, "epochs=1"], False, config_dir)
+    jobs = experiments.jobs([*words, "epochs=1"], False, config_dir)
     if len(jobs) != 1:
         raise ConfigError(f"{' '.join(words)}: is a sweep; wdrun bench times one run")
-    trainer = runner.ready(jobs[0].run)
+    trainer = ready(jobs[0].run)
     if not trainer.train_batches.images:
         raise ConfigError(f"data={trainer.dataset.name}: the plain loop is one over images")
     devices.apply(trainer.machine)

@@ -27,7 +27,7 @@ from wdrun.decay.l2 import L2
 from wdrun.decay.regularizer import Coefficient
 from wdrun.decay.scope import SCOPES, coefficients
 from wdrun.errors import ConfigError
-from wdrun.rules import nearest
+from wdrun.wording import nearest
 
 __all__ = [
     "COUPLINGS",

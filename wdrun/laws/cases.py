@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wdrun import config, decay, optim
+from wdrun import decay, optim
+from wdrun.config.compose import compose
+from wdrun.config.options import option_names
+from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Rule, Tensors
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.step import Knobs, Step, Training
+from wdrun.training.step import Knobs, Step, Training
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "fc.weight": (5, 12), "fc.bias": (5,), "norm.weight": (4,)}
 LAM, LR, STEPS = 0.3, 0.05, 6
@@ -59,18 +62,18 @@ class Case:
 @cache
 def _option(group: str, name: str) -> dict[str, Any]:
     """An option's config as a run would have it."""
-    return dict(getattr(config.parse(config.compose([f"{group}={name}"])).run, group))
+    return dict(getattr(parse(compose([f"{group}={name}"])).run, group))
 
 
 def cases() -> Iterator[Case]:
     """Every decay × coupling × optimizer that the decay can do."""
-    for name in config.option_names("decay"):
+    for name in option_names("decay"):
         for coupling in COUPLINGS:
             try:
                 Case(name, coupling, "sgd").rule(weights())
             except ConfigError:
                 continue
-            for optimizer in config.option_names("optimizer"):
+            for optimizer in option_names("optimizer"):
                 yield Case(name, coupling, optimizer)
 
 

@@ -8,7 +8,10 @@ from math import exp, pi
 import torch
 from torch import Tensor
 
-from wdrun import config, optim, schedules
+from wdrun import optim, schedules
+from wdrun.config.compose import compose
+from wdrun.config.options import option_names
+from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Chain, Decay, Regularizer, Rule, Tensors
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.group_lasso import GroupLasso
@@ -18,9 +21,9 @@ from wdrun.decay.l2 import L2
 from wdrun.decay.max_norm import MaxNorm
 from wdrun.decay.target_norm import TargetNorm
 from wdrun.decay.unit_norm import UnitNorm
-from wdrun.diagnostics import rotation
 from wdrun.laws.cases import Case, noise, nothing, weights
-from wdrun.step import Knobs, Training
+from wdrun.training.diagnostics import rotation
+from wdrun.training.step import Knobs, Training
 
 Gradient = Callable[[int, Tensors], Tensors]
 SGD = optim.Sgd(momentum=0.0, nesterov=False)
@@ -136,8 +139,8 @@ def shrink_is_total_decay() -> str | None:
     """Without a gradient a weight ends at e^−D, D = Σ η_t λ_t, within 1 %: each schedule for the lr and for λ."""
     steps = 400
     zero = {n: nothing(0, n, w) for n, w in weights().items()}
-    for name in config.option_names("schedule"):
-        spec = config.parse(config.compose([f"schedule={name}"])).run.schedule
+    for name in option_names("schedule"):
+        spec = parse(compose([f"schedule={name}"])).run.schedule
         s = schedules.build(spec, epochs=10, steps=steps)
         scale = [s(k / steps) for k in range(steps)]
         for of, rates in (("lr", scale), ("λ", [1.0] * steps)):

@@ -10,7 +10,7 @@ from torch import Tensor
 from wdrun.decay import Decay, Regularizer, Tensors
 from wdrun.errors import ConfigError
 from wdrun.laws.cases import LAM, LR, STEPS, Case, noise, nothing, weights
-from wdrun.step import Knobs, Training
+from wdrun.training.step import Knobs, Training
 
 
 def zero_is_none(case: Case) -> str | None:

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wdrun.conventions import CANNOT_ACT, USEFUL
-from wdrun.job import short
 from wdrun.report import reproduce
-from wdrun.report.wording import counted, sort_key
 from wdrun.selection.caveats import beyond
-from wdrun.selection.cells import text
+from wdrun.wording import counted, short, sort_key, typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wdrun.results import Results
     from wdrun.selection import Selection
+    from wdrun.tables.read import Results
 
 MOST = 5  # steps
 FACETS = 3  # the best so many facets are worth more runs
@@ -85,9 +83,9 @@ def _of(selection: Selection, row: pd.Series) -> Iterator[Step]:
             yield from _step(f"{who}: a lower lr, since runs diverged at every one tried", runs, lr=lower)
         return
     lam, total = row["lambda_min"], row["total_decay"]
-    here = {knob: [text(row[f"{knob}_min"])] for knob in selection.nuisance}
+    here = {knob: [typed(row[f"{knob}_min"])] for knob in selection.nuisance}
     tried = sorted(runs.loc[runs["lambda"] > 0, "lambda"].unique())
-    chosen = text(lam)
+    chosen = typed(lam)
     if verdict(selection, row) == "no zero":
         yield from _step(f"{who}: λ = 0, so that a gain can be told", runs, lambda_=["0"], **here)
     if row["edge"] in ("upper", "both"):
@@ -101,7 +99,7 @@ def _of(selection: Selection, row: pd.Series) -> Iterator[Step]:
         why = f"{who}: smaller λ, since the best one is the smallest tried"
         yield from _step(why, runs, lambda_=further(tried, -1), **here)
     if tried and 0 < (most := strongest(selection, row)) < CANNOT_ACT:
-        acting = text(float(f"{tried[-1] * USEFUL / most:.2g}"))
+        acting = typed(float(f"{tried[-1] * USEFUL / most:.2g}"))
         yield from _step(f"{who}: a λ that can act (total decay about {USEFUL})", runs, lambda_=[acting], **here)
     for knob in selection.nuisance:
         yield from _further(who, runs, knob, row[f"{knob}_min"], chosen)
@@ -128,9 +126,9 @@ def _rivals(selection: Selection) -> Iterator[Step]:
     for row, other in ((board.iloc[0], rival), (rival, board.iloc[0])):
         runs = _runs(selection, row)
         if seeds := _enough(runs, rival["difference"], rival["low"], rival["high"]):
-            here = {knob: [text(row[knob])] for knob in selection.nuisance}
+            here = {knob: [typed(row[knob])] for knob in selection.nuisance}
             why = f"{selection.name(row)}: {len(seeds)} seeds, to tell it from {selection.name(other)}"
-            yield from _step(why, runs, lambda_=[text(row["lambda"])], **here, seed=seeds)
+            yield from _step(why, runs, lambda_=[typed(row["lambda"])], **here, seed=seeds)
 
 
 def further(values: Sequence[float], direction: int) -> list[str]:
@@ -167,10 +165,10 @@ def _enough(runs: pd.DataFrame, difference: float, low: float, high: float) -> l
 
 def _step(why: str, runs: pd.DataFrame, lambda_: Sequence[str] = (), **changed: Sequence[str]) -> Iterator[Step]:
     """The line of these runs with other values; nothing where what was typed is not recorded."""
-    typed = next(filter(None, (reproduce.typed(Path(directory)) for directory in runs["dir"])), None)
-    if typed is None:
+    given = next(filter(None, (reproduce.typed(Path(directory)) for directory in runs["dir"])), None)
+    if given is None:
         return
-    words = reproduce.as_words(typed)
+    words = reproduce.as_words(given)
     if lambda_:
         words = {key: value for key, value in words.items() if key not in STRENGTH} | {"lambda": tuple(lambda_)}
     words |= {key: _all(runs[key]) for key in ("seed", "fold") if key not in changed and runs[key].nunique() > 1}
@@ -190,7 +188,7 @@ def _of_facet(selection: Selection, frame: pd.DataFrame, row: pd.Series) -> pd.D
 
 def _zero(row: pd.Series, knob: str) -> list[str]:
     value = row[f"{knob}_zero"]
-    return [] if value != value else [text(value)]
+    return [] if value != value else [typed(value)]
 
 
 def _all(values: Iterable[int]) -> tuple[str, ...]:

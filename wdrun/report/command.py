@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wdrun.arguments import split
 from wdrun.errors import ConfigError
 from wdrun.storage import storage_error, write_atomically
+from wdrun.tables.read import folders_and_settings
 
 if TYPE_CHECKING:
     from wdrun.report.markup import Picture
-    from wdrun.results import Results
     from wdrun.selection import Selection
+    from wdrun.tables.read import Results
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 DEFAULTS = {"out": "", "formats": "svg,png", "metric": "val_loss", "margin": ""}
@@ -26,7 +26,7 @@ CSS_PIXELS = 96  # an inch
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
-    folders, settings = split("report", words, DEFAULTS)
+    folders, settings = folders_and_settings("report", words, DEFAULTS)
     formats = _formats(settings["formats"])
     metric, margin = settings["metric"], _margin(settings["margin"])
     if metric not in METRICS:
@@ -35,11 +35,11 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     if target.is_dir():
         raise ConfigError(f"out={target}: is a folder; give the file, such as out={target / 'report.html'}")
 
-    from wdrun import results
     from wdrun.report import page, text
     from wdrun.selection import select
+    from wdrun.tables.read import load
 
-    found = results.load(folders)
+    found = load(folders)
     selection = select(found.runs, metric=metric, margin=margin)
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
@@ -71,11 +71,11 @@ def _margin(text: str) -> float | None:
 
 def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[str]) -> list[Picture]:
     """Draw every figure once, write it in each format; those of the page."""
-    from wdrun.report import catalogue, style
+    from wdrun.report.figures import drawings, style
     from wdrun.report.markup import Picture
 
     pictures = []
-    for drawing in catalogue.drawings(found, selection):
+    for drawing in drawings.drawings(found, selection):
         width, height = (round(CSS_PIXELS * inches) for inches in drawing.figure.get_size_inches())
         made = {name: style.render(drawing.figure, name) for name in dict.fromkeys([*formats, "svg"])}
         for name in formats:

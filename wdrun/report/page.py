@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from wdrun.report import advice, reproduce, text, written
 from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
-from wdrun.report.wording import counted, listed
+from wdrun.wording import counted, listed
 
 if TYPE_CHECKING:
-    from wdrun.results import Results
     from wdrun.selection import Selection
+    from wdrun.tables.read import Results
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.job import short
-from wdrun.report.wording import counted, sort_key
+from wdrun.wording import counted, short, sort_key
 
 if TYPE_CHECKING:
     import pandas as pd

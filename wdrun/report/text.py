@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from wdrun.conventions import CANNOT_ACT
-from wdrun.job import short
 from wdrun.report import advice
-from wdrun.report.wording import amount, counted, difference, interval, listed, rough, score, values
-from wdrun.selection.cells import text as typed
+from wdrun.report.wording import amount, difference, interval, rough, score, values
+from wdrun.wording import counted, listed, short, typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wdrun.results import Results
     from wdrun.selection import Selection
+    from wdrun.tables.read import Results
 
 SPELLED = 6  # facets that get sentences of their own; the others are in the tables
 MOST_WARNINGS = 15

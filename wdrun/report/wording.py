@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wdrun.job import short
-from wdrun.selection.cells import text
+from wdrun.wording import listed, short, sort_key, typed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 run`, `2 runs`, `1,200 runs`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(items: Sequence[str], at_most: int = 6) -> str:
-    """`a`, `a and b`, `a, b and c`, or `a, b, c and 4 more`."""
-    shown = list(items)
-    if len(shown) > at_most:
-        shown = [*shown[: at_most - 1], f"{len(shown) - at_most + 1} more"]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-
-
-def sort_key(text: str) -> tuple[bool, float, str]:
-    """Numbers first and by size, then other text by its letters."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    return (math.isnan(value), 0.0 if math.isnan(value) else value, text)
 
 
 def score(value: float, metric: str) -> str:
@@ -67,7 +43,7 @@ def interval(low: float, high: float, metric: str, *, signed: bool = False) -> s
 
 def values(column: pd.Series, at_most: int = 8) -> str:
     """The distinct values of a column, all of them when few, else their number and range."""
-    ordered = sorted({text(value) or "none" for value in column}, key=sort_key)
+    ordered = sorted({typed(value) or "none" for value in column}, key=sort_key)
     if len(ordered) > at_most:
         return f"{len(ordered)} values from {ordered[0]} to {ordered[-1]}"
     return listed(ordered, at_most)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.job import short
 from wdrun.report import advice
-from wdrun.report.wording import amount, counted, difference, interval, rough, score
-from wdrun.selection.cells import text as typed
+from wdrun.report.wording import amount, difference, interval, rough, score
+from wdrun.wording import counted, short, typed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from wdrun.results import Results
     from wdrun.selection import Selection
+    from wdrun.tables.read import Results
 
 
 class Table(NamedTuple):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from wdrun.conventions import CANNOT_ACT, USEFUL
-from wdrun.selection.cells import Grid, groups, name, text
+from wdrun.selection.cells import Grid, groups, name
 from wdrun.selection.choice import is_projected, ties, within_one_se
+from wdrun.wording import typed
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS, FEW_FOR_MANY = 10, 5  # the best of so many cells with fewer replicates than that is flattered
@@ -38,7 +39,7 @@ def _choice(grid: Grid, curve: pd.DataFrame, row: pd.Series, runs: pd.DataFrame)
     tied = ties(grid, curve)
     if len(tied) > 1:
         rule = "smaller radius" if is_projected(runs) else "larger λ"
-        yield f"λ = {', '.join(map(text, tied))} have the same best mean; the {rule} is taken as lambda_min"
+        yield f"λ = {', '.join(map(typed, tied))} have the same best mean; the {rule} is taken as lambda_min"
     n, few = int(row["n"]), "run more seeds, such as seed=range(0,5)"
     if n == 1:
         yield f"one replicate at lambda_min: its standard error is unknown and so is lambda_1se; {few}"
@@ -68,7 +69,7 @@ def _edges(grid: Grid, curve: pd.DataFrame, cells: pd.DataFrame, row: pd.Series,
     if lam > 0 and not acts:
         more = f"lambda={_round(lam * USEFUL / total)}" if total > 0 else "a larger lambda"
         yield (
-            f"the chosen λ = {text(lam)} is too small to act (total decay D = {total:.2g} < {CANNOT_ACT}): "
+            f"the chosen λ = {typed(lam)} is too small to act (total decay D = {total:.2g} < {CANNOT_ACT}): "
             f"it is λ = 0 by another name; {more} would act (D ≈ {USEFUL})"
         )
     if lam == 0 and tried:
@@ -82,9 +83,9 @@ def _edges(grid: Grid, curve: pd.DataFrame, cells: pd.DataFrame, row: pd.Series,
     elif lam == 0:
         yield "only λ = 0 was tried; add lambda=… (`wdrun explain` proposes a range)"
     if row["edge"] in ("upper", "both"):
-        yield f"best λ = {text(lam)} is the largest tried: the optimum may lie above; add lambda={beyond(tried, 1)}"
+        yield f"best λ = {typed(lam)} is the largest tried: the optimum may lie above; add lambda={beyond(tried, 1)}"
     if row["edge"] in ("lower", "both") and (acts or row["edge"] == "both"):
-        yield f"best λ = {text(lam)} is the smallest λ > 0 tried; add lambda={beyond(tried, -1)}"
+        yield f"best λ = {typed(lam)} is the smallest λ > 0 tried; add lambda={beyond(tried, -1)}"
     if not (curve["lambda"] == 0).any():
         yield "λ = 0 is missing, so what decay gains cannot be told; add lambda=0"
     elif math.isnan(row["mean_zero"]):
@@ -94,7 +95,7 @@ def _edges(grid: Grid, curve: pd.DataFrame, cells: pd.DataFrame, row: pd.Series,
         at = row[f"{knob}_min"]
         if len(values) > 1 and at in (values[0], values[-1]):
             end, direction = ("largest", 1) if at == values[-1] else ("smallest", -1)
-            yield f"the best {knob} = {text(at)} at that λ is the {end} tried; add {knob}={beyond(values, direction)}"
+            yield f"the best {knob} = {typed(at)} at that λ is the {end} tried; add {knob}={beyond(values, direction)}"
 
 
 def _holes(grid: Grid, cells: pd.DataFrame, row: pd.Series) -> Iterator[str]:
@@ -102,7 +103,7 @@ def _holes(grid: Grid, cells: pd.DataFrame, row: pd.Series) -> Iterator[str]:
     if math.isnan(row["lambda_min"]):
         return
     if row["diverged"]:
-        at = ", ".join(text(lam) for lam in sorted(cells.loc[cells["diverged"] > 0, "lambda"].unique()))
+        at = ", ".join(typed(lam) for lam in sorted(cells.loc[cells["diverged"] > 0, "lambda"].unique()))
         yield (
             f"{row['diverged']} of {row['runs']} runs diverged (at λ = {at}); a cell with a diverged replicate is not "
             "chosen, since the mean of the survivors flatters it"
@@ -137,4 +138,4 @@ def beyond(values: list[float], direction: int) -> str:
 
 
 def _round(value: float) -> str:
-    return text(float(f"{value:.2g}"))
+    return typed(float(f"{value:.2g}"))

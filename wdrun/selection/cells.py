@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wdrun import records
 from wdrun.errors import ConfigError
-from wdrun.job import short
-from wdrun.rules import nearest
 from wdrun.selection.intervals import spread, t_interval
+from wdrun.tables.columns import RUN
+from wdrun.wording import nearest, typed
 
 METRICS = ("val_loss", "val_accuracy")
 OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
@@ -127,20 +126,8 @@ def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str
     return f"decay={decays[0]}"
 
 
-def text(value: object) -> str:
-    """A knob's value as a user would type it; nothing for a knob the run does not have."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float | int):
-        exact = float(value)
-        return short(exact) if float(short(exact)) == exact else str(value)
-    return str(value)
-
-
 def _is_outcome(column: str) -> bool:
-    return column in ("id", "dir", *(c.name for c in records.RUN))
+    return column in ("id", "dir", *(c.name for c in RUN))
 
 
 def _of_full_length(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -161,7 +148,7 @@ def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     facets: list[str] = []
     settled = np.zeros(len(runs), dtype=int)  # a number for each combination of the facets so far
     for knob in knobs:
-        values = pd.factorize(runs[knob].map(text))[0]
+        values = pd.factorize(runs[knob].map(typed))[0]
         refined = pd.factorize(settled * (values.max() + 1) + values)[0]
         if refined.max() > settled.max():
             facets.append(knob)
@@ -174,10 +161,10 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     kept = ["id", *facets, *nuisance, "lambda", *REPLICATE, "decay", "coupling", "status", *SCORES, *OUTCOME]
     frame = runs[[c for c in dict.fromkeys(kept) if c in runs]].copy()
     for name in facets:
-        frame[name] = frame[name].map(text).astype(object)
+        frame[name] = frame[name].map(typed).astype(object)
     for name in nuisance:
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
-            frame[name] = frame[name].map(text).astype(object)
+            frame[name] = frame[name].map(typed).astype(object)
     whole = (frame["status"] == "done") & np.isfinite(frame[metric].astype(float))
     frame["outcome"] = np.where(whole, "done", np.where(frame["status"] == "diverged", "diverged", "failed"))
     return frame

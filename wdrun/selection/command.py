@@ -10,24 +10,25 @@ from typing import Any
 
 import pandas as pd
 
-from wdrun import arguments, records, results
 from wdrun.errors import ConfigError
-from wdrun.progress import say
 from wdrun.selection import line, printing
-from wdrun.selection.cells import text
 from wdrun.selection.selecting import Selection, select
 from wdrun.storage import write_atomically
+from wdrun.tables.read import folders_and_settings, load
+from wdrun.tables.write import render
+from wdrun.terminal.progress import say
+from wdrun.wording import typed
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
 
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
-    folders, settings = arguments.split("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
+    folders, settings = folders_and_settings("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
     selection = _select(folders, settings)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
-        content = records.render(list(table.columns), _rows(table))
+        content = render(list(table.columns), _rows(table))
         write_atomically(path, content, "a copy of the folder where there is room")
     printing.show(selection)
     say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `wdrun best {folders[0]}` prints the command")
@@ -37,7 +38,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
     defaults = {"rule": "min", "metric": "val_loss", "nuisance": "lr"}
-    folders, settings = arguments.split("best", words, defaults)
+    folders, settings = folders_and_settings("best", words, defaults)
     if settings["rule"] not in RULES:
         raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
     selection = _select(folders, settings)
@@ -49,11 +50,11 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
-    typed = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
+    words_of = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
     own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] else []
-    print(shlex.join(["wdrun", *typed, *own]))
+    print(shlex.join(["wdrun", *words_of, *own]))
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
-    found = f"{who}: {rule} = {text(choice[rule])}, mean {selection.metric} {mean:.4g}"
+    found = f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}"
     say(f"{found}; {printing.gain(choice, selection.confidence)}")
     for sentence in printing.rivals(selection):
         say(sentence)
@@ -71,7 +72,7 @@ def _select(folders: Sequence[Path], settings: dict[str, str]) -> Selection:
             margin = float(settings["margin"])
         except ValueError:
             raise ConfigError(f"margin={settings['margin']}: must be a number > 0") from None
-    found = results.load(folders, tables=())
+    found = load(folders, tables=())
     for problem in found.problems:
         say(f"warning: {problem}")
     nuisance = [knob for knob in settings["nuisance"].split(",") if knob]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wdrun import config
-from wdrun.catalogue import GROUPS, option_names
-from wdrun.compose import opened
+from wdrun.config.compose import opened
+from wdrun.config.options import GROUPS, option_names
+from wdrun.config.parse import parse
 from wdrun.errors import ConfigError, StorageError
-from wdrun.selection.cells import text
+from wdrun.wording import typed
 
 FREE = ("seed", "fold")  # what the command leaves to its reader
 SAID = ("decay", "lambda", "lr")  # always in the line, even where the option's default would do
@@ -28,7 +28,7 @@ def words(directory: Path, config_dir: str | None = None) -> list[str]:
 
         def missed(found: Words) -> dict[str, Any]:
             """What the run has otherwise than these words give, by key; ABSENT for what it has not."""
-            knobs = config.parse(composed([_word(key, value) for key, value in found.items()])).run.knobs
+            knobs = parse(composed([_word(key, value) for key, value in found.items()])).run.knobs
             keys = dict.fromkeys([*target, *(k for k in knobs if k not in FREE)])
             return {k: target.get(k, ABSENT) for k in keys if target.get(k, ABSENT) != knobs.get(k, ABSENT)}
 
@@ -144,4 +144,4 @@ def _typed(value: Any) -> str:
         # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.
         escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (m[2] and "\\'"), value)
         return value if plain else f"'{escaped}'"
-    return "null" if value is None else text(value)
+    return "null" if value is None else typed(value)

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wdrun.selection.cells import text
 from wdrun.selection.selecting import Selection
+from wdrun.wording import typed
 
 PIPED_WIDTH = 240  # columns a table may take where nothing wraps it
 MOST_CURVES = 8  # facets whose curves are printed; more are in the report
@@ -41,7 +41,7 @@ def show(selection: Selection) -> None:
 
 def gain(row: pd.Series, confidence: float) -> str:
     """What a choice gains over λ = 0, as far as its interval lets one say; `row` is of `choices`."""
-    metric, lam = row["metric"], text(row["lambda_min"])
+    metric, lam = row["metric"], typed(row["lambda_min"])
     if row["lambda_min"] == 0:
         return "λ = 0 is best of those tried"
     if math.isnan(row["difference"]):
@@ -103,9 +103,9 @@ def _curve(selection: Selection, choice: pd.Series, terminal: bool) -> Table:
         if selection.name(point) != selection.name(choice):
             continue
         marks = [r for r in ("min", "1se") if choice[f"lambda_{r}"] == point["lambda"] and point["candidate"]]
-        values = [text(point["lambda"]), *(text(point[k]) for k in knobs), str(point["n"]), _score(point["mean"])]
+        values = [typed(point["lambda"]), *(typed(point[k]) for k in knobs), str(point["n"]), _score(point["mean"])]
         values += [_range(point["low"], point["high"]), _score(point["train_loss"]), _score(point["train_accuracy"])]
-        values += [text(float(f"{point['total_decay']:.2g}")), str(point["diverged"] or "")]
+        values += [typed(float(f"{point['total_decay']:.2g}")), str(point["diverged"] or "")]
         _row(table, [*values, f"← {', '.join(marks)}" if marks else ""])
     return table
 
@@ -113,8 +113,8 @@ def _curve(selection: Selection, choice: pd.Series, terminal: bool) -> Table:
 def _choices(selection: Selection, terminal: bool) -> Table:
     table = _table(terminal, ["facet", "lambda_min", *selection.nuisance, "lambda_1se", "n", "mean", "against λ = 0"])
     for _, row in selection.choices.iterrows():
-        values = [selection.name(row), text(row["lambda_min"]), *(text(row[f"{k}_min"]) for k in selection.nuisance)]
-        values += [text(row["lambda_1se"]), str(row["n"]), _score(row["mean"])]
+        values = [selection.name(row), typed(row["lambda_min"]), *(typed(row[f"{k}_min"]) for k in selection.nuisance)]
+        values += [typed(row["lambda_1se"]), str(row["n"]), _score(row["mean"])]
         _row(table, [*values, _difference(row["difference"], row["difference_low"], row["difference_high"])])
     return table
 
@@ -133,7 +133,12 @@ def _board(selection: Selection, terminal: bool) -> Table:
     fair = ["cells", "expected"] if board["cells"].nunique() > 1 else []  # else expected is the mean
     table = _table(terminal, ["facet", "λ", *selection.nuisance, "n", "mean", *fair, "difference", "p_holm", "verdict"])
     for _, row in board.iterrows():
-        values = [selection.name(row), text(row["lambda"]), *(text(row[k]) for k in selection.nuisance), str(row["n"])]
+        values = [
+            selection.name(row),
+            typed(row["lambda"]),
+            *(typed(row[k]) for k in selection.nuisance),
+            str(row["n"]),
+        ]
         values.append(_score(row["mean"]))
         values += [str(row["cells"]), _score(row["expected"])] if fair else []
         difference = "" if row["verdict"] == "best" else _difference(row["difference"], row["low"], row["high"])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from wdrun.errors import ConfigError
-from wdrun.rules import shown
 from wdrun.selection import cells as cells_
 from wdrun.selection.caveats import caveats
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
+from wdrun.wording import shown
 
 MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
 

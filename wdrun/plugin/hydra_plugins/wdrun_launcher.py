@@ -39,7 +39,7 @@ class WdrunLauncher(Launcher):
         self.task_function, self.config = task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from wdrun.launch import jobs
+        from wdrun.sweep.launch import jobs
 
         returned = jobs.batch(job_overrides, self.config, self.task_function)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)  # sweepers leave their findings there
@@ -56,7 +56,7 @@ class WdrunSweeper(Sweeper):
         self.context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        from wdrun.launch import jobs
+        from wdrun.sweep.launch import jobs
 
         return jobs.grouped(arguments, self.config, self.context, self.task_function, self.group)
 

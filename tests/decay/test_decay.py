@@ -1,0 +1,263 @@
+"""Decay against torch.optim, closed forms and limit identities; scope; what a regularizer cannot do."""
+
+import pytest
+import torch
+from torch import nn
+
+from wdrun import decay, optim
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
+from wdrun.decay import Chain, Context, Decay, Regularizer
+from wdrun.decay.base import Mean, coefficients
+from wdrun.decay.elastic_net import ElasticNet
+from wdrun.decay.l1 import L1
+from wdrun.decay.l2 import L2
+from wdrun.devices import Machine
+from wdrun.errors import ConfigError
+from wdrun.laws import nothing, weights
+from wdrun.training.step import Knobs, Step, Training
+
+CPU64 = Machine(torch.device("cpu"), "fp64", 1)
+
+
+def constant(progress):
+    return 1.0
+
+
+def flat(spec):
+    return constant
+
+
+def option(group, *words):
+    return dict(getattr(parse(compose(words)).run, group))
+
+
+def steps(rule, optimizer, params, gradient, count, lam, lr, schedule=constant):
+    """Parameters after `count` steps of the pure step under a given gradient function."""
+    step = Step(nn.Identity(), rule, optimizer, None, None, CPU64)
+    now = Training(params, optimizer.init(params), rule.init(params))
+    for t in range(1, count + 1):
+        s = schedule((t - 1) / count)
+        now = step.update(now, gradient(t, now.params), Knobs(lam, lr * s, s, (t - 1) / count, t))
+    return now.params
+
+
+def quadratic(t, params):
+    return {n: w - 0.5 * t for n, w in params.items()}
+
+
+def with_torch(cls, params, count, **options):
+    leaves = {n: w.clone().requires_grad_() for n, w in params.items()}
+    twin = cls(list(leaves.values()), **options)
+    for t in range(1, count + 1):
+        for n, g in quadratic(t, {n: w.detach() for n, w in leaves.items()}).items():
+            leaves[n].grad = g
+        twin.step()
+    return {n: w.detach() for n, w in leaves.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "coupling", "twin", "options"),
+    [
+        ("sgd", "coupled", torch.optim.SGD, {"momentum": 0.9}),
+        ("adam", "coupled", torch.optim.Adam, {}),
+        ("adam", "decoupled", torch.optim.AdamW, {}),
+        ("rmsprop", "coupled", torch.optim.RMSprop, {}),
+        ("nadam", "coupled", torch.optim.NAdam, {}),
+        ("adagrad", "coupled", torch.optim.Adagrad, {}),
+        ("adadelta", "coupled", torch.optim.Adadelta, {}),
+    ],
+)
+def test_l2_is_torch_weight_decay(name, coupling, twin, options):
+    params = weights()
+    spec = option("optimizer", f"optimizer={name}")
+    rule = Decay(L2(), coupling, dict.fromkeys(params, 1.0))
+    ours = steps(rule, optim.build(spec), params, quadratic, 50, lam=0.1, lr=0.01)
+    if name == "nadam":
+        options = {"momentum_decay": spec["momentum_decay"]}
+    torch.set_default_dtype(torch.float64)  # in which torch's nadam keeps its product of momenta
+    try:
+        theirs = with_torch(twin, params, 50, lr=0.01, weight_decay=0.1, **options)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for n in params:
+        torch.testing.assert_close(ours[n], theirs[n], rtol=0, atol=1e-12)
+
+
+def test_coupled_l2_is_the_gradient_of_the_penalty_in_the_loss():
+    params = weights()
+    rule = Decay(L2(), "coupled", {"fc.weight": 2.0})
+    context = Context(params, lam=0.3, lr=0.1, lr_scale=1.0, progress=0.0, t=1)
+    grads = rule.couple({n: torch.zeros_like(w) for n, w in params.items()}, context)
+    leaf = params["fc.weight"].clone().requires_grad_()
+    (0.3 * 2.0 * 0.5 * leaf.square().sum()).backward()
+    torch.testing.assert_close(grads["fc.weight"], leaf.grad, rtol=0, atol=1e-15)
+    assert not grads["conv.weight"].any()
+
+
+def test_plain_sgd_coupled_and_decoupled_are_the_same_step():
+    params, sgd = weights(), optim.build(option("optimizer", "optimizer=sgd", "optimizer.momentum=0"))
+    found = [
+        steps(Decay(L2(), coupling, dict.fromkeys(params, 1.0)), sgd, params, quadratic, 20, lam=0.1, lr=0.05)
+        for coupling in ("coupled", "decoupled")
+    ]
+    for n in params:
+        torch.testing.assert_close(found[0][n], found[1][n], rtol=0, atol=1e-13)
+
+
+def test_independent_ignores_lr_and_follows_the_schedule():
+    params, sgd = weights(), optim.build(option("optimizer"))
+    rule = Decay(L2(), "independent", dict.fromkeys(params, 1.0))
+    half = lambda p: 1.0 - p / 2  # noqa: E731
+
+    def zero(t, w):
+        return {n: nothing(t, n, x) for n, x in w.items()}
+
+    for lr in (0.01, 1.0):
+        found = steps(rule, sgd, params, zero, 4, lam=0.1, lr=lr, schedule=half)
+        factor = 1.0
+        for t in range(4):
+            factor *= 1 - 0.1 * half(t / 4)
+        for n, w in params.items():
+            torch.testing.assert_close(found[n], w * factor, rtol=0, atol=1e-14)
+
+
+def test_cautious_shrinks_only_where_the_update_agrees_with_the_weight():
+    w = {"w": torch.tensor([1.0, -1.0, 2.0, -2.0, 0.5], dtype=torch.float64)}
+    u = {"w": torch.tensor([1.0, 1.0, -3.0, -3.0, 0.0], dtype=torch.float64)}
+    context = Context(w, lam=0.1, lr=0.5, lr_scale=1.0, progress=0.0, t=1, updates=u)
+    stepped = {"w": w["w"] - 0.5 * u["w"]}
+    shrunk, _ = Decay(L2(), "cautious", {"w": 1.0}).shrink(stepped, context)
+    mask = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)  # signs equal, or no update
+    torch.testing.assert_close(shrunk["w"], stepped["w"] - 0.5 * 0.1 * w["w"] * mask, rtol=0, atol=1e-15)
+
+
+def test_proximal_l1_gives_exact_zeros_and_the_subgradient_none():
+    params, sgd = weights(), optim.build(option("optimizer"))
+
+    def zero(t, w):
+        return {n: nothing(t, n, x) for n, x in w.items()}
+
+    counts = {}
+    for coupling in ("proximal", "coupled"):
+        rule = Decay(L1(), coupling, dict.fromkeys(params, 1.0))
+        found = steps(rule, sgd, params, zero, 30, lam=0.3, lr=0.03)
+        counts[coupling] = sum(int((w == 0).sum()) for w in found.values())
+    assert counts["proximal"] > 20
+    assert counts["coupled"] == 0
+
+
+@pytest.mark.parametrize("method", ["value", "grad", "prox", "project"])
+@pytest.mark.parametrize(("ratio", "limit"), [(0.0, L2()), (1.0, L1())])
+def test_elastic_net_at_its_ends(ratio, limit, method):
+    for w in weights().values():
+        arguments = {"prox": (0.7,), "project": (1.3,)}.get(method, ())
+        ours, theirs = (getattr(r, method)(w, *arguments) for r in (ElasticNet(ratio), limit))
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_mean_is_sum_over_numel_in_every_coupling():
+    params = {"w": weights()["fc.weight"]}
+    n = params["w"].numel()
+    adam = optim.build(option("optimizer", "optimizer=adam"))
+    for coupling in decay.COUPLINGS:
+        lam = 0.02
+        same = lam * n if coupling == "projected" else lam / n  # there λ is the radius of Ω
+        mean = steps(Decay(Mean(L1()), coupling, {"w": 1.0}), adam, params, quadratic, 5, lam=lam, lr=0.01)
+        plain = steps(Decay(L1(), coupling, {"w": 1.0}), adam, params, quadratic, 5, lam=same, lr=0.01)
+        torch.testing.assert_close(mean["w"], plain["w"], rtol=0, atol=1e-12)
+
+
+def test_a_chain_of_one_is_its_link_and_of_two_is_both():
+    params, sgd = weights(), optim.build(option("optimizer"))
+    l2, l1 = (Decay(r, "decoupled", dict.fromkeys(params, 1.0)) for r in (L2(), L1()))
+    alone = steps(l2, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
+    chained = steps(Chain((l2,), (1.0,)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
+    assert all(torch.equal(alone[n], chained[n]) for n in params)
+    both = steps(Chain((l2, l1), (0.25, 0.75)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
+    net = Decay(ElasticNet(0.75), "decoupled", dict.fromkeys(params, 1.0))
+    as_one = steps(net, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
+    for n in params:
+        torch.testing.assert_close(both[n], as_one[n], rtol=0, atol=1e-13)
+    value = Chain((l2, l1), (0.25, 0.75)).value(params, {})
+    torch.testing.assert_close(value, net.value(params, {}), rtol=1e-13, atol=0)
+
+
+def test_scope_first_match_wins_and_1d_is_left_out_unless_named():
+    params = weights()
+    assert coefficients(params, [], True) == {"conv.weight": 1.0, "fc.weight": 1.0}
+    assert coefficients(params, [], False) == dict.fromkeys(params, 1.0)
+    scales = [("fc.*", 0.5), ("*.weight", 2.0)]
+    assert coefficients(params, scales, True) == {
+        "conv.weight": 2.0,
+        "fc.weight": 0.5,
+        "fc.bias": 0.5,
+        "norm.weight": 2.0,
+    }
+    assert coefficients(params, [("conv*", 0)], True) == {"fc.weight": 1.0}
+    with pytest.raises(ConfigError, match=r"decay.scales: 'fc9\*' matches no parameter; there are conv.weight"):
+        coefficients(params, [("fc9*", 1.0)], True)
+
+
+def test_lambda_schedule_multiplies_lambda():
+    params, sgd = weights(), optim.build(option("optimizer", "optimizer.momentum=0"))
+    rule = Decay(L2(), "decoupled", dict.fromkeys(params, 1.0), schedule=lambda p: 1.0 if p < 0.5 else 0.0)
+
+    def zero(t, w):
+        return {n: nothing(t, n, x) for n, x in w.items()}
+
+    found = steps(rule, sgd, params, zero, 4, lam=0.1, lr=0.5)
+    for n, w in params.items():
+        torch.testing.assert_close(found[n], w * 0.95**2, rtol=0, atol=1e-15)
+
+
+def test_what_a_regularizer_cannot_do_is_a_sentence(monkeypatch):
+    import dataclasses
+    import sys
+    import types
+
+    @dataclasses.dataclass(frozen=True)
+    class Quartic(Regularizer):
+        power: float
+
+        def value(self, w):
+            return w.pow(4).sum()
+
+    module = types.ModuleType("mine")
+    module.Quartic = Quartic
+    module.NotOne = int
+    monkeypatch.setitem(sys.modules, "mine", module)
+    spec = option("decay") | {"name": "quartic", "_target_": "mine.Quartic", "power": 4.0}
+    params = weights()
+    for coupling in ("coupled", "decoupled", "independent", "cautious"):
+        assert decay.build(spec | {"coupling": coupling}, params, flat).scope() == ["conv.weight", "fc.weight"]
+    for coupling, need in (("proximal", "prox"), ("projected", "project")):
+        with pytest.raises(ConfigError) as error:
+            decay.build(spec | {"coupling": coupling}, params, flat)
+        expected = f"decay.coupling={coupling}: quartic has no {need}, which {coupling} needs; "
+        assert str(error.value) == expected + "it can do coupled, decoupled, independent, cautious"
+    with pytest.raises(ConfigError, match=r"decay\.pwer: quartic does not take it; it takes power"):
+        decay.build(spec | {"pwer": 3}, params, flat)
+    with pytest.raises(ConfigError, match=r"mine\.Nowhere: cannot be imported"):
+        decay.build(spec | {"_target_": "mine.Nowhere"}, params, flat)
+    with pytest.raises(ConfigError, match="not a dataclass derived from"):
+        decay.build(spec | {"_target_": "mine.NotOne"}, params, flat)
+
+
+def test_auto_takes_the_decays_preference_then_the_optimizers():
+    params = weights()
+    spec = option("decay")
+    assert decay.build(spec, params, flat).coupling == "coupled"
+    assert decay.build(spec, params, flat, "decoupled").coupling == "decoupled"
+    assert decay.build(spec | {"prefers": "proximal"}, params, flat, "decoupled").coupling == "proximal"
+    assert parse(compose(["optimizer=adamw"])).run.coupling == "decoupled"
+
+
+def test_rate_is_one_for_l2_and_the_relative_pull_for_l1():
+    params = weights()
+    scale = dict.fromkeys(params, 1.0)
+    assert Decay(L2(), "coupled", scale).rate(params) == pytest.approx(1.0, abs=1e-15)
+    flat = torch.cat([w.flatten() for w in params.values()])
+    expected = flat.abs().sum().item() / flat.square().sum().item()
+    assert Decay(L1(), "coupled", scale).rate(params) == pytest.approx(expected, rel=1e-12)
+    assert Decay(L1(), "coupled", {}).rate(params) == 0.0

@@ -1,0 +1,244 @@
+"""Rules of their own, step by step against their formulas worked out separately: swd, cpr, random_mask, adamc, …"""
+
+import math
+
+import pytest
+import torch
+
+from wdrun import decay, optim, schedules
+from wdrun.config.compose import compose
+from wdrun.config.parse import parse
+from wdrun.decay import Context
+from wdrun.decay.random_mask import uniform
+from wdrun.errors import ConfigError
+from wdrun.laws import Case, noise, weights
+from wdrun.training.step import Knobs, Training
+
+ADAM = optim.Adam(0.9, 0.999, 1e-8)
+SGD = optim.Sgd(0.0, False)
+
+
+def spec(name, **changes):
+    return dict(parse(compose([f"decay={name}", "schedule=cosine"])).run.decay) | changes
+
+
+def rule_of(name, params, **changes):
+    made = lambda s: schedules.of_lambda(s, epochs=10, steps=50)  # noqa: E731
+    return decay.build(spec(name, **changes), params, made, "decoupled")
+
+
+def walk(rule, by, params, knobs, gradient=noise):
+    """Every Training from the first on."""
+    step = Case("none", "coupled", "sgd").step(rule, by)
+    now = Training(params, by.init(params), rule.init(params))
+    seen = [now]
+    for k in knobs:
+        now = step.update(now, {n: gradient(k.t, n, w) for n, w in now.params.items()}, k)
+        seen.append(now)
+    return seen
+
+
+def knobs(lam, lr, steps, s=lambda p: 1.0):
+    return [Knobs(lam, lr * s(t / steps), s(t / steps), t / steps, t + 1) for t in range(steps)]
+
+
+def close(found, expected, atol=1e-12):
+    torch.testing.assert_close(found, expected, rtol=0, atol=atol)
+
+
+def test_swd_is_adams():
+    """AdamS: w ← w(1 − ηλ/√mean(v̂)) − ηm̂/(√v̂ + ε), the mean over every element of every parameter."""
+    params, lam, lr = weights(), 0.01, 0.02
+    found = walk(rule_of("swd", params), ADAM, params, knobs(lam, lr, 6))[-1].params
+    w, m, v = params, *({n: torch.zeros_like(x) for n, x in params.items()} for _ in range(2))
+    for t in range(1, 7):
+        g = {n: noise(t, n, x) for n, x in w.items()}
+        m = {n: 0.9 * m[n] + 0.1 * g[n] for n in w}
+        v = {n: 0.999 * v[n] + 0.001 * g[n] ** 2 for n in w}
+        hat = {n: v[n] / (1 - 0.999**t) for n in w}
+        mean = torch.cat([x.flatten() for x in hat.values()]).mean().sqrt()
+        shrunk = {n: x * (1 - lr * lam / mean) if x.ndim > 1 else x for n, x in w.items()}
+        w = {n: shrunk[n] - lr * m[n] / (1 - 0.9**t) / (hat[n].sqrt() + 1e-8) for n in w}
+    for n in w:
+        close(found[n], w[n])
+
+
+def test_swd_without_gradients_does_not_decay():
+    params = weights()
+    found = walk(rule_of("swd", params), SGD, params, knobs(0.1, 0.1, 3), lambda t, n, w: torch.zeros_like(w))
+    assert all(torch.equal(found[-1].params[n], w) for n, w in params.items())
+
+
+def test_adamc_is_lr_squared_over_peak():
+    params, lam, lr = {"w": weights()["fc.weight"]}, 0.5, 0.1
+    rule = rule_of("adamc", params)
+    s = schedules.build({"name": "cosine", "start": 1.0, "final": 0.0}, epochs=10, steps=50)
+    k = knobs(lam, lr, 50, s)
+    found = walk(rule, SGD, params, k, lambda t, n, w: torch.zeros_like(w))[-1].params["w"]
+    close(found, params["w"] * math.prod(1 - x.lr**2 * lam / lr for x in k))
+    assert rule.scope() == ["w"]
+
+
+def test_with_lr_follows_the_lr_schedule_of_the_run():
+    words = ["decay=l2", "decay.schedule=with_lr", "schedule=step", "schedule.factor=0.3"]
+    run = parse(compose(words)).run
+    assert run.decay["schedule"] == run.schedule
+
+
+def test_random_mask_acts_as_often_as_cautious_and_elsewhere():
+    big = {"w": torch.randn(200, 300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)}
+    u = {"w": torch.randn(200, 300, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.4 * big["w"]}
+    rule, before = rule_of("random_mask", big), torch.random.get_rng_state()
+    ratio = (u["w"] * big["w"] >= 0).double().mean()
+    masks = []
+    for t in (1, 2):
+        context = Context(big, lam=1.0, lr=0.5, lr_scale=1.0, progress=0.0, t=t, updates=u)
+        new, _ = rule.shrink(big, context)
+        masks.append(new["w"] != big["w"])
+        close(new["w"], torch.where(masks[-1], 0.5 * big["w"], big["w"]))
+        noise_of_share = (ratio * (1 - ratio) / 60_000) ** 0.5
+        assert abs(masks[-1].double().mean() - ratio) < 4 * noise_of_share
+    either = (masks[0] & masks[1]).double().mean()
+    assert abs(either - ratio**2) < 0.01  # two steps are independent
+    signs = (u["w"] * big["w"] >= 0).double()
+    assert abs(torch.corrcoef(torch.stack([masks[0].double().flatten(), signs.flatten()]))[0, 1]) < 0.02
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_the_masks_numbers_are_uniform_and_depend_on_each_of_key_step_and_element():
+    w = torch.zeros(100_000, dtype=torch.float64)
+    x = uniform(w, 5, 1)
+    counts = torch.histc(x, 20, 0, 1)
+    assert ((counts - 5000) ** 2 / 5000).sum() < 45  # chi-squared, 19 degrees of freedom: p ≈ 0.0007
+    for other in (uniform(w, 6, 1), uniform(w, 5, 2), x.roll(1)):
+        assert abs(torch.corrcoef(torch.stack([x, other]))[0, 1]) < 0.015
+    assert torch.equal(x, uniform(w, 5, 1))
+    close(uniform(w[:10].float(), 5, 1).double(), x[:10])
+
+
+@pytest.mark.parametrize(
+    ("kappa", "value", "after"), [("uniform", 20.0, 1), ("init", 0.9, 1), ("warm_up", 1.0, 3), ("inflection", 1.0, 2)]
+)
+def test_cpr_is_its_augmented_lagrangian(kappa, value, after):
+    params = {"w": weights()["fc.weight"]}
+    rule = rule_of("cpr", params, kappa=kappa, kappa_value=value, kappa_after=after, smoothing=0.5)
+    mu, lr, n = 0.1, 0.1, params["w"].numel()
+    grow = lambda t, name, w: -w * [3.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.1, 0.1][t - 1]  # noqa: E731
+    found = walk(rule, SGD, params, knobs(mu, lr, 8), grow)
+    w, m, most = params["w"], 0.0, 0.0
+    bound = {"uniform": value, "init": value * w.square().sum().item()}.get(kappa)
+    mean, slope = w.square().sum().item(), -math.inf
+    for t in range(1, 9):
+        w = w - lr * grow(t, "w", w)
+        size = w.square().sum().item()
+        m = max(0.0, m + mu / n * (size - bound)) if bound is not None else 0.0
+        w, most = w - 2 * m * w, max(m, most)
+        new_mean = 0.5 * mean + 0.5 * size
+        bends = kappa == "warm_up" or new_mean - mean < slope
+        if bound is None and t >= after and bends:
+            bound = size
+        mean, slope = new_mean, new_mean - mean
+        close(found[t].params["w"], w)
+        close(found[t].decay["w.m"], torch.tensor(m, dtype=torch.float64))
+    assert bound is not None
+    assert most > 0
+    close(found[-1].decay["w.kappa"], torch.tensor(bound, dtype=torch.float64))
+
+
+def test_cpr_holds_a_growing_tensor_at_its_bound():
+    params = {"w": weights()["fc.weight"]}
+    rule = rule_of("cpr", params, kappa="init", kappa_value=1.0)
+    found = walk(rule, SGD, params, knobs(1.0, 0.05, 400), lambda t, n, w: -w)
+    free = params["w"].norm() * 1.05**400
+    assert found[-1].params["w"].norm() == pytest.approx(params["w"].norm().item(), rel=0.1)
+    assert free > 1e8
+
+
+def test_rescale_keeps_the_initial_norm_times_lambda():
+    params = weights()
+    for lam in (1.0, 0.5):
+        found = walk(rule_of("rescale", params), ADAM, params, knobs(lam, 0.1, 5))[-1].params
+        plain = walk(rule_of("rescale", params), ADAM, params, knobs(0.0, 0.1, 5))[-1].params
+        for n in ("conv.weight", "fc.weight"):
+            assert found[n].norm() == pytest.approx(lam * params[n].norm().item(), rel=1e-12)
+        assert torch.equal(found["fc.bias"], plain["fc.bias"])
+
+
+def test_target_norm_goes_to_its_target_and_l2_init_home():
+    params = weights()
+    zero = lambda t, n, w: torch.zeros_like(w)  # noqa: E731
+    found = walk(rule_of("target_norm", params, target=0.3), SGD, params, knobs(1.0, 0.5, 60), zero)[-1].params
+    for n in ("conv.weight", "fc.weight"):
+        close(found[n], 0.3 * params[n])
+    away = lambda t, n, w: noise(1, n, w) if t == 1 else torch.zeros_like(w)  # noqa: E731
+    found = walk(rule_of("l2_init", params), SGD, params, knobs(1.0, 0.5, 60), away)
+    assert not torch.allclose(found[1].params["fc.weight"], params["fc.weight"])
+    close(found[-1].params["fc.weight"], params["fc.weight"])
+
+
+def test_hoyer_square_counts_weights_and_orthogonal_counts_angles():
+    hoyer = decay.build(spec("hoyer_square"), weights(), lambda s: lambda p: 1.0).regularizer
+    w = torch.tensor([[3.0, 0.0, -3.0, 0.0], [0.0, 3.0, 0.0, 0.0]])
+    assert hoyer.value(w) == pytest.approx(3.0)
+    assert hoyer.value(0 * w) == 0
+    assert not hoyer.grad(0 * w).any()
+    turned = decay.build(spec("orthogonal"), weights(), lambda s: lambda p: 1.0).regularizer
+    angle = math.radians(60)
+    w = torch.tensor([[2.0, 0.0], [5 * math.cos(angle), 5 * math.sin(angle)], [0.0, 0.0]])
+    assert turned.value(w) == pytest.approx(2 * math.cos(angle))
+    assert turned.grad(w).isfinite().all()
+
+
+def test_what_only_bounds_adds_no_penalty_and_a_pull_across_w_has_no_rate():
+    params = weights()
+    for name in ("max_norm", "rescale", "cpr", "box"):
+        rule = rule_of(name, params)
+        assert rule.penalty(params, rule.init(params), 3.0, 1.0) == 0
+        assert rule.rate(params) is None
+    for name in ("hoyer_square", "orthogonal", "l2_init", "swd", "target_norm"):
+        assert rule_of(name, params).rate(params) is None
+    assert rule_of("spectral", params).rate(params) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("huber", {"delta": 0}, "decay.delta=0: must be a number > 0"),
+        ("log_sum", {"epsilon": "a"}, "decay.epsilon=a: must be a number > 0"),
+        ("swd", {"beta2": 1.0}, "decay.beta2=1.0: must be a number in [0, 1)"),
+        ("cpr", {"kappa": "late"}, "decay.kappa=late: must be one of uniform, init, warm_up, inflection"),
+        ("cpr", {"kappa_after": 0}, "decay.kappa_after=0: must be a whole number of steps ≥ 1"),
+        ("cpr", {"reduction": "mean"}, "decay.reduction=mean: cpr has no sum over weights to average"),
+        ("cpr", {"coupling": "coupled"}, "decay.coupling=coupled: cpr is not made for coupled; it can do independent"),
+        ("max_norm", {"coupling": "decoupled"}, "max_norm has no grad, which decoupled needs; it can do projected"),
+        ("cautious", {"coupling": "proximal"}, "cautious is not made for proximal; it can do cautious"),
+        ("log_sum", {"coupling": "projected"}, "log_sum has no project, which projected needs; it can do coupled"),
+        ("swd", {"gamma": 1}, "decay.gamma: swd does not take it; it takes beta2"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(name, changes, message):
+    with pytest.raises(ConfigError) as error:
+        rule_of(name, weights(), **changes)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["cpr", "swd", "l2_init", "rescale", "random_mask", "chain"])
+def test_a_run_resumes_from_a_checkpoint_with_the_decays_memory(name, tmp_path):
+    """Two epochs at once, and one, a checkpoint on disk, another: the same bits, penalty included."""
+    from wdrun.sweep import checkpoint
+    from wdrun.sweep.one_run import ready
+    from wdrun.training.state import State
+
+    words = ["data=synthetic", "data.train_examples=300", "model=mlp", "model.hidden=[8]", "epochs=2", "threads=1"]
+    words += [f"decay={name}", "lambda=0.1", "optimizer=adam", "device=cpu"]
+    if name == "chain":
+        words += ["decay.terms=[{decay: cpr, kappa: inflection, kappa_after: 2}, {decay: l2_init}]"]
+    run = parse(compose(words)).run
+    first, last = ready(run).train()
+    checkpoint.save(tmp_path, first.state.tensors, first.state.values)
+    tensors, values = checkpoint.load(tmp_path)[0]
+    (again,) = ready(run).train(State(tensors, values))
+    assert first.state.tensors.keys() == last.state.tensors.keys()
+    for n, w in last.state.tensors.items():
+        assert torch.equal(w, again.state.tensors[n]), n
+    assert again.metrics == last.metrics

@@ -1,0 +1,272 @@
+"""Many processes at once: one cold cache, one run, one sweep, and readers of what others are writing."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_data_cifar10 as cifar
+import torch
+from test_data_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+
+from wdrun import cli
+from wdrun.config import experiments
+from wdrun.data import cache
+from wdrun.storage import write_atomically
+from wdrun.sweep import recording
+from wdrun.sweep.execute import execute, exit_code
+from wdrun.tables import aggregate, sound, status
+from wdrun.tables.columns import TABLES
+from wdrun.tables.read import load, read_run
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.skipif(torch.cuda.is_available(), reason="torch cannot train in a forked process beside CUDA"),
+]
+
+FORK = multiprocessing.get_context("fork")  # spawning would import torch in each
+HANG_SECONDS = 120
+
+WORDS = (
+    *("data=synthetic", "data.train_examples=64", "data.test_examples=20", "batch_size=16", "epochs=3", "threads=1"),
+    *("model=mlp", "model.hidden=[1]", "lambda=1e-2", "precision=fp32", "device=cpu", "fuse=false", "parallel=1"),
+)
+ROOT_TABLES = ("runs.csv", "metrics.csv", "layers.csv", "histograms.csv")
+
+
+def jobs(folder, *words):
+    return experiments.parse_lines(experiments.lines([*WORDS, *words, f"output_dir={folder}"], multirun=True))
+
+
+def at_once(tasks, log):
+    """Start all tasks in processes of their own, let them go together; their exit codes and outputs."""
+    gate = FORK.Barrier(len(tasks))
+
+    def run(number, task):
+        signal.alarm(HANG_SECONDS)
+        for stream in (1, 2):
+            os.dup2(os.open(log / f"{number}.{stream}", os.O_WRONLY | os.O_CREAT), stream)
+        import sys
+
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        gate.wait()
+        try:
+            code = task()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code or 0)
+
+    log.mkdir(exist_ok=True)
+    processes = [FORK.Process(target=run, args=(number, task)) for number, task in enumerate(tasks)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(HANG_SECONDS)
+        process.kill()
+    ends = [(log / f"{number}.1", log / f"{number}.2") for number in range(len(tasks))]
+    return [p.exitcode for p in processes], [tuple(path.read_text() for path in pair) for pair in ends]
+
+
+def typed(parsed):
+    """A task: the jobs as the command line trains them."""
+
+    def task():
+        return exit_code(execute(parsed, cli._print_result))
+
+    return task
+
+
+def tables(folder):
+    return {name: (folder / name).read_bytes() for name in ROOT_TABLES}
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_sixteen_processes_on_one_cold_or_damaged_cache_build_it_once(damaged, tmp_path):
+    folder, built = tmp_path / "data" / "cifar10", tmp_path / "built"
+    if damaged:
+        cache.open_or_build(folder, lambda scratch: cifar.made())
+        (folder / "test_images.npy").write_bytes(b"")
+
+    def slow(scratch):
+        with built.open("a") as file:
+            file.write("built\n")
+        time.sleep(0.5)
+        return cifar.made()
+
+    def task():
+        opened = cache.open_or_build(folder, slow)
+        return 0 if all(np.array_equal(opened[name], table) for name, table in cifar.made().items()) else 1
+
+    codes, said = at_once([task] * 16, tmp_path / "log")
+    assert codes == [0] * 16, said
+    assert built.read_text() == "built\n"
+    left = {p.name for p in folder.parent.iterdir()}
+    assert left <= {"cifar10", "cifar10.lock", *(["cifar10.damaged"] if damaged else [])}
+
+
+def slowly(monkeypatch, seconds):
+    """Let every epoch take so long."""
+    true = recording.Record.take
+
+    def take(record, epoch, save=True):
+        time.sleep(seconds)
+        true(record, epoch, save)
+
+    monkeypatch.setattr(recording.Record, "take", take)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_of_two_commands_on_one_run_one_trains_it(resumed, tmp_path, monkeypatch):
+    parsed, whole = jobs(tmp_path / "runs"), jobs(tmp_path / "whole")
+    execute(whole)
+    slowly(monkeypatch, 0.3)
+    if resumed:
+
+        def dying():
+            true = recording.Record.take
+
+            def take(record, epoch, save=True):
+                true(record, epoch, save)
+                os._exit(9)
+
+            recording.Record.take = take
+            return typed(parsed)()
+
+        assert at_once([dying], tmp_path / "first")[0] == [9]
+    codes, said = at_once([typed(parsed)] * 3, tmp_path / "log")
+    assert sorted(codes) == [0, 4, 4], said
+    for code, (out, err) in zip(codes, said, strict=True):
+        if code:
+            assert "busy: " in err
+            assert "another process is training this run" in err
+        else:
+            assert json.loads(out)["status"] == "done"
+            assert ("resuming after epoch 1 of 3" in err) == resumed
+    names = ("run.csv", "metrics.csv", "layers.csv", "last.safetensors")
+    for name in names:
+        assert (parsed[0].directory / name).read_bytes() == (whole[0].directory / name).read_bytes()
+
+
+def test_sweeps_that_overlap_in_one_folder_share_the_work(tmp_path, monkeypatch):
+    seeds = ("seed=0,1,2,3", "seed=2,3,4,5", "seed=5,4,1,0")
+    execute(jobs(tmp_path / "whole", "seed=0,1,2,3,4,5"))
+    slowly(monkeypatch, 0.02)
+    codes, said = at_once([typed(jobs(tmp_path / "runs", words)) for words in seeds], tmp_path / "log")
+    assert set(codes) <= {0, 4}, said  # 4: another sweep trains a run of ours just then
+    assert all("Traceback" not in err for _, err in said)
+    execute(jobs(tmp_path / "runs", "seed=0,1,2,3,4,5"))
+    assert tables(tmp_path / "runs" / "default") == tables(tmp_path / "whole" / "default")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_processes_that_aggregate_one_folder_write_the_same_whole_tables(tmp_path):
+    execute(jobs(tmp_path, "seed=0,1,2"))
+    folder = tmp_path / "default"
+    expected = tables(folder)
+
+    def task():
+        for _ in range(10):
+            if aggregate.write(folder) != 3 or tables(folder) != expected:
+                return 1
+        return 0
+
+    codes, said = at_once([task] * 6, tmp_path.parent / f"{tmp_path.name}-log")
+    assert codes == [0] * 6, said
+    assert tables(folder) == expected
+
+
+def test_readers_find_every_table_whole_while_a_writer_replaces_them(tmp_path):
+    """Two versions of one run's tables in turn, 200 times: a reader sees rows of a version, never half of one."""
+    (job,) = jobs(tmp_path)
+    execute([job])
+    folder, directory = tmp_path / "default", job.directory
+    whole = load([folder])
+    long = {name: (directory / f"{name}.csv").read_bytes() for name in ROOT_TABLES}
+    short = {name: b"".join(text.splitlines(keepends=True)[:2]) for name, text in long.items()}
+    row = (directory / "run.csv").read_bytes()
+    running = row.replace(b",done,", b",running,")
+    stop, reads = tmp_path / "stop", tmp_path / "reads"
+    reads.mkdir()
+
+    def write():
+        for number in range(200):
+            # As a run that goes on: its row says "running" until all of its tables are those of its end.
+            write_atomically(directory / "run.csv", running)
+            for name, text in (short if number % 2 else long).items():
+                write_atomically(directory / f"{name}.csv", text)
+            if number % 2 == 0:
+                write_atomically(directory / "run.csv", row)
+            aggregate.write(folder)
+        stop.touch()
+        return 0
+
+    def read(number, look):
+        count = 0
+        while not stop.exists():
+            look()
+            count += 1
+        (reads / str(number)).write_text(str(count))
+        return 0
+
+    def results_are_whole():
+        found = load([folder])
+        assert found.problems == ()
+        for name in TABLES:
+            lengths = {len(getattr(whole, name)), len(short[name].splitlines()) - 1}
+            assert len(getattr(found, name)) in lengths, name
+        if found.runs["status"].tolist() == ["done"] and len(found.metrics) == len(whole.metrics):
+            assert found.metrics.equals(whole.metrics)
+
+    def status_is_whole():
+        lines = status.report(folder)
+        assert not [line for line in lines if "cannot be read" in line], lines
+
+    def tables_are_whole():
+        for name in (*TABLES, "runs"):
+            header, _ = sound.whole(folder / f"{name}.csv")
+            assert header[0] == "id"
+
+    def row_is_whole():
+        found = read_run(directory)
+        assert found is not None
+        assert found["status"] in ("done", "running")
+        assert found["test_loss"] == str(whole.runs["test_loss"][0])
+
+    looks = (results_are_whole, status_is_whole, tables_are_whole, row_is_whole)
+    tasks = [write, *(lambda n=n, look=look: read(n, look) for n, look in enumerate(looks))]
+    codes, said = at_once(tasks, tmp_path.parent / f"{tmp_path.name}-log")
+    assert codes == [0] * 5, said
+    counts = [int(path.read_text()) for path in sorted(reads.iterdir())]
+    assert min(counts) >= 10, counts
+
+
+def test_a_run_is_read_while_it_trains(tmp_path, monkeypatch):
+    """select and status on a sweep that goes on: runs that are not finished are told and not ranked."""
+    slowly(monkeypatch, 0.02)
+    folder = tmp_path / "runs" / "default"
+    parsed = jobs(tmp_path / "runs", "lr=1e-2,2e-2,3e-2", "seed=0,1")
+    stop: Path = tmp_path / "stop"
+
+    def write():
+        code = typed(parsed)()
+        stop.touch()
+        return code
+
+    def read():
+        reads = 0
+        while not stop.exists():
+            if list(folder.glob("*/run.csv")):
+                found = load([folder])
+                assert found.problems == (), found.problems
+                assert set(found.runs["status"]) <= {"running", "done"}
+                assert not [line for line in status.report(folder) if "cannot be read" in line]
+                reads += 1
+        return 0 if reads else 1
+
+    codes, said = at_once([write, read, read], tmp_path / "log")
+    assert codes == [0, 0, 0], said

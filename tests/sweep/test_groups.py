@@ -1,0 +1,142 @@
+"""Sweeps whose alike runs train as one: the tables are those of the runs alone, whatever ends or stops some of them."""
+
+import math
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wdrun.config import experiments
+from wdrun.errors import ConfigError
+from wdrun.sweep import checkpoint, groups
+from wdrun.sweep.execute import execute
+from wdrun.sweep.signals import Interrupted
+from wdrun.tables.read import read_table
+
+TINY = [
+    "data=synthetic", "data.train_examples=160", "data.test_examples=40", "model=mlp", "model.hidden=[8]",
+    "epochs=3", "batch_size=32", "threads=1", "precision=fp64", "device=cpu",
+]  # fmt: skip
+SWEEP = ["lambda=0,1e-2,1e-1", "lr=0.05,0.01", "seed=0,1", "optimizer.momentum=0.9,0.5"]
+TABLES = ("runs", "metrics", "layers", "histograms")
+
+
+def run(folder, *words):
+    jobs = experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
+    return execute(jobs)
+
+
+def tables(folder):
+    return {name: read_table(folder / "default" / f"{name}.csv") for name in TABLES}
+
+
+def assert_same(found, expected):
+    """Equal but for the last digits of numbers: the lift reorders sums."""
+    for name in TABLES:
+        a, b = found[name], expected[name]
+        assert list(a.columns) == list(b.columns)
+        assert len(a) == len(b)
+        for column in a.columns:
+            if a[column].dtype.kind == "f":
+                np.testing.assert_allclose(a[column], b[column], rtol=1e-7, atol=1e-9, err_msg=f"{name} {column}")
+            else:
+                pd.testing.assert_series_equal(a[column], b[column])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    run(folder, *SWEEP)
+    return tables(folder)
+
+
+def test_a_fused_sweep_has_the_tables_of_its_runs_alone(alone, tmp_path, monkeypatch):
+    sizes = []
+    train = groups._train
+    monkeypatch.setattr(groups, "_train", lambda runs, stop: (sizes.append(len(runs)), train(runs, stop))[1])
+    outcomes = run(tmp_path, *SWEEP, "fuse=true")
+    assert sizes == [24]  # λ, lr, seed and the optimizer's numbers differ, the structure does not
+    assert {o.status for o in outcomes} == {"done"}
+    assert all((o.directory / "last.safetensors").is_file() for o in outcomes)
+    assert not list(tmp_path.glob("default/*/checkpoint*"))
+    assert_same(tables(tmp_path), alone)
+
+
+def test_a_run_alone_may_be_a_group_of_one(alone, tmp_path):
+    (outcome,) = run(tmp_path, "lambda=1e-2", "lr=0.05", "seed=1", "fuse=true")
+    expected = alone["runs"].set_index("id").loc[outcome.job.run.id]
+    assert outcome.row["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-9)
+
+
+def test_a_diverging_run_ends_alone(tmp_path):
+    words = ["lambda=0,1e-2", "lr=0.05,1e200", "seed=0"]
+    serial = {o.job.run.id: (o.status, o.row["cause"]) for o in run(tmp_path / "alone", *words)}
+    fused = {o.job.run.id: (o.status, o.row["cause"]) for o in run(tmp_path / "fused", *words, "fuse=true")}
+    assert fused == serial
+    assert sorted(status for status, _ in fused.values()) == ["diverged", "diverged", "done", "done"]
+
+
+@pytest.mark.parametrize("saves", [0.0, math.inf])
+def test_an_interrupted_group_goes_on_run_by_run(alone, tmp_path, monkeypatch, saves):
+    monkeypatch.setattr(groups, "SAVE_SECONDS", saves)
+    take, sent = groups.Record.take, []
+
+    def take_and_stop(record, epoch, save=True):
+        take(record, epoch, save)
+        if epoch.number == 2 and not sent:
+            sent.append(record)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(groups.Record, "take", take_and_stop)
+        with pytest.raises(Interrupted):
+            run(tmp_path, *SWEEP, "fuse=true")
+    assert set(tables(tmp_path)["runs"]["status"]) == {"interrupted"}
+    saved = [checkpoint.load(path.parent)[0][1]["state"]["epoch"] for path in tmp_path.glob("default/*/run.csv")]
+    assert saved == [2] * 24  # the epochs that no save had kept are saved on the way out
+    run(tmp_path, *SWEEP, "fuse=true")
+    assert_same(tables(tmp_path), alone)
+
+
+def test_runs_that_stand_at_different_epochs_still_end_the_same(alone, tmp_path, monkeypatch):
+    take = groups.Record.take
+
+    def uneven(record, epoch, save=True):
+        take(record, epoch, save=record.job.run.seed == 0)
+        if epoch.number == 1 and record.job.run.seed == 1 and record.job.run.lam == 0.1:
+            raise KeyboardInterrupt  # as a kill: nothing is saved on the way out
+
+    with monkeypatch.context() as patch:
+        patch.setattr(groups.Record, "take", uneven)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, *SWEEP, "fuse=true")
+    run(tmp_path, *SWEEP, "fuse=true")
+    assert_same(tables(tmp_path), alone)
+
+
+def test_what_cannot_be_lifted_trains_alone_and_says_so(tmp_path, capsys):
+    words = ["lambda=0,1e-2", "model.dropout=0.5", "seed=0"]
+    fused = run(tmp_path / "fused", *words, "fuse=true")
+    said = capsys.readouterr().err
+    assert "2 runs train one after another: dropout" in said
+    serial = run(tmp_path / "alone", *words)
+    assert [o.row["val_loss"] for o in fused] == [o.row["val_loss"] for o in serial]
+
+
+def test_a_lift_that_fails_falls_back(alone, tmp_path, monkeypatch, capsys):
+    def broken(trainers, way=None):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(groups.fused, "FusedTrainer", broken)
+    outcomes = run(tmp_path, *SWEEP, "fuse=true")
+    assert {o.status for o in outcomes} == {"done"}
+    assert "24 runs train one after another: RuntimeError: out of memory" in capsys.readouterr().err
+    assert_same(tables(tmp_path), alone)
+
+
+def test_processes_and_fusing_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match=r"parallel=2: runs that train as one computation do so in one process"):
+        run(tmp_path, "lambda=0,1e-2", "fuse=true", "parallel=2")
+    assert not (tmp_path / "default").exists()

@@ -1,0 +1,314 @@
+"""Sweeps through Hydra: wdrun's own launcher and sweeper, and the engines of the extras end with the serial tables."""
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from wdrun.config import experiments
+from wdrun.config.options import conf_dir
+from wdrun.errors import ConfigError
+from wdrun.storage import hold
+from wdrun.sweep import launch
+from wdrun.sweep.execute import Outcome
+from wdrun.sweep.launch import engine, jobs, remote
+from wdrun.tables.read import read_run
+
+TINY = ("data=synthetic", "data.train_examples=300", "data.test_examples=60", "model=linear", "epochs=1", "threads=1")
+TINY += ("precision=fp32", "device=cpu")
+TROUBLES = """
+import os, signal, sys
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, trouble="none"):
+        super().__init__()
+        self.trouble, self.fc = trouble, torch.nn.Linear(3072, 10)
+
+    def forward(self, x):
+        if self.trouble == "raise":
+            raise ArithmeticError("out of numbers")
+        if self.trouble == "exit":
+            sys.exit(7)
+        if self.trouble == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.fc(x.flatten(1))
+"""
+TROUBLED = ("-m", *TINY, "model._target_=troubles.Net", "lambda=0.5")
+CAUSES = {
+    "raise": "ArithmeticError: out of numbers",
+    "exit": "SystemExit: 7",
+    "kill": "the process that trained it was killed by SIGKILL",
+}
+TABLES = ("runs.csv", "metrics.csv", "layers.csv")
+
+
+def wdrun(cwd, *words, **environment):
+    """The command as a process of its own; its exit code, results and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wdrun", *words],
+        cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def of(words):
+    return experiments.parse_lines([[*TINY, *words]])[0]
+
+
+@pytest.fixture
+def no_signals(monkeypatch):
+    """Interrupts stay those of the test runner."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+# The contract of every engine: a raising, an exiting and a killed run among the others
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """The folder of the sweep without an engine; what is killed cannot be in it."""
+    here = tmp_path_factory.mktemp("serial")
+    (here / "troubles.py").write_text(TROUBLES)
+    code, *_ = wdrun(here, *TROUBLED, "+model.trouble=none,raise,exit")
+    assert code == 1
+    return here / "outputs" / "default"
+
+
+def keeps_the_contract(here, serial, *words, **environment):
+    (here / "troubles.py").write_text(TROUBLES)
+    code, printed, err = wdrun(here, *TROUBLED, "+model.trouble=kill,none,raise,exit", *words, **environment)
+    assert code == 1, err
+    rows = table(here / "outputs" / "default" / "runs.csv")
+    assert sorted((row["model.trouble"], row["status"], row["cause"]) for row in rows) == sorted(
+        (trouble, "failed" if trouble in CAUSES else "done", CAUSES.get(trouble, ""))
+        for trouble in ("kill", "none", "raise", "exit")
+    )
+    assert sorted((r["id"], r["status"], r["val_loss"]) for r in printed) == sorted(
+        (row["id"], row["status"], float(row["val_loss"]) if row["val_loss"] else None) for row in rows
+    )
+    killed = {row["id"] for row in rows if row["model.trouble"] == "kill"}
+    for name in TABLES:
+        lines = (here / "outputs" / "default" / name).read_bytes().splitlines(keepends=True)
+        assert b"".join(w for w in lines if w.split(b",")[0].decode() not in killed) == (serial / name).read_bytes()
+    assert {path.name for path in here.iterdir()} <= {"troubles.py", "outputs", "__pycache__"}
+
+
+def test_groups_in_child_processes(tmp_path, serial):
+    keeps_the_contract(tmp_path, serial, "hydra/launcher=basic", "hydra.sweeper.group=2")
+
+
+@pytest.mark.launchers
+@pytest.mark.parametrize("words", [
+    ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    ("hydra/launcher=submitit_local", "hydra.sweeper.group=2"),
+    ("hydra/launcher=ray", "hydra.sweeper.group=2", "hydra.launcher.ray.init.num_cpus=2",
+     "hydra.launcher.ray.init.object_store_memory=80000000"),
+], ids=["joblib", "submitit_local", "ray"])  # fmt: skip
+def test_engines(tmp_path, serial, words):
+    keeps_the_contract(tmp_path, serial, *words)
+
+
+LONG = ("data.train_examples=1000", "epochs=80", "lambda=0,0.01", "seed=0,1", "name=x")
+
+
+@pytest.mark.launchers
+def test_a_sweep_outlives_a_node(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert wdrun(alone, "-m", *TINY, *LONG)[0] == 0
+    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **small})
+    try:
+        doomed = cluster.add_node(**small)
+        words = ("-m", *TINY, *LONG, "hydra/launcher=ray", "hydra.sweeper.group=2")
+        sweep = subprocess.Popen(
+            [sys.executable, "-m", "wdrun", *words],
+            cwd=tmp_path, env={**os.environ, "RAY_ADDRESS": cluster.address},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        root = tmp_path / "outputs" / "x"
+        while sweep.poll() is None and len(begun(root)) < 2:  # one on each node
+            time.sleep(0.1)
+        assert len(begun(root)) == 2
+        cluster.remove_node(doomed, allow_graceful=False)
+        out, err = sweep.communicate(timeout=200)
+    finally:
+        cluster.shutdown()
+    assert (sweep.returncode, len(out.splitlines())) == (0, 4), err
+    starts = [log.read_text().count("runs to do") for log in root.glob(".hydra-sweep/*/*/log")]
+    assert sorted(starts) == [1, 2]  # the group of the lost node, and only that one, began again
+    for name in TABLES:
+        assert (root / name).read_bytes() == (alone / "outputs" / "x" / name).read_bytes()
+
+
+def begun(root):
+    """The runs that are under way and have epochs behind them."""
+    rows = {path.parent: read_run(path.parent) for path in root.glob("*/run.csv")}
+    return [p for p, row in rows.items() if row and row["status"] == "running" and len(table(p / "timing.csv")) > 3]
+
+
+@pytest.mark.launchers
+@pytest.mark.parametrize(("objective", "best"), [("val_loss", min), ("val_accuracy", max)])
+def test_optuna(tmp_path, objective, best):
+    words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "lr=tag(log,interval(1e-3,1e-1))")
+    code, printed, err = wdrun(tmp_path, "-m", *TINY, *words, f"objective={objective}")
+    assert (code, len(printed)) == (0, 4), err
+    assert len({r["lr"] for r in printed}) == 4
+    found = float(next(line.split()[1] for line in err.splitlines() if line.startswith("best_value:")))
+    assert found == best(r[objective] for r in printed)
+    assert len(table(tmp_path / "outputs" / "default" / "runs.csv")) == 4
+
+
+# wdrun's own launcher and sweeper, as Hydra meets them
+
+
+def test_hydra_finds_them():
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.launcher import Launcher
+    from hydra.plugins.sweeper import Sweeper
+
+    for kind, name in ((Launcher, "WdrunLauncher"), (Sweeper, "WdrunSweeper")):
+        assert name in {plugin.__name__ for plugin in Plugins.instance().discover(kind)}
+
+
+SCRIPT = """
+import hydra
+from wdrun.config.options import conf_dir
+from wdrun.sweep import launch
+
+hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(launch.task)()
+"""
+
+
+def test_driven_through_hydra(tmp_path):
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    words = ("-m", "hydra/launcher=wdrun", "hydra/sweeper=wdrun", "hydra.sweep.dir=there", "lambda=0,0.5", *TINY)
+    done = subprocess.run(
+        [sys.executable, "mine.py", *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["lambda"] for line in done.stdout.splitlines()] == [0.0, 0.5]
+    assert len(table(tmp_path / "outputs" / "default" / "runs.csv")) == 2
+
+
+def test_the_own_launcher_returns_objectives(here, capsys, no_signals):
+    from omegaconf import OmegaConf
+
+    lines = [[*TINY, "lambda=0"], [*TINY, "lr=1e30", "allow_diverged=true"], [*TINY, "lambda=0"]]
+    returned = jobs.batch(lines, OmegaConf.create({"hydra": {"searchpath": []}}), launch.task)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [r.return_value for r in returned] == [printed[0]["val_loss"], math.inf, printed[0]["val_loss"]]
+
+
+@pytest.mark.parametrize(("objective", "status", "value"), [
+    ("val_loss", "done", 0.75), ("val_accuracy", "done", 0.5), ("val_loss", "diverged", math.inf),
+    ("val_accuracy", "diverged", -math.inf),
+])  # fmt: skip
+def test_the_value_of_a_job(objective, status, value):
+    job = of([f"objective={objective}"])
+    row = {"val_loss": "0.75", "val_accuracy": "0.5", "status": status}
+    assert jobs._returned(Outcome(job, job.directory, status, row)).return_value == value
+
+
+def test_a_failed_job_raises_its_error(capsys):
+    job = of([])
+    returned = jobs._returned(Outcome(job, job.directory, "failed", {"status": "failed"}, ArithmeticError("no")))
+    with pytest.raises(ArithmeticError, match="no"):
+        _ = returned.return_value
+
+
+# What is wrong is known before anything is launched
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["lr=0.1,0"], "lr=0: must be a number > 0"),
+    (["optimizer.momentum=0.5,1.5"], "optimizer.momentum=1.5"),
+    (["halving=3", "lr=0.1,0.2"], "halving=3: compares all runs of a sweep; leave hydra/launcher=basic away"),
+    (["hydra.sweeper.group=0"], "hydra.sweeper.group=0: must be a whole number ≥ 1, or null"),
+    (["hydra.launcher.nothing=1"], "hydra.launcher.nothing=1: Could not override 'hydra.launcher.nothing'"),
+    (["hydra/sweeper=wdrum"], "hydra/sweeper=wdrum: must be one of "),
+])  # fmt: skip
+def test_nothing_is_launched(here, words, message, no_signals):
+    own = [word for word in words if word.startswith("hydra")]
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        launch.command(
+            [*TINY, *(w for w in words if w not in own)],
+            ["hydra/launcher=basic", *own],
+            {"multirun": True, "config_dir": None},
+        )
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("word", "extra"), [
+    ("hydra/launcher=joblib", "joblib"), ("hydra/launcher=submitit_slurm", "submitit"),
+    ("hydra/launcher=ray", "ray"), ("hydra/sweeper=optuna", "optuna"),
+])  # fmt: skip
+def test_a_missing_extra_is_named(monkeypatch, word, extra):
+    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=rf"^{word}: needs the extra: pip install 'wdrun\[{extra}\]'$"), \
+            engine.composed([word]):  # fmt: skip
+        pass
+
+
+# Plans and what comes of them
+
+
+def planned(here, *lines):
+    """A plan of these lines, its file and its jobs."""
+    parsed = remote.prepare(experiments.parse_lines([[*TINY, *line] for line in lines]))
+    folders = [str(job.directory) for job in parsed]
+    remote.write(remote.Plan([list(j.overrides) for j in parsed], folders, None, str(here), 1), here / "plan.json")
+    return str(here / "plan.json"), parsed
+
+
+def test_equal_runs_are_one(here):
+    _, parsed = planned(here, ["decay=none", "lambda=0.1"], ["decay=none", "lambda=0.2"], ["lambda=0.1"])
+    assert len({job.directory for job in parsed}) == len(parsed) == 2
+
+
+def test_work_done_again_changes_nothing(here):
+    file, (job,) = planned(here, ["lambda=0.5"])
+    remote.work(file, str(here / "log"), 0, 1)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in job.directory.iterdir() if p.is_file()}
+    assert before[job.directory / "run.csv"]
+    remote.work(file, str(here / "log"), 0, 1)
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in job.directory.iterdir() if p.is_file()} == before
+
+
+def test_a_run_that_no_worker_ended_is_a_failed_row(here):
+    _, (lost, held) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
+    with hold(held.directory):
+        outcomes = remote.collect([lost, held], [], "its worker was lost: no reason")
+    assert [o.status for o in outcomes] == ["failed", "busy"]
+    assert outcomes[0].row["cause"] == "its worker was lost: no reason"
+    assert [row["status"] for row in table(lost.directory / "run.csv")] == ["failed"]
+    assert table(lost.directory / "metrics.csv") == []
+    assert not (held.directory / "run.csv").exists()
+
+
+@pytest.mark.parametrize(("launcher", "workers"), [
+    ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, 3),
+    ({"_target_": "x.SlurmLauncher", "array_parallelism": 4}, 4),
+    ({"_target_": "x.BasicLauncher"}, 1),
+])  # fmt: skip
+def test_workers_a_launcher_tells(launcher, workers):
+    assert jobs._workers(launcher) == workers
+
+
+def test_the_presets_name_plugins_that_have_an_extra():
+    folder = conf_dir() / "hydra"
+    names = {path.stem.removeprefix("wdrun_") for path in folder.glob("*/wdrun_*.yaml")}
+    assert names == set(engine.EXTRAS)

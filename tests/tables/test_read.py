@@ -1,0 +1,108 @@
+"""Reading results back: sound runs typed, broken ones left out with a reason."""
+
+import pandas as pd
+import pytest
+
+from wdrun.errors import ConfigError
+from wdrun.storage import write_atomically
+from wdrun.tables import sound
+from wdrun.tables.columns import TABLES
+from wdrun.tables.read import load, read_table
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Three runs of a tiny sweep, and the folder they are in."""
+    import subprocess
+    import sys
+
+    root = tmp_path_factory.mktemp("results")
+    small = ["data=synthetic", "data.train_size=128", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1"]
+    words = ["-m", *small, "seed=0,1,2"]
+    subprocess.run([sys.executable, "-m", "wdrun", *words], cwd=root, check=True, capture_output=True)
+    return root / "outputs" / "default"
+
+
+@pytest.fixture
+def copy(swept, tmp_path):
+    import shutil
+
+    return shutil.copytree(swept, tmp_path / "copy")
+
+
+def test_equals_the_aggregated_tables(swept):
+    found = load([swept])
+    pd.testing.assert_frame_equal(found.runs.drop(columns="dir"), read_table(swept / "runs.csv"))
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(found, name), read_table(swept / f"{name}.csv"))
+    assert found.problems == ()
+
+
+def test_a_run_named_twice_is_there_once(swept):
+    one = sorted(swept.glob("*/run.csv"))[0].parent
+    assert len(load([swept, one, swept]).runs) == 3
+    assert list(load([one]).runs["dir"]) == [str(one)]
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "reason"),
+    [
+        ("metrics.csv", lambda b: b[:-9], "metrics.csv is cut off"),
+        (
+            "metrics.csv",
+            lambda b: b.replace(b",train,,0,", b",train,,o,"),
+            "is no number",
+        ),
+        ("metrics.csv", lambda b: b.replace(b",train,", b",train,,"), "cells, its header"),
+        ("run.csv", lambda b: b.rstrip(b"\n").rpartition(b",")[0] + b",99\n", "has schema '99', this wdrun reads"),
+        ("run.csv", lambda b: b"a,b\n1,2\n", "not a table of wdrun's (no column id)"),
+        ("run.csv", lambda b: b"", "run.csv is cut off"),
+        ("run.csv", lambda b: b + b.split(b"\n")[1] + b"\n", "run.csv has 2 rows where one run has one"),
+        ("layers.csv", lambda b: b"\xff\xfe", "utf-8"),
+        ("layers.csv", None, "No such file"),
+    ],
+)
+def test_a_broken_run_is_left_out_and_named(copy, name, edit, reason):
+    victim = sorted(copy.glob("*/run.csv"))[1].parent
+    path = victim / name
+    if edit is None:
+        path.unlink()
+    else:
+        path.write_bytes(edit(path.read_bytes()))
+    found = load([copy])
+    assert len(found.runs) == 2
+    (problem,) = found.problems
+    assert str(victim) in problem
+    assert reason in problem
+    assert "\n" not in problem
+
+
+def test_crlf_reads_the_same(copy):
+    before = load([copy])
+    for path in copy.glob("*/metrics.csv"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    pd.testing.assert_frame_equal(load([copy]).metrics, before.metrics)
+
+
+def test_a_folder_without_results_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"no results of wdrun there \(no run.csv\)"):
+        load([tmp_path])
+
+
+def test_a_run_that_goes_on_while_it_is_read_is_read_again(copy):
+    directory = next(copy.glob("*/run.csv")).parent
+    path, failures = directory / "run.csv", []
+
+    def read(moves):
+        if len(failures) < moves:
+            write_atomically(path, path.read_bytes())  # the run replaced it
+        if len(failures) < 3:
+            failures.append(1)
+            raise ValueError("half old, half new")
+        return "whole"
+
+    assert sound.settled(directory, lambda: read(3)) == "whole"
+    failures.clear()
+    with pytest.raises(ValueError, match="half old"):
+        sound.settled(directory, lambda: read(1))
+    assert len(failures) == 2  # once it stayed the same, it was broken

@@ -1,0 +1,176 @@
+"""What a person sees of a sweep: plain lines, the live table through a recording console, ETA by epochs."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from wdrun.terminal.board import QUIET_SECONDS, REDRAW_SECONDS, Board, terminal
+
+LOG = Path("/somewhere/error.log")
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self):
+        self.seconds = 100.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def done(loss, accuracy=None):
+    return {"status": "done", "cause": None, "val_loss": loss, "val_accuracy": accuracy}
+
+
+def begin(view, epochs, already=0):
+    view.begin("label", epochs * 10, 10, already * 10)
+
+
+def test_plain_lines_say_what_came_of_each_run_and_what_is_left(clock, capsys):
+    board = Board(4, "val_loss", now=clock)
+    first, second, third, fourth = [board.view(slug, 10) for slug in "abcd"]
+    with board:
+        begin(first, 10)
+        clock.seconds += 20
+        board.ended("a", done(0.5, 0.75), log=LOG)
+        begin(second, 10)
+        clock.seconds += 5
+        board.ended("b", {"status": "failed", "cause": "ValueError: [red]no[/red]"}, log=LOG)
+        begin(third, 10)
+        board.ended("c", {"status": "diverged", "cause": "data loss is inf at step 3 (epoch 1)"}, log=LOG)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "[1/4] done  val 0.7500 (0.5000)  a  20.0 s  ETA 1:00",
+        "[2/4] failed: ValueError: [red]no[/red]; traceback in /somewhere/error.log  b  5.0 s  ETA 0:25",
+        "[3/4] diverged: data loss is inf at step 3 (epoch 1)  c  0.0 s  ETA 0:08",
+    ]
+    assert board.closing([Path.cwd() / "outputs" / "x"]) == [
+        "sweep    4 runs: 1 done, 1 failed, 1 diverged, 1 waiting; 0:25 here",
+        "best     val 0.7500 (0.5000)  a (one run, by val_loss)",
+        "failed   b: ValueError: [red]no[/red]; log /somewhere/error.log",
+        "again    the same command goes on from there",
+        "next     wdrun select outputs/x   wdrun report outputs/x",
+    ]
+    assert board.closing([Path("/r")], next_commands=False)[-1].startswith("again")
+    assert fourth.began is None
+
+
+def test_what_was_trained_before_does_not_make_the_eta_shorter(clock):
+    board = Board(2, "val_loss", now=clock)
+    resumed, other = board.view("a", 10), board.view("b", 10)
+    assert board.eta() == "?"
+    clock.seconds += 50  # imports and checks
+    begin(resumed, 10, already=5)
+    assert (resumed.share, resumed.number) == (0.5, 6)
+    clock.seconds += 10
+    resumed.tick(60)
+    assert board.eta() == "2:20"  # one epoch took 10 s; four and ten are left
+    begin(other, 10)
+    other.tick(1)
+    assert (other.number, other.share) == (1, 0.01)
+
+
+def test_the_best_run_is_by_the_objective(clock):
+    rows = {"a": done(0.3, 0.5), "b": done(0.4, 0.9), "c": done(0.2), "d": {"status": "diverged", "val_loss": 0.0}}
+    winners = {}
+    for objective in ("val_loss", "val_accuracy"):
+        board = Board(4, objective, now=clock)
+        for slug, row in rows.items():
+            board.ended(slug, row, log=LOG, skipped=True)
+        winners[objective] = board.winner()
+    assert winners == {"val_loss": "val (0.2000)  c", "val_accuracy": "val 0.9000 (0.4000)  b"}
+
+
+def test_finished_before_is_counted_and_not_listed(clock, capsys):
+    board = Board(3, "val_loss", now=clock)
+    for slug in "ab":
+        board.ended(slug, done(1.0), log=LOG, skipped=True)
+    board.view("c", 1)
+    begin(board.runs["c"], 1)
+    board.ended("c", done(2.0), log=LOG)
+    assert capsys.readouterr().err == "[3/3] done  val (2.0000)  c  0.0 s\n"
+    assert board.closing([])[0] == "sweep    3 runs: 3 done (2 of them before); 0:00 here"
+
+
+def test_a_long_silence_is_broken(clock, capsys):
+    beats = []
+    board = Board(3, "val_loss", lambda: beats.append(clock()), now=clock)
+    views = [board.view(slug, 9) for slug in "abc"]
+    for view in views:
+        begin(view, 9)
+    clock.seconds += QUIET_SECONDS + 1
+    views[0].tick(31)
+    views[0].tick(32)
+    assert capsys.readouterr().err == "[0/3] training a epoch 4 of 9; b epoch 1 of 9 and 1 more  ETA 3:59\n"
+    clock.seconds += REDRAW_SECONDS
+    views[1].tick(1)
+    assert beats == [100.0 + QUIET_SECONDS + 1, 100.0 + QUIET_SECONDS + 1 + REDRAW_SECONDS]
+
+
+def shown(board, width=100):
+    console = Console(record=True, file=io.StringIO(), width=width)
+    console.print(board.render())
+    return console.export_text().splitlines()
+
+
+def test_the_live_table(clock):
+    board = Board(40, "val_accuracy", now=clock)
+    for slug in ("x" * 90, *(f"run{i}" for i in range(20))):
+        begin(board.view(slug, 5), 5)
+    board.view("later", 5)
+    board.ended("run0", done(0.5, 0.25), log=LOG)
+    board.ended("run1", {"status": "failed", "cause": "E"}, log=LOG)
+    board.runs["run2"].epoch(2, 5, (), {"images_per_second": 12345.6})
+    clock.seconds += 7
+    heading, *rows = shown(board)
+    assert heading == "40 runs: 1 done, 1 failed, 19 running, 1 waiting; ETA 0:57"
+    assert len(rows) == 16 + 2
+    assert rows[0].startswith("xxx")
+    assert "…" in rows[0]
+    assert "epoch 1/5" in rows[0]
+    assert "epoch 2/5" in rows[1]
+    assert "12,346 images/s" in rows[1]
+    assert rows[-2:] == ["and 3 more", "best so far: val 0.2500 (0.5000)  run0"]
+    assert all(len(line) <= 60 for line in shown(board, width=60))
+
+
+def test_lines_scroll_above_the_live_table(clock, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    text = io.StringIO()
+    board = Board(2, "val_loss", console=Console(file=text, force_terminal=True, width=80), now=clock)
+    board.view("a", 3), board.view("b", 3)
+    with board:
+        begin(board.runs["a"], 3)
+        print("a result")
+        board.runs["a"].note("warning: [bold]checkpoint[/bold]")
+        clock.seconds += 1
+        board.ended("a", done(1.5), log=LOG)
+    said = text.getvalue()
+    assert capsys.readouterr().out == "a result\n"
+    assert "a result" not in said
+    assert "a: warning: [bold]checkpoint[/bold]\n" in said
+    assert "[1/2] done  val (1.5000)  a  1.0 s  ETA 0:01\n" in said
+    assert said.rindex("2 runs: 1 done, 1 waiting") > said.index("[1/2] done")
+
+
+class Closed(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_closed_terminal_stops_no_run(clock):
+    board = Board(1, "val_loss", console=terminal(Closed(), force_terminal=True), now=clock)
+    board.view("a", 3)
+    with board:
+        begin(board.runs["a"], 3)
+        board.ended("a", done(1.0), log=LOG)
+    assert board.counts["done"] == 1

@@ -1,0 +1,155 @@
+"""Words of a job -> its composed config; what Hydra explains at length is one line here.
+
+Hydra composes in tens of milliseconds, most of them spent on the files of conf/, and the jobs of a sweep differ mostly
+in plain values. So each choice of options is composed once, and the other words of a job are applied to a copy of it
+by the function that Hydra itself applies them with; where that fails, Hydra composes the whole line and says why.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wdrun.config.axes import is_axis, override
+from wdrun.config.keys import RULES
+from wdrun.config.options import GROUPS, conf_dir, option_names
+from wdrun.errors import ConfigError
+from wdrun.wording import nearest, shown
+
+
+def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
+    """The config of these overrides (no sweep among them); `config_dir` adds a user's own options."""
+    with opened(config_dir) as composed:
+        return composed(words)
+
+
+@contextmanager
+def opened(config_dir: str | None = None) -> Iterator[Callable[[Sequence[str]], Any]]:
+    """A function from the words of a job to its config, for many jobs: each choice of options is composed once."""
+    from hydra import initialize_config_dir
+
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"--config-dir={config_dir}: no such folder")
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+        yield _Composer(config_dir)
+
+
+class _Composer:
+    def __init__(self, config_dir: str | None) -> None:
+        self.config_dir = config_dir
+        self._choosing: dict[str, bool] = {}  # words that passed the check -> whether they choose an option
+        self._bases: dict[tuple[str, ...], bytes] = {}  # choices of options -> their config, pickled
+
+    def __call__(self, words: Sequence[str]) -> Any:
+        for word in words:
+            if word not in self._choosing:
+                _check(word, self.config_dir)
+                self._choosing[word] = self._chooses(word)
+        try:
+            return self._quickly(words)
+        except Exception:  # whatever it is, Hydra's own way decides whether it is an error, and which
+            return self._whole(words)
+
+    def _quickly(self, words: Sequence[str]) -> Any:
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+        choices = tuple(word for word in words if self._choosing[word])
+        if choices not in self._bases:
+            self._bases[choices] = pickle.dumps(self._hydra(choices))
+        config = pickle.loads(self._bases[choices])  # our own bytes of a moment ago; a fifth of deepcopy's time
+        values = [override(word) for word in words if not self._choosing[word]]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return config
+
+    def _chooses(self, word: str) -> bool:
+        """Whether a word names an option of a group, and so decides which files are composed."""
+        parsed = override(word)
+        folders = [conf_dir(), *([Path(self.config_dir)] if self.config_dir else [])]
+        return not isinstance(parsed.value(), dict) and any((f / parsed.key_or_group).is_dir() for f in folders)
+
+    def _hydra(self, words: Sequence[str]) -> Any:
+        from hydra import compose as hydra_compose
+
+        extra = []
+        if self.config_dir is not None:
+            quoted = str(Path(self.config_dir).absolute()).replace("\\", "\\\\").replace("'", "\\'")
+            extra = [f"hydra.searchpath=['file://{quoted}']"]
+        return hydra_compose("config", [*extra, *words])
+
+    def _whole(self, words: Sequence[str]) -> Any:
+        """The config as Hydra composes it, or ConfigError."""
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+
+        try:
+            return self._hydra(words)
+        except YAMLError as error:
+            raise ConfigError(f"--config-dir={self.config_dir}: not YAML: {' '.join(str(error).split())}") from error
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            choices = [word for word in words if word.partition("=")[0] in GROUPS]
+            known = [key for key, _ in flatten(dict(self._hydra(choices)))]
+            raise ConfigError(_one_line(error, words, known, self.config_dir)) from error
+
+
+def _check(word: str, config_dir: str | None) -> None:
+    """Refuse what Hydra would take without an effect, or refuse at length."""
+    if is_axis(word):
+        raise ConfigError(f"{word}: several values make a sweep; add -m")
+    parsed = override(word)
+    key: str = parsed.key_or_group
+    if re.match(r"hydra\b", key):
+        raise ConfigError(f"{word}: wdrun does not use it; see output_dir, name and --config-dir in wdrun --help")
+    if parsed.package is not None:
+        raise ConfigError(f"{word}: '@' has no use here; write {key}=…")
+    if key not in (*GROUPS, "experiment"):
+        return
+    options = option_names(key, config_dir)
+    accepted = f"one of {', '.join(options)}" if options else f"a file of {key}/ in --config-dir"
+    if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
+        raise ConfigError(f"{word}: write {key}=… with {accepted}")
+    if (value := parsed.value()) not in options:
+        raise ConfigError(f"{key}={shown(value)}: must be {accepted}{nearest(shown(value), options)}")
+
+
+def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:
+    """What Hydra found wrong, `known` being the keys of the chosen options."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    where = match.group(1) if (match := re.match(r"In '(.+?)': ", first)) and match.group(1) != "config" else ""
+    where = f"{where}.yaml: " if where else ""
+    if match := re.search(r"Could not find '([^']+)'", first):
+        group, _, option = match.group(1).rpartition("/")
+        options = option_names(group, config_dir)
+        return f"{where}{group}={option}: must be one of {', '.join(options)}{nearest(option, options)}"
+    if match := re.search(r"Could not append to config\. An item is already at '([^']+)'", first):
+        return f"+{match.group(1)}: is a key already; write it without '+'"
+    if match := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", first):
+        key = match.group(1)
+        if key in known:  # Hydra cannot delete a null
+            return f"~{key}: cannot be left out; set it instead"
+        group, _, leaf = key.rpartition(".")
+        siblings = [k.removeprefix(f"{group}.") for k in known if group and k.startswith(f"{group}.")]
+        if not siblings:
+            near = nearest(key, [*known, *GROUPS, "experiment"])
+            return f"{where}{key}: unknown key{near or '; `wdrun --cfg job` shows every key'}"
+        near = nearest(leaf, siblings, f"{group}.") or f"; {group} has {', '.join(siblings)}"
+        return f"{where}{key}: unknown key{near}"
+    if match := re.search(r"Error merging override ([^=]+)=(.*)", first):
+        accepted = RULES[match.group(1)].accepted if match.group(1) in RULES else "a value of the same kind"
+        return f"{match.group(1)}={match.group(2)}: must be {accepted}"
+    return f"{' '.join(words)}: {first}"
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """The values of a config with their dotted keys."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in node.items():
+        path = f"{prefix}{key}"
+        # A key with a rule, and decay.schedule, is one value, however it is written.
+        nested = isinstance(value, Mapping) and path not in RULES and path != "decay.schedule"
+        flat += flatten(value, f"{path}.") if nested else [(path, value)]
+    return flat

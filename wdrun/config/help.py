@@ -1,0 +1,72 @@
+"""The text of `wdrun --help`: examples, then the options as conf/ describes them. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from wdrun.config.options import GROUPS, conf_dir, option_names
+
+EXAMPLES = """\
+wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
+
+  wdrun decay=l2 lambda=1e-4                         one run
+  wdrun model=mlp optimizer=adam lr=1e-3 decay=l1 lambda=1e-5 epochs=5
+  wdrun optimizer=adamw decay=l2 lambda=1e-2 schedule=cosine
+  wdrun -m decay=none,l2,l1 lambda=1e-4,1e-3 seed=0,1   a sweep over the grid
+  wdrun -m lambda=0,'log_range(1e-6,1e-1,6)' seed=0,1,2   λ evenly in the logarithm, and 0
+  wdrun -m lambda+lr=1e-4:0.1,1e-3:0.05              keys that vary together
+  wdrun -m folds=5 lambda=0,1e-3                     cross-validation: every fold in turn
+  wdrun status outputs/default                       what is finished, running, interrupted, failed
+  wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
+  wdrun best outputs/decay_curve                     the command line that reproduces that choice
+  wdrun report outputs/decay_curve                   one HTML page with figures and what the numbers say
+  wdrun bench                                        how fast this machine trains, against a plain loop
+  wdrun data=synthetic epochs=3                      without network, in seconds
+  wdrun budget=0.5 optimizer=adamw                   choose λ by what it can do: total decay 0.5
+  wdrun experiment=decay_curve                       an experiment of the articles, with its sweep
+  wdrun data                                         fetch and verify CIFAR-10 now
+  wdrun explain decay=l1 lambda=1e-4                 what that decay would do, without training
+  wdrun verify decay=l2                              hold decays to their laws; alone: the whole catalogue
+  wdrun --cfg job decay=l2                           show the whole config, train nothing
+
+Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same command again resumes or skips.
+
+Flags: -m/--multirun  --cfg job  --config-dir DIR (your own options)  --version  --help
+       --shell-completion install=bash  --info  --hydra-help (Hydra's own)
+Exit codes: 0 done, 1 a run failed, 2 wrong command or config, 3 a run diverged, 4 folder in use or of another run,
+            5 disk or download, 6 a require.* threshold missed, 130/143 interrupted (the same command goes on)
+"""
+
+
+def whole_help() -> str:
+    """Examples, groups with their options, top-level keys with their comments."""
+    lines = [EXAMPLES]
+    for group in (*GROUPS, "experiment"):
+        lines.append(f"{group}=")
+        files = [conf_dir() / group / f"{name}.yaml" for name in option_names(group)]
+        lines += [f"  {path.stem:<14} {summary(path.read_text(encoding='utf-8'))}" for path in files]
+    lines += ["", "keys of every run (and those of a group's option as group.key)"]
+    for key, comment in top_level():
+        lines.append(f"  {key:<28} {comment}")
+    return "\n".join(lines)
+
+
+def summary(yaml: str) -> str:
+    """The description in a config file's first line, after Hydra's @package line where there is one."""
+    lines = (line.removeprefix("#").strip() for line in yaml.splitlines())
+    return next(line for line in lines if not line.startswith("@package"))
+
+
+def top_level() -> list[tuple[str, str]]:
+    """`key=default` and comment of conf/config.yaml, below its defaults list."""
+    found, section = [], ""
+    for line in (conf_dir() / "config.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.strip() or line.lstrip().startswith(("#", "-")) or line.startswith("defaults:"):
+            continue
+        setting, _, comment = line.partition("#")
+        key, _, default = setting.strip().partition(": ")
+        if not line.startswith(" "):
+            section = ""
+        if setting.strip().endswith(":"):
+            section = setting.strip().removesuffix(":") + "."
+        else:
+            found.append((f"{section}{key}={default.strip()}", comment.strip()))
+    return found

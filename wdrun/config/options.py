@@ -1,0 +1,31 @@
+"""What conf/ offers: the groups, and the options of each as files of its folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+GROUPS = ("data", "augment", "model", "optimizer", "schedule", "decay", "evaluate")
+
+
+@cache
+def conf_dir() -> Path:
+    """The shipped conf/: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def option_names(group: str, config_dir: str | None = None) -> list[str]:
+    """The options of a config group, a user's own included."""
+    own = _names(Path(config_dir) / group) if config_dir else frozenset()
+    return sorted(_shipped(group) | own)
+
+
+@cache
+def _shipped(group: str) -> frozenset[str]:
+    return _names(conf_dir() / group)
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))

@@ -1,0 +1,211 @@
+"""How every figure looks, and its bytes: `render(figure, format)` gives the same ones for the same input.
+
+A figure is WIDTH inches wide, so that its text is ≥ 7 CSS pixels on a phone 360 wide and stays in proportion in print.
+Its card is opaque and white: readable on light and dark pages. Colours are viridis for what has an order and
+Okabe & Ito (2008) for what has none, never without a marker, line style or hatch that says the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from wdrun.wording import short
+
+CANVASES: dict[str, tuple[Any, Any]] = {
+    "svg": (FigureCanvasSVG, FigureCanvasSVG.print_svg),
+    "png": (FigureCanvasAgg, FigureCanvasAgg.print_png),
+    "pdf": (FigureCanvasPdf, FigureCanvasPdf.print_pdf),
+}
+WIDTH = 5.0  # inches
+DPI = 200  # a PNG is 1,000 pixels across, and so are images within an SVG
+INK, SOFT, FAINT = "#1a1a1a", "#6b6b6b", "#dcdcdc"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+SKY, AMBER, BLACK = "#56b4e9", "#e69f00", "#000000"
+CATEGORIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (2, 2)))
+FONT = "DejaVu Sans"  # comes with matplotlib, so it is the same everywhere
+STYLE: dict[Any, Any] = {
+    "font.family": FONT,
+    "font.size": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.use_mathtext": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.6,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "text.parse_math": False,  # a $ in a name is a dollar
+    "text.usetex": False,
+    "svg.fonttype": "path",  # needs no font where it is shown
+    "svg.hashsalt": "wdrun",
+    "pdf.fonttype": 3,
+    "pdf.compression": 6,
+    "path.simplify": True,
+}
+METADATA = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """The figure function under this style, which neither depends on the caller's settings nor changes them."""
+
+    @functools.wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            figure = draw(*args, **kwargs)
+            engine = figure.get_layout_engine()
+            if engine is not None:  # laid out once, not again for every format
+                engine.execute(figure)
+                figure.set_layout_engine("none")
+            return figure
+
+    return inside
+
+
+def render(figure: Figure, format: str) -> bytes:
+    """The figure as a file of `format` (svg, png, pdf): no date, no version, no font needed, the same bytes always."""
+    buffer = io.BytesIO()
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        figure.dpi = DPI
+        canvas, write = CANVASES[format]
+        write(canvas(figure), buffer, metadata=METADATA[format])  # Figure.savefig would draw everything twice
+    return buffer.getvalue()
+
+
+def wrapped(text: str, width: int) -> str:
+    """A label in at most two lines of `width` characters."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder="…", break_on_hyphens=False))
+
+
+def outlined(foreground: str, width: float) -> list[AbstractPathEffect]:
+    """An outline for marks that lie on any colour."""
+    return [withStroke(linewidth=width, foreground=foreground)]
+
+
+def literal(text: object, most: int = 80) -> str:
+    """Any text as one printable line of at most `most` characters, each one the font can draw."""
+    known = _charmap()
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    line = "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in words)
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+@functools.cache
+def _charmap() -> frozenset[int]:
+    return frozenset(get_font(fontManager.findfont(FontProperties(family=FONT))).get_charmap())
+
+
+def panels(
+    count: int, *, columns: int = 2, height: float = 1.9, extra: float = 0.6, sharex: bool = False, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels in rows of `columns`, each row `height` inches; `extra` is for legends."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, rows * height + extra), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def shades(count: int) -> list[Any]:
+    """`count` colours in order, dark to light, of viridis without its end too light for white."""
+    cmap = mpl.colormaps["viridis"]
+    return [tuple(map(float, cmap(x))) for x in np.linspace(0.0, 0.87, count)]
+
+
+def some(values: Sequence[float], most: int, keep: Sequence[float] = ()) -> list[float]:
+    """At most `most` of the sorted values: both ends, those to `keep`, and the rest evenly spaced by rank."""
+    ordered = sorted(set(values))
+    if len(ordered) <= most:
+        return ordered
+    chosen = {v for v in [*keep, ordered[0], ordered[-1]] if v in ordered}
+    for i in np.linspace(0, len(ordered) - 1, most).round().astype(int):
+        if len(chosen) < most:
+            chosen.add(ordered[i])
+    return sorted(chosen)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number of an axis or legend, short enough to be read there; words where it is nan."""
+    return "not known" if math.isnan(value) else short(float(f"{value:.{digits}g}"))
+
+
+def labelled(values: Sequence[float], most: int) -> list[float]:
+    """Which of the positive values of a log axis to label: all, else whole decades, thinned from the largest down."""
+    shown = sorted(set(values))
+    if len(shown) > most:
+        decades = [v for v in shown if abs(math.log10(v) - round(math.log10(v))) < 1e-9]
+        shown = decades if len(decades) > 2 else shown
+    return shown[::-1][:: max(1, -(-len(shown) // most))][::-1]
+
+
+def log_y(ax: Axes) -> None:
+    """A log axis with at most some five labels, written as every other number is."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(numticks=6))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="y", which="minor", length=0)
+
+
+def whole_x(ax: Axes, label: str) -> None:
+    """An axis of whole numbers, with separators between thousands."""
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.set_xlabel(label)
+
+
+def key(figure: Figure, handles: Sequence[Artist], columns: int = 3) -> None:
+    """One legend below all panels."""
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))

@@ -1,0 +1,212 @@
+"""Jobs as Hydra asks for them: one config, a batch in this process, a sweep in groups for any launcher's workers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wdrun.config import experiments, targets
+from wdrun.config.run import Job
+from wdrun.errors import ConfigError, WdrunError
+from wdrun.sweep.launch import remote
+from wdrun.sweep.launch.engine import aside, first_line
+from wdrun.sweep.signals import Interrupted
+from wdrun.tables import aggregate
+from wdrun.terminal.progress import say
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from hydra.types import HydraContext
+
+    from wdrun.sweep.execute import Outcome
+
+WORKERS = 16  # taken to be there when a cluster does not say
+
+
+class Task:
+    """What our own command gives Hydra to call; keeps the outcomes of the runs it came to know."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def __call__(self, config: Any) -> float:
+        return task(config)
+
+
+def task(config: Any) -> float:
+    """Train the one run of a composed config; its objective. For `hydra.main` and any launcher."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from wdrun.config.parse import parse
+
+    job = parse(config, list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else ())
+    return float(_returned(_trained([job])[0]).return_value)
+
+
+def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> list[JobReturn]:
+    """Check all jobs, then train them in this process; the return value of each is its validation objective."""
+    from wdrun.sweep.one_run import with_lambda
+
+    with aside():
+        parsed = experiments.parse_lines(lines, _config_dir(config))
+    jobs = [with_lambda(job) for job in parsed]
+    outcomes = _trained(jobs)
+    if isinstance(task_function, Task):
+        task_function.outcomes += outcomes
+    ended = {outcome.directory: outcome for outcome in outcomes}
+    return [_returned(ended[job.directory]) for job in jobs]
+
+
+def grouped(
+    words: Sequence[str], config: Any, context: HydraContext, task_function: Any, size: int | None
+) -> list[Outcome]:
+    """Check all jobs, hand groups of those left to do to the launcher, and read how each ended from its folder."""
+    from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf
+
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise ConfigError(f"hydra.sweeper.group={size}: must be a whole number ≥ 1, or null")
+    config_dir = _config_dir(config)
+    with aside():
+        lines = experiments.lines(words, True, config_dir)
+    if str(config.hydra.launcher._target_).startswith("hydra_plugins.wdrun_launcher."):
+        keep = task_function if isinstance(task_function, Task) else Task()
+        batch(lines, config, keep)
+        return keep.outcomes
+    with aside():
+        parsed = experiments.parse_lines(lines, config_dir)
+    targets.announce(parsed)
+    from wdrun.sweep.execute import Tables
+
+    jobs = remote.prepare(parsed)
+    finished = [job for job in jobs if remote.finished(job)]
+    over = {job.directory for job in finished}
+    left = [job for job in jobs if job.directory not in over]
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
+    lost = "its worker ended before it did"
+    if left:
+        launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
+        plan = remote.Plan(
+            [list(job.overrides) for job in left],
+            [str(job.directory) for job in left],
+            str(Path(config_dir).absolute()) if config_dir else None,
+            os.getcwd(),
+            launcher.get("cpus_per_task"),
+        )
+        remote.write(plan, folder / "plan.json")
+        size = size or math.ceil(len(left) / _workers(launcher))
+        groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
+        root = left[0].directory.parent
+        Tables([root]).plan(jobs)
+        say(f"{len(left)} runs in {len(groups)} groups; logs in {folder}; how far they are: wdrun status {root}")
+        instance = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=partial(_group, str(folder / "plan.json")), config=config
+        )
+        try:
+            with redirect_stdout(sys.stderr), _ray_of_its_own():  # Ray tells there of its nodes; stdout is for results
+                ended = instance.launch(groups, initial_job_idx=0)
+            for number, returned in enumerate(ended):
+                if returned.status.name == "FAILED":
+                    say(f"group {number}: {first_line(returned._return_value)}")
+        except Exception as error:  # of the engine; what it trained all the same is in the tables
+            lost = f"its worker was lost: {first_line(error)}"
+            say(f"{type(instance).__name__}: {first_line(error)}")
+        finally:
+            _aggregate(jobs)
+    outcomes = remote.collect(jobs, {job.directory for job in finished}, f"{lost}; logs in {folder}")
+    _aggregate(jobs)
+    for outcome in outcomes:
+        _print_result(outcome)
+    if isinstance(task_function, Task):
+        task_function.outcomes += outcomes
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        raise Interrupted(signal.SIGTERM)
+    return outcomes
+
+
+def _group(plan: str, config: Any) -> None:
+    """Hydra's task of a worker: the lines of the plan that its config names."""
+    from hydra.core.hydra_config import HydraConfig
+
+    first, last = config.group
+    output = Path(HydraConfig.get().runtime.output_dir)
+    remote.work(plan, str(output / "log"), first, last)
+
+
+def _workers(launcher: dict[str, Any]) -> int:
+    """How many workers the launcher has, as far as its settings tell."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    kind = str(launcher["_target_"]).rpartition(".")[2]
+    if kind == "JoblibLauncher":
+        asked = int(launcher.get("n_jobs") or 1)
+        return asked if asked > 0 else max(1, cpus + 1 + asked)
+    if kind == "LocalLauncher":
+        return max(1, cpus // int(launcher.get("cpus_per_task") or 1))
+    if kind == "SlurmLauncher":
+        return min(WORKERS, int(launcher.get("array_parallelism") or WORKERS))
+    return 1 if kind == "BasicLauncher" else WORKERS
+
+
+def _trained(jobs: Sequence[Job]) -> list[Outcome]:
+    targets.announce(jobs)
+    from wdrun.sweep.execute import execute
+
+    return execute(jobs, on_end=_print_result)
+
+
+@contextmanager
+def _ray_of_its_own() -> Iterator[None]:
+    """Leave no Ray behind that this sweep began: one that goes on prints to stdout, among the results."""
+
+    def begun() -> bool:
+        return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+    before = begun()
+    try:
+        yield
+    finally:
+        if begun() and not before:
+            sys.modules["ray"].shutdown()
+
+
+def _print_result(outcome: Outcome) -> None:
+    print(json.dumps(outcome.result(), allow_nan=False), flush=True)
+
+
+def _aggregate(jobs: Sequence[Job]) -> None:
+    for root in {job.directory.parent for job in jobs}:
+        if root.is_dir():
+            aggregate.write(root, say)
+
+
+def rises(job: Job) -> bool:
+    """Whether a better objective is a larger one."""
+    return job.options.objective == "val_accuracy"
+
+
+def _returned(outcome: Outcome) -> JobReturn:
+    """A job as Hydra hears of it: its objective, the worst there is when it diverged, else its error."""
+    from hydra.core.utils import JobReturn, JobStatus
+
+    returned = JobReturn(overrides=list(outcome.job.overrides), task_name="wdrun")
+    value = outcome.result()[outcome.job.options.objective]
+    if outcome.status == "diverged" or (outcome.status == "done" and value is None):
+        value = -math.inf if rises(outcome.job) else math.inf
+    ended = outcome.status in remote.FINAL
+    returned.status = JobStatus.COMPLETED if ended else JobStatus.FAILED
+    returned.return_value = value if ended else outcome.error or WdrunError(f"{outcome.directory}: {outcome.status}")
+    return returned
+
+
+def _config_dir(config: Any) -> str | None:
+    """The folder of the user's own options, as `--config-dir` or Hydra's search path names it."""
+    own = [str(place) for place in config.hydra.searchpath if str(place).startswith("file://")]
+    return own[0].removeprefix("file://") if own else None

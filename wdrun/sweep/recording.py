@@ -1,0 +1,244 @@
+"""A run's folder while the run trains: resumed, written epoch by epoch, finished."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import deque
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from wdrun import __version__, devices, explain
+from wdrun.config.run import Job
+from wdrun.errors import BusyError
+from wdrun.storage import make, write_atomically
+from wdrun.sweep import checkpoint, loggers
+from wdrun.tables.columns import TABLES, run_row
+from wdrun.tables.read import read_run, without_decay
+from wdrun.tables.write import write_predictions, write_tables
+from wdrun.terminal.progress import Watch
+from wdrun.training.state import Epoch, State
+from wdrun.training.trainer import Trainer
+from wdrun.wording import short
+
+Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
+
+FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
+SHORT_RUN = 20  # epochs that are always shown and written at once
+
+
+class Record:
+    """What a run writes, and the state it goes on from; its folder is held by the caller.
+
+    After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
+    process dies at, the next call continues from the last checkpoint and ends with the same bytes.
+    """
+
+    def __init__(self, job: Job, trainer: Trainer, watch: Watch) -> None:
+        self.job, self.trainer, self.watch = job, trainer, watch
+        self.state, self.rows, self.summary = _resume(job.directory, trainer, watch)
+        self.fixed = _describe(trainer)
+        self.unsaved = False
+        if not self.state:
+            _write_config(job.directory, job)
+        for line in explain.block(trainer) if watch.detailed else ():
+            watch.note(line)
+        watch.begin(
+            f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
+            trainer.steps,
+            trainer.steps_per_epoch,
+            self.epochs_done * trainer.steps_per_epoch,
+        )
+        self.started = self.written = time.perf_counter()
+        self._write({"status": "running", "epochs_done": self.epochs_done})
+        self.passing: deque[Epoch | None] = deque()
+        so_far = self.rows["metrics"], self.fixed | self.summary
+        self.log = loggers.follow(job, iter(self.passing.popleft, None), *so_far)
+
+    @property
+    def epochs_done(self) -> int:
+        return self.state.values["epoch"] if self.state else 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to train: the run was killed between its last checkpoint and its last table."""
+        return self.summary.get("status") == "done"
+
+    def take(self, epoch: Epoch, save: bool = True) -> None:
+        """Put the epoch on disk; without `save` it is remembered, and lost with the process until one is saved."""
+        self.passing.append(epoch)
+        next(self.log)
+        for name in TABLES:
+            self.rows[name] += getattr(epoch, name)
+        self.summary = epoch.summary
+        if epoch.status != "diverged":
+            self.state, self.unsaved = epoch.state, not save
+            if save:
+                self._save(epoch.state)
+        # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
+        late = time.perf_counter() - self.written > FOLLOW_SECONDS
+        if epoch.status != "diverged" and (late or epoch.number <= SHORT_RUN or epoch.status == "done"):
+            self.watch.epoch(epoch.number, self.job.run.epochs, epoch.metrics, epoch.timing[0])
+        if save and (late or epoch.number <= SHORT_RUN):
+            self.written = time.perf_counter()
+            self._write({"status": "running"})
+
+    def interrupted(self) -> None:
+        """Leave the folder as one that the same command goes on with."""
+        self.log.close()
+        if self.state and self.unsaved:
+            self._save(self.state)
+        done = _epochs(self.rows)
+        partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
+        write_tables(self.job.directory, self.job.run, self.rows, partial)
+        self.watch.line(
+            f"interrupted after {done} of {self.job.run.epochs} epochs; the same command goes on from there"
+        )
+
+    def end(self) -> dict[str, Any]:
+        """Finish the folder of a run that is done or diverged; its row of runs.csv."""
+        self.passing.append(None)
+        next(self.log, None)
+        summary = self.fixed | _summary(self.rows) | self.summary
+        predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
+        seconds = time.perf_counter() - self.started
+        for line in _result(self.job, self.trainer, summary, predictions, seconds) if self.watch.detailed else ():
+            self.watch.line(line)
+        return run_row(self.job.run, summary)
+
+    def _save(self, state: State) -> None:
+        values = {
+            "id": self.job.run.id,
+            "machine": devices.describe(self.trainer.machine),
+            "rows": self.rows,
+            "summary": self.summary,
+            "state": state.values,
+        }
+        checkpoint.save(self.job.directory, state.tensors, values)
+
+    def _write(self, status: dict[str, Any]) -> None:
+        summary = self.fixed | _summary(self.rows) | self.summary | status
+        write_tables(self.job.directory, self.job.run, self.rows, summary)
+
+
+def _finish(
+    job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Write what a run leaves behind, drop its checkpoint; the predictions of a regression."""
+    run, directory = job.run, job.directory
+    done = summary["status"] == "done"
+    predictions = trainer.predictions(state) if state and done else []
+    if state and done:
+        _write_weights(directory, state)
+    if predictions:
+        write_predictions(directory, run, predictions)
+    write_tables(directory, run, rows, summary)
+    checkpoint.remove(directory)
+    return predictions
+
+
+def _result(
+    job: Job, trainer: Trainer, summary: dict[str, Any], predictions: list[dict[str, Any]], seconds: float
+) -> list[str]:
+    """What to say of a run that ended."""
+    lines = [*explain.outcome(trainer, summary, seconds), *explain.predicted(predictions)]
+    if job.run.lam and summary["status"] == "done":
+        twin = without_decay(job.directory.parent, job.run)
+        lines.append(explain.bought(summary, twin, job.overrides))
+    return [*lines, f"tables   {job.directory}"]
+
+
+def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
+    """State, rows and summary of the newest sound checkpoint; nothing and no rows for a fresh run."""
+    loaded, notes = checkpoint.load(directory)
+    for note in notes:
+        watch.note(f"warning: {note}")
+    if loaded is None:
+        if notes:
+            watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
+        elif (row := read_run(directory)) and row.get("epochs_done") not in ("", "0", None):
+            lost = f"{directory}: its checkpoint is gone, and with it {row['epochs_done']} epochs"
+            watch.note(f"warning: {lost}; training starts again from the first epoch")
+        return None, {name: [] for name in TABLES}, {}
+    tensors, values = loaded
+    if values["id"] != trainer.run.id:
+        raise BusyError(
+            f"{directory}: holds the checkpoint of run {values['id']}; move it away or choose another name="
+        )
+    machine = devices.describe(trainer.machine)
+    for key in ("device_name", "precision_used", "threads_used", "instruction_set", "torch_version"):
+        if machine[key] != values["machine"][key]:
+            was, now = values["machine"][key], machine[key]
+            raise BusyError(
+                f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
+                "finish it where it started, or remove the folder to begin again"
+            )
+    watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
+    device = trainer.machine.device
+    state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
+    return state, values["rows"], values["summary"]
+
+
+def _describe(trainer: Trainer) -> dict[str, Any]:
+    """Columns of the run's row that are known before training."""
+    budget = explain.budget(trainer)
+    params = [p for n, p in trainer.initial().tensors.items() if n.startswith("params/")]
+    return {
+        "cause": "",
+        "total_decay": budget.total,
+        "timescale": budget.timescale,
+        "parameters": sum(p.numel() for p in params),
+        "norm_start": trainer.decayed_norm(trainer.initial()),
+        "data_digest": trainer.dataset.digest,
+        "wdrun_version": __version__,
+        "commit": _commit(),
+        **devices.describe(trainer.machine),
+    }
+
+
+def _summary(rows: Rows) -> dict[str, Any]:
+    """The last loss and accuracy of each split, clean."""
+    last = {row["split"]: row for row in rows["metrics"] if not row["corruption"]}
+    return {
+        f"{split}_{short_name}": row[column]
+        for split, row in last.items()
+        for short_name, column in (("loss", "data_loss"), ("accuracy", "accuracy"))
+    }
+
+
+def _epochs(rows: Rows) -> int:
+    return max((row["epoch"] for row in rows["timing"]), default=0)
+
+
+def _write_config(directory: Path, job: Job) -> None:
+    """config.yaml: every knob as it was used; .hydra/overrides.yaml: what was typed."""
+    import yaml
+
+    knobs = yaml.safe_dump(job.run.nested, sort_keys=False, allow_unicode=True)
+    line = " ".join(["wdrun", *job.overrides])
+    write_atomically(directory / "config.yaml", f"# {line}\n{knobs}".encode())
+    make(directory / ".hydra")
+    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.overrides)).encode())
+
+
+def _write_weights(directory: Path, state: State) -> None:
+    """last.safetensors and best.safetensors: parameters and buffers by the model's own names."""
+    for name, prefixes in (("last", ("params/", "buffers/")), ("best", ("best/",))):
+        weights = {k.split("/", 1)[1]: w for k, w in state.tensors.items() if k.startswith(prefixes)}
+        write_atomically(directory / f"{name}.safetensors", checkpoint.pack(weights))
+
+
+@cache
+def _commit() -> str:
+    """Git commit of the checkout this wdrun runs from; empty for an installed one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

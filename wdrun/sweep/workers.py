@@ -1,0 +1,239 @@
+"""A sweep's jobs trained to their ends: in turn in this process, or side by side in N worker processes.
+
+A worker is a fresh interpreter that lives as long as there are jobs; it loads data and libraries once. It is given one
+job at a time over a pipe and answers with what its run tells and how it ended. A worker that dies costs its job alone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from wdrun.config.run import Job
+from wdrun.errors import WdrunError
+from wdrun.storage import hold
+from wdrun.sweep.one_run import Ending, failed, settle
+from wdrun.sweep.signals import SIGNALS, Stop
+from wdrun.terminal.progress import Row, Watch
+
+TELL_SECONDS = 0.25  # a worker tells how far it is at most this often
+LEAVE_SECONDS = 30.0  # what a worker that should leave may still take before it is killed
+
+
+Numbered = tuple[int, Ending]  # which job, and how it ended
+
+
+def in_turn(
+    jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool]
+) -> Generator[Numbered, None, None]:
+    """The jobs one after another in this process, until `enough()`."""
+    for number, (job, watch) in enumerate(zip(jobs, watches, strict=True)):
+        if enough():
+            return
+        yield number, settle(job, stop, watch)
+
+
+def side_by_side(
+    jobs: Sequence[Job],
+    watches: Sequence[Watch],
+    enough: Callable[[], bool],
+    beat: Callable[[], None],
+    processes: int,
+) -> Generator[Numbered, None, None]:
+    """The jobs in so many processes, which share the threads; each as a worker is free, in the order in which they end.
+
+    Once `enough()`, those that train are interrupted and saved and no other starts. `beat` is called several times a
+    second. The error that a single run would raise is raised here, after the other runs were saved.
+    """
+    waiting = list(range(len(jobs)))[::-1]
+    workers: list[_Worker] = []
+    try:
+        while waiting or any(w.number is not None for w in workers):
+            if enough():
+                waiting.clear()
+                for worker in workers:
+                    worker.interrupt()
+            while waiting and (free := _free(workers, processes)):
+                free.give(waiting.pop(), jobs)
+            beat()
+            for worker in _heard(workers):
+                number, gone = worker.number, worker.gone()  # in this order: what it sent before it died is read
+                for kind, content in worker.received():
+                    if kind == "tell" and number is not None:
+                        name, *arguments = content
+                        getattr(watches[number], name)(*arguments)
+                    elif kind == "raise":
+                        raise content
+                    elif kind == "end" and number is not None:
+                        worker.number = None
+                        yield number, content
+                if gone:
+                    workers.remove(worker)
+                    if worker.number is not None:
+                        yield worker.number, _lost(jobs[worker.number], worker.exitcode())
+    finally:
+        _dismiss(workers)
+
+
+def _lost(job: Job, code: int) -> Ending:
+    """The ending of a job whose worker died."""
+    if code >= 0:
+        cause = f"worker exited with {code}"
+        why = "The code of the run, its model or its decay, ended the process (os._exit)."
+    else:
+        cause = f"worker ended by signal {-code}"
+        why = f"{signal.Signals(-code).name}. The system sends 9 when memory runs out: fewer processes need less."
+    with hold(job.directory, wait=True):
+        return failed(job, cause, f"{cause}\n{why}\n", WdrunError(cause))
+
+
+class _Worker:
+    """The parent's end of a worker process; `number` is the job it trains, None when it is free."""
+
+    def __init__(self, share: int) -> None:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli.main does, for those who come from Python
+        context = multiprocessing.get_context("spawn")
+        resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
+        self.pipe, theirs = context.Pipe()
+        self.number: int | None = None
+        self.told = False
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share), daemon=True)
+        # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
+        # hears them and decides.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def give(self, number: int, jobs: Sequence[Job]) -> None:
+        self.number = number
+        with suppress(OSError):  # a worker that died meanwhile is found dead by its sentinel
+            self.pipe.send(jobs[number])
+
+    def interrupt(self) -> None:
+        """Let a training worker end its step, save and answer; a second time says nothing new."""
+        if self.number is not None and not self.told and self.process.is_alive():
+            self.told = True
+            with suppress(OSError):
+                self.pipe.send("interrupt")
+
+    def received(self) -> Iterator[tuple[str, Any]]:
+        """What it sent so far."""
+        with suppress(EOFError, OSError):
+            while self.pipe.poll():
+                yield self.pipe.recv()
+
+    def gone(self) -> bool:
+        return not self.process.is_alive()
+
+    def exitcode(self) -> int:
+        self.process.join()
+        return self.process.exitcode or 0
+
+
+def _free(workers: list[_Worker], processes: int) -> _Worker | None:
+    """A worker without a job, a new one if there may be one more, else None."""
+    found = next((w for w in workers if w.number is None and not w.gone()), None)
+    if found is None and len(workers) < processes:
+        found = _Worker(share=processes)
+        workers.append(found)
+    return found
+
+
+def _heard(workers: Sequence[_Worker]) -> list[_Worker]:
+    """Those that sent something or died, after at most TELL_SECONDS."""
+    ready = wait([x for w in workers for x in (w.pipe, w.process.sentinel)], TELL_SECONDS)
+    return [w for w in workers if w.pipe in ready or w.process.sentinel in ready]
+
+
+def _dismiss(workers: Sequence[_Worker]) -> None:
+    """Let every worker leave, its run saved; kill those that do not."""
+    for worker in workers:
+        worker.interrupt()
+        with suppress(OSError):
+            worker.pipe.send(None)
+    until = time.monotonic() + LEAVE_SECONDS
+    for worker in workers:
+        while worker.process.is_alive() and time.monotonic() < until:
+            for _ in worker.received():  # a full pipe would keep it from leaving
+                pass
+            worker.process.join(TELL_SECONDS)
+        worker.process.kill()
+        worker.process.join()
+        worker.pipe.close()
+
+
+# In the worker
+
+
+class _Teller(Watch):
+    """Tells the parent what a run tells, how far it is several times a second."""
+
+    def __init__(self, send: Callable[[tuple[str, Any]], None]) -> None:
+        self.send, self.last = send, 0.0
+
+    def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
+        self.send(("tell", ("begin", label, steps, steps_per_epoch, done)))
+
+    def tick(self, step: int) -> None:
+        if time.monotonic() - self.last > TELL_SECONDS:
+            self.last = time.monotonic()
+            self.send(("tell", ("tick", step)))
+
+    def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
+        self.send(("tell", ("epoch", number, epochs, (), timing)))
+
+    def note(self, text: str) -> None:
+        self.send(("tell", ("note", text)))
+
+
+def _serve(pipe: Connection, share: int) -> None:
+    """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
+    stop = Stop()
+    jobs: list[Job] = []
+    came = threading.Semaphore(0)
+
+    def listen() -> None:
+        """In a thread of its own, asleep until something comes: the parent's death is noticed in any step."""
+        try:
+            while (word := pipe.recv()) is not None:
+                if word == "interrupt":
+                    stop.signum = signal.SIGINT
+                else:
+                    jobs.append(word)
+                    came.release()
+        except (EOFError, OSError):
+            os._exit(1)
+        came.release()
+
+    def send(message: tuple[str, Any]) -> None:
+        with suppress(OSError):
+            pipe.send(message)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        came.acquire()
+        if not jobs:
+            return
+        job = jobs.pop()
+        try:
+            ending = settle(job, stop, _Teller(send), share)
+        except Exception as error:  # for the sweep to raise; as text where its class may not survive the pipe
+            send(("raise", error if isinstance(error, WdrunError) else WdrunError(f"{type(error).__name__}: {error}")))
+            continue
+        if ending.status == "failed":
+            ending.error = WdrunError(str(ending.row["cause"]))
+        send(("end", ending))

@@ -1,0 +1,107 @@
+"""`wdrun status DIR…`: how many runs are finished, and one line for each that is not. Reads run.csv files only."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wdrun import storage
+from wdrun.tables.read import folders_and_settings, run_folders
+from wdrun.tables.sound import run_of, whole
+from wdrun.wording import age, printable
+
+ORDER = ("done", "running", "interrupted", "failed", "diverged", "waiting")
+NAMED = 20  # waiting runs that are named; of thousands the number says enough
+PLAN = "plan.csv"  # as the sweep wrote it: its runs, also those without a folder yet
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is told of a run: its folder's name, its status, how far it is, and why."""
+
+    name: str
+    status: str
+    epochs: str = ""
+    age: str = ""
+    cause: str = ""
+
+
+def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
+    """Print the state of the folders' runs; a folder of folders of runs is told folder by folder."""
+    folders, _ = folders_and_settings("status", words, {})
+    for number, folder in enumerate(found for given in folders for found in _expand(given)):
+        print("\n".join([""] * bool(number) + report(folder)))
+    return 0
+
+
+def _expand(folder: Path) -> list[Path]:
+    """The folder itself, or those in it that have runs where it has none."""
+    if run_folders([folder]) or (folder / PLAN).is_file():
+        return [folder]
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    return [path for path in inside if run_folders([path]) or (path / PLAN).is_file()] or [folder]
+
+
+def report(folder: Path, now: float | None = None) -> list[str]:
+    """The folder's table as lines: counts, runs that are not done, folders that cannot be read. `now`: Unix seconds."""
+    moment = time.time() if now is None else now
+    lines, broken = [], []
+    for directory in run_folders([folder]):
+        try:
+            lines.append(look(directory, moment))
+        except (OSError, ValueError) as error:
+            broken.append(f"  cannot be read: {directory}: {' '.join(str(error).split())}")
+    try:
+        lines += _waiting(folder)
+    except (OSError, ValueError) as error:
+        broken.append(f"  cannot be read: {folder / PLAN}: {' '.join(str(error).split())}")
+    if not lines and not broken:
+        return [f"{folder}: no runs of wdrun there (no run.csv)"]
+    counts = Counter(line.status for line in lines)
+    told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
+    heading = f"{folder}: {len(lines)} runs: {told}" if lines else f"{folder}:"
+    return [printable(line) for line in (heading, *_table(lines), *broken)]
+
+
+def look(directory: Path, now: float) -> Line:
+    """One run as its run.csv has it; `running` is believed only of a run that a process holds."""
+    path = directory / "run.csv"
+    row = run_of(*whole(path))
+    status, cause = row["status"], row["cause"]
+    if status == "running" and not storage.held(directory):
+        status, cause = "interrupted", "killed"
+    if status == "failed":
+        cause += f"; log {directory / 'error.log'}"
+    epochs = f"{row['epochs_done'] or 0}/{row.get('epochs', '?')}"
+    return Line(directory.name, status, epochs, age(now - path.stat().st_mtime), cause)
+
+
+def _waiting(folder: Path) -> list[Line]:
+    """The runs of the folder's last sweep that have no tables yet."""
+    if not (folder / PLAN).is_file():
+        return []
+    header, rows = whole(folder / PLAN)
+    if header[:2] != ["dir", "epochs"]:
+        raise ValueError("is not a plan of wdrun's")
+    return [
+        Line(name, "waiting", f"0/{epochs}") for name, epochs, *_ in rows if not (folder / name / "run.csv").is_file()
+    ]
+
+
+def _table(lines: Sequence[Line]) -> list[str]:
+    """The runs that are not done, in columns."""
+    shown: list[Line] = []
+    for status in ORDER[1:]:
+        some = [line for line in lines if line.status == status]
+        shown += some[:NAMED] if status == "waiting" else some
+    if not shown:
+        return []
+    cells = [("run", "status", "epochs", "written", ""), *((x.name, x.status, x.epochs, x.age, x.cause) for x in shown)]
+    widths = [max(len(row[i]) for row in cells) for i in range(4)]
+    text = ["  " + "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]]) for row in cells]
+    more = sum(line.status == "waiting" for line in lines) - NAMED
+    return [line.rstrip() for line in text] + ([f"  and {more} more waiting"] if more > 0 else [])

@@ -1,0 +1,99 @@
+"""What a person sees on stderr while runs train: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from wdrun.wording import clock
+
+REDRAW_SECONDS = 0.1
+
+Row = Mapping[str, Any]
+
+
+def say(text: str = "") -> None:
+    """One line on stderr; a closed pipe there never stops a run."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+class Watch:
+    """What a run tells while it trains; this one keeps all of it to itself.
+
+    `detailed` asks for the block before the first epoch and the lines after the last, which cost some computing.
+    """
+
+    detailed = False
+
+    def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
+        """Training starts: `steps` steps in all, `done` of them before."""
+
+    def tick(self, step: int) -> None:
+        """`step` steps are done; called after every step."""
+
+    def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
+        """An epoch is on disk: its rows of metrics.csv and of timing.csv. Quick epochs may be left out."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know, such as a damaged checkpoint."""
+
+    def line(self, text: str) -> None:
+        """A line of the details."""
+
+
+class Bar(Watch):
+    """One run alone: all its lines, and a bar; `tick` costs a clock reading, drawing happens ten times a second."""
+
+    detailed = True
+
+    def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
+        self.label, self.steps, self.per_epoch = label, steps, steps_per_epoch
+        self.first, self.started, self.drawn = done, time.perf_counter(), 0.0
+        self.terminal = sys.stderr.isatty()
+
+    def tick(self, step: int) -> None:
+        if not self.terminal:
+            return
+        now = time.perf_counter()
+        if now - self.drawn < REDRAW_SECONDS:
+            return
+        self.drawn = now
+        share = step / self.steps
+        left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
+        filled = round(24 * share)
+        epoch = (step - 1) // self.per_epoch + 1
+        text = f"{self.label}  {'━' * filled}{'─' * (24 - filled)} {share:4.0%}  epoch {epoch}  {clock(left)} left"
+        self._draw(text)
+
+    def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
+        seconds = sum(v for k, v in timing.items() if k.endswith("_seconds"))
+        self.line(epoch_line(number, epochs, metrics[:3], seconds))
+
+    def note(self, text: str) -> None:
+        say(text)
+
+    def line(self, text: str) -> None:
+        if self.terminal:
+            self._draw("")
+        say(text)
+        self.drawn = 0.0
+
+    def _draw(self, text: str) -> None:
+        try:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+        except OSError:
+            self.terminal = False
+
+
+def epoch_line(number: int, epochs: int, rows: Sequence[Row], seconds: float) -> str:
+    """`epoch  3/10  train 0.712 (0.83)  val 0.698 (0.87)  8.1 s`: accuracy if there is one, data loss in brackets."""
+    parts = [
+        f"{r['split']} " + ("" if r["accuracy"] is None else f"{r['accuracy']:.4f} ") + f"({r['data_loss']:.4f})"
+        for r in rows
+    ]
+    return f"epoch {number:>{len(str(epochs))}}/{epochs}  {'  '.join(parts)}  {seconds:.1f} s"

@@ -1,0 +1,23 @@
+"""What training did to the weights: per-layer measurements, histograms, activation patterns, curvature.
+
+`layers` is taken every epoch; the others when `diagnostics=[…]` names them. All only read: training has the same bits.
+"""
+
+from wdrun.training.diagnostics.curvature import curvature
+from wdrun.training.diagnostics.histograms import histogram
+from wdrun.training.diagnostics.inspector import Inspector
+from wdrun.training.diagnostics.layers import equilibrium, layers, measure, norms, rotation
+from wdrun.training.diagnostics.patterns import indicator, patterns
+
+__all__ = [
+    "Inspector",
+    "curvature",
+    "equilibrium",
+    "histogram",
+    "indicator",
+    "layers",
+    "measure",
+    "norms",
+    "patterns",
+    "rotation",
+]

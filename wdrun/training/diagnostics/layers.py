@@ -1,0 +1,125 @@
+"""The rows of layers.csv: functions of (before, after, gradient) of an epoch's last step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wdrun.decay import Decay, Rule, Tensors
+from wdrun.decay.l2 import L2
+from wdrun.optim import Adam, Optimizer, Sgd
+from wdrun.training.step import Knobs, Step, Training
+
+MEASURES = (
+    *("l1_norm", "l2_norm", "sparsity", "near_zero", "dead_filters"),
+    *("grad_norm", "update_norm", "update_ratio", "decay_share", "rotation", "effective_lr"),
+)
+NEAR = 1e-3  # of a tensor's root mean square: what counts as near zero
+
+
+def norms(w: Tensor) -> dict[str, Tensor]:
+    """Σ|w|, √Σw², the shares of w = 0 and of |w| ≤ NEAR·rms, and of output rows (filters, neurons) that are all zero.
+
+    Vectors have no rows: their share of dead ones is nan.
+    """
+    size, magnitude = torch.linalg.vector_norm(w), w.abs()
+    dead = (w.flatten(1) == 0).all(1) if w.ndim > 1 else w.new_full((1,), math.nan)
+    return {
+        "l1_norm": magnitude.sum(),
+        "l2_norm": size,
+        "sparsity": _share(w == 0),
+        "near_zero": _share(magnitude <= NEAR * size / math.sqrt(w.numel())),
+        "dead_filters": _share(dead),
+    }
+
+
+def _share(true: Tensor) -> Tensor:
+    # Counted before it is divided: a float32 mean of a large tensor is not exact.
+    return true.sum().double() / true.numel()
+
+
+def rotation(before: Tensor, after: Tensor) -> Tensor:
+    """Angle between a tensor before and after, in degrees: atan2 of the parts across and along, exact near zero."""
+    a, b = before.flatten(), after.flatten()
+    unit = a / torch.linalg.vector_norm(a)
+    along = torch.dot(unit, b)
+    across = torch.linalg.vector_norm(b - along * unit)
+    return torch.rad2deg(torch.atan2(across, along))
+
+
+def measure(before: Tensor, after: Tensor, undecayed: Tensor, grad: Tensor, lr: float | Tensor) -> dict[str, Tensor]:
+    """One parameter over one step: norms after it, gradient, step, decay's part in it, rotation, effective lr.
+
+    `undecayed` is where the same step would have ended with λ = 0: decay_share = ‖after − undecayed‖/‖after − before‖.
+    effective_lr = lr/‖w‖², what the learning rate is to a scale-invariant weight (van Laarhoven 2017).
+    """
+    size = norms(after)
+    update = torch.linalg.vector_norm(after - before)
+    return size | {
+        "grad_norm": torch.linalg.vector_norm(grad),
+        "update_norm": update,
+        "update_ratio": update / torch.linalg.vector_norm(before),
+        "decay_share": torch.linalg.vector_norm(after - undecayed) / update,
+        "rotation": rotation(before, after),
+        "effective_lr": lr / size["l2_norm"].square(),
+    }
+
+
+def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> float | None:
+    """√(2δ(1−β)/(1+β)) in degrees: the rotation per step at which a scale-invariant weight settles.
+
+    δ is the share a weight without gradient loses per step, β the momentum. Kosson et al. 2024, table 1: SGDM with
+    coupled L2, δ = ηλ/(1−μ), is √(2ηλ/(1+μ)); AdamW, δ = ηλ, is √(2ηλ(1−β₁)/(1+β₁)). Decoupled SGD and the lr-free
+    coupling (δ = sλ) follow by the same argument. None for every other rule, coupling, regularizer or optimizer.
+    """
+    if type(rule) is not Decay or not isinstance(rule.regularizer, L2):
+        return None
+    c = rule.scale.get(name)
+    if c is None or isinstance(c, Tensor):
+        return None
+    if isinstance(optimizer, Sgd) and not optimizer.nesterov:
+        beta = optimizer.momentum
+    elif isinstance(optimizer, Adam) and rule.coupling != "coupled":
+        beta = optimizer.beta1
+    else:
+        return None
+    rate = {"coupled": knobs.lr / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(rule.coupling)
+    if rate is None:
+        return None
+    shrink = float(rate * knobs.lam * rule.schedule(knobs.progress)) * c
+    return math.degrees(math.sqrt(2 * shrink * (1 - beta) / (1 + beta)))
+
+
+def layers(step: Step, before: Training, after: Training, grads: Tensors, knobs: Knobs) -> list[dict[str, Any]]:
+    """A row for every parameter over the step `before` → `after`; None where a value is undefined."""
+    # One transfer for all values: reading them one at a time would wait for an accelerator at each.
+    return tabulate(step, after.params, table(step, before, after, grads, knobs).tolist(), knobs)
+
+
+def table(step: Step, before: Training, after: Training, grads: Tensors, knobs: Knobs) -> Tensor:
+    """`measure` of every parameter, float64 (parameters, MEASURES); pure, so that `torch.func.vmap` lifts it over runs.
+
+    The step is taken a second time with λ = 0 from the same memories, so what earlier decay left in a momentum
+    buffer counts as the optimizer's and not as decay.
+    """
+    lam = knobs.lam
+    if isinstance(lam, Tensor) or lam:
+        off = torch.zeros_like(lam) if isinstance(lam, Tensor) else 0.0
+        undecayed = step.update(before, grads, knobs._replace(lam=off)).params
+    else:
+        undecayed = after.params
+    found = [measure(before.params[n], w, undecayed[n], grads[n], knobs.lr) for n, w in after.params.items()]
+    return torch.stack([torch.stack([of[name].double() for name in MEASURES]) for of in found])
+
+
+def tabulate(step: Step, params: Tensors, values: list[list[float]], knobs: Knobs) -> list[dict[str, Any]]:
+    """The rows of a `table`, given as numbers, of parameters of these shapes."""
+    rows = []
+    for (name, w), of in zip(params.items(), values, strict=True):
+        finite = (value if math.isfinite(value) else None for value in of)
+        row = {"parameter": name, "numel": w.numel(), **dict(zip(MEASURES, finite, strict=True))}
+        rows.append(row | {"rotation_equilibrium": equilibrium(step.rule, step.optimizer, name, knobs)})
+    return rows

@@ -1,0 +1,133 @@
+"""R runs as one set of static tensors (R, …), and the step that moves them all, free of host values.
+
+What changes from step to step and is the same for all runs (the schedules' values, the step's number) stands in a
+table with a row a step, which a counter on the device reads; so a recorded step can be replayed as it is. Shapes:
+R runs, S steps of an epoch, B batch, G distinct batches a step (one for each seed and fold).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from wdrun.decay import Chain, Rule, Tensors
+from wdrun.training.fused.capture import captured
+from wdrun.training.fused.lift import Lift
+from wdrun.training.state import State, flatten, unflatten
+from wdrun.training.step import Knobs, Training
+from wdrun.training.trainer import Trainer
+
+
+class Slot:
+    """Stands in for a λ-schedule: gives the tensor that the step has put into it."""
+
+    def __init__(self, schedule: Callable[[float], float]) -> None:
+        self.schedule = schedule
+        self.now: Any = None
+
+    def __call__(self, progress: float) -> Any:
+        return self.now
+
+
+def slotted(rule: Rule, slots: list[Slot]) -> Rule:
+    """The rule with a slot, appended to `slots`, in the place of each of its schedules."""
+    changes: dict[str, Any] = {}
+    if isinstance(rule, Chain):
+        changes["rules"] = tuple(slotted(inner, slots) for inner in rule.rules)
+    if callable(schedule := getattr(rule, "schedule", None)):
+        slots.append(Slot(schedule))
+        changes["schedule"] = slots[-1]
+    replaced: Rule = dataclasses.replace(rule, **changes) if changes else rule  # type: ignore[type-var]
+    return replaced
+
+
+class Stack:
+    """The runs of these trainers, at these states, as one."""
+
+    def __init__(self, trainers: Sequence[Trainer], states: Sequence[State], way: str) -> None:
+        first = self.first = trainers[0]
+        self.slots: list[Slot] = []
+        step = dataclasses.replace(first.step, rule=slotted(first.rule, self.slots))
+        self.lift = Lift(trainers, way, step)
+        kept = [n for n in states[0].tensors if not n.startswith("best/")]
+        self.training, self.buffers = unflatten({n: torch.stack([s.tensors[n] for s in states]) for n in kept})
+        sources = [(t.run.seed, t.run.fold) for t in trainers]
+        self.sources = {source: trainers[sources.index(source)] for source in dict.fromkeys(sources)}
+        self.shared = len(self.sources) == 1
+        device = self.lift.device
+        self.source_of = torch.tensor([list(self.sources).index(s) for s in sources], device=device)
+        steps = first.steps_per_epoch
+        self.table = torch.zeros(steps, 2 + len(self.slots), dtype=torch.float64, device=device)
+        self.counter = torch.zeros(1, dtype=torch.int64, device=device)
+        self.losses = torch.zeros(steps, len(trainers), dtype=torch.float64, device=device)
+        self.right = torch.zeros_like(self.losses)
+        self.x = self.y = torch.empty(0)
+        self._advance: Callable[[], Tensors] | None = None
+
+    def epoch(self, number: int, tick: Callable[[int], None]) -> tuple[Training, Tensors]:
+        """Train an epoch; the state before its last step, and that step's gradients (R, …)."""
+        self.first.model.train()
+        steps = self.first.steps_per_epoch
+        start = (number - 1) * steps
+        self.table.copy_(torch.tensor([self._row(start + i) for i in range(1, steps + 1)], dtype=torch.float64))
+        self.counter.zero_()
+        before, grads = self.training, self.training.params
+        batches = [t.train_batches.epoch(t.run.seed, number) for t in self.sources.values()]
+        for i, batch in enumerate(zip(*batches, strict=True), start=1):
+            self.fill(batch)
+            if i == steps:
+                before = self.copy()[0]
+            grads = self._moved()
+            tick(start + i)
+        return before, grads
+
+    def _row(self, t: int) -> list[float]:
+        knobs = self.first.knobs(t)
+        return [float(t), knobs.lr_scale, *(slot.schedule(knobs.progress) for slot in self.slots)]
+
+    def fill(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Put the batches of a step, one for each source, where the step reads them."""
+        if not len(self.x):
+            # The first are copied with their layout: channels last, each batch by itself.
+            self.x = torch.stack([x.movedim(1, -1) for x, _ in batches]).movedim(-1, 2)
+            self.y = torch.stack([y for _, y in batches])
+            return
+        for g, (x, y) in enumerate(batches):
+            self.x[g].copy_(x)
+            self.y[g].copy_(y)
+
+    def _moved(self) -> Tensors:
+        if self._advance is None:
+            # A rule that cannot be recorded goes step by step, as on a CPU.
+            device = self.lift.device if self.first.rule.capturable else torch.device("cpu")
+            self._advance = captured(self.advance, self.written(), device)
+        return self._advance()
+
+    def written(self) -> list[Tensor]:
+        """All tensors that `advance` writes to."""
+        return [*flatten(self.training, {}).values(), *self.buffers.values(), self.counter, self.losses, self.right]
+
+    def advance(self) -> Tensors:
+        """One step in place, by the counter's row of the table; the gradients of the data loss (R, …)."""
+        t, scale, *lams = self.table.index_select(0, self.counter)[0].unbind()
+        for slot, value in zip(self.slots, lams, strict=True):
+            slot.now = value.to(self.lift.dtype)
+        x, y = (w[0] if self.shared else w.index_select(0, self.source_of) for w in (self.x, self.y))
+        grads, loss, right = self.lift.gradients(self.training.params, self.buffers, x, y, self.shared)
+        knobs = Knobs(0.0, 0.0, cast(float, scale), 0.0, cast(int, t))  # λ and lr are the runs', progress is in slots
+        old, new = flatten(self.training, {}), flatten(self.lift.update(self.training, grads, knobs), {})
+        torch._foreach_copy_(list(old.values()), [new[n] for n in old])
+        self.losses.index_copy_(0, self.counter, loss[None].double())
+        self.right.index_copy_(0, self.counter, right[None].double())
+        self.counter.add_(1)
+        return grads
+
+    def copy(self) -> tuple[Training, Tensors]:
+        """What the stack holds now, to keep."""
+        training = Training(*tree_map(Tensor.clone, tuple(self.training)))
+        return training, {n: b.clone() for n, b in self.buffers.items()}

@@ -1,0 +1,249 @@
+"""Training a run: a generator that yields each epoch's rows and state. It does no I/O."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wdrun import decay, models, optim, schedules
+from wdrun.config.run import Run
+from wdrun.data import Batches, Dataset
+from wdrun.decay import Tensors
+from wdrun.devices import Machine
+from wdrun.errors import ConfigError
+from wdrun.streams import generator, stream_seed
+from wdrun.training import diagnostics
+from wdrun.training.evaluation import Evaluator
+from wdrun.training.evaluation.predictions import predict
+from wdrun.training.state import Course, Epoch, State, channels_last, flatten, lost, unflatten
+from wdrun.training.step import Knobs, Step, Training, accuracy
+
+__all__ = ["CHECK_EVERY", "Epoch", "State", "Trainer", "penalised"]
+
+Rows = list[dict[str, Any]]
+CHECK_EVERY = 100  # steps between looks at the losses for one that is not finite
+
+
+@dataclass
+class Trainer:
+    """A run made ready: model, rule, optimizer, schedule and batches. Building it checks what config alone cannot."""
+
+    run: Run
+    dataset: Dataset
+    machine: Machine
+
+    def __post_init__(self) -> None:
+        run, machine = self.run, self.machine
+        self.model = models.build(run.model, self.dataset.input_shape, self.dataset.classes, run.seed)
+        self.model.to(machine.device, machine.dtype).to(memory_format=torch.channels_last)
+        params = {n: p.detach() for n, p in self.model.named_parameters()}
+        if not params:
+            raise ConfigError(f"model={run.model['name']}: it has no parameters to train")
+        self.train_batches = self._train_batches()
+        if (size := len(self.dataset.splits["train"])) < run.batch_size:
+            raise ConfigError(f"batch_size={run.batch_size}: the training split has only {size} examples")
+        self.steps_per_epoch = len(self.train_batches)
+        self.steps = self.steps_per_epoch * run.epochs
+        self.schedule = schedules.build(run.schedule, epochs=run.epochs, steps=self.steps)
+        self.decay_schedule = self._lambda_schedule(run.decay)
+        self.optimizer = optim.build(run.optimizer)
+        self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling)
+        self.decay_start = self.rule.init(params)  # what the penalty compares with
+        limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
+        self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
+        self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
+        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self._sample)
+
+    def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
+        return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
+
+    def _train_batches(self) -> Batches:
+        run, machine, data = self.run, self.machine, self.dataset
+        return Batches(
+            data.splits["train"], batch_size=run.batch_size, mean=data.mean, std=data.std, device=machine.device,
+            dtype=machine.input_dtype, augment=run.augment, channels_last=not models.flattens(self.model),
+        )  # fmt: skip
+
+    def _sample(self, size: int) -> tuple[Tensor, Tensor]:
+        """Training examples x (B, C, H, W), y (B,), as they are, drawn by the seed alone: the same ones every time."""
+        rows = self.dataset.splits["train"].rows
+        chosen = torch.randperm(len(rows), generator=generator(self.run.seed, "sample"))[:size]
+        return next(self.evaluator.batches("train", size, rows[chosen]).sequential())
+
+    def initial(self) -> State:
+        """State before the first step."""
+        params = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        training = Training(params, self.optimizer.init(params), self.rule.init(params))
+        buffers = {n: b.detach().clone() for n, b in self.model.named_buffers()}
+        values = {"epoch": 0, "best_epoch": None, "best_score": None}
+        return State(flatten(training, buffers), values)
+
+    def knobs(self, t: int) -> Knobs:
+        """λ, lr and progress of step t = 1, 2, …"""
+        progress = (t - 1) / self.steps
+        scale = self.schedule(progress)
+        return Knobs(self.run.lam, self.run.lr * scale, scale, progress, t)
+
+    def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
+        """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step."""
+        course = self.course(state)
+        training, buffers = unflatten(course.state.tensors)
+        for number in range(course.epochs_done + 1, self.run.epochs + 1):
+            started = time.perf_counter()
+            # The model's own randomness (dropout) comes from the global generator, keyed anew each epoch and put back.
+            with torch.random.fork_rng(devices=[self.machine.device] if self.machine.device.type == "cuda" else []):
+                torch.manual_seed(stream_seed(self.run.seed, "model", number))
+                outcome = self._epoch(number, training, buffers, tick)
+            if isinstance(outcome, str):
+                yield self.diverged(number, outcome, course)
+                return
+            training, running, measured = outcome
+            trained = time.perf_counter()
+            val = self.evaluate("val", number, training.params, buffers)
+            if cause := lost(val, number):
+                yield self.diverged(number, cause, course)
+                return
+            rows = [{"epoch": number, "split": "train", **running}, val]
+            last = course.advance(number, training, buffers, val)
+            if last:
+                weights = course.tested()
+                rows += [self.evaluate("test", number, *weights), *self.shifted(number, *weights)]
+            curvature = self.inspector.end(training.params, buffers) if last else {}
+            timing = self.timing(number, trained - started, time.perf_counter() - trained)
+            yield self.close(course, last, rows, measured, timing, curvature)
+            if last:
+                return
+
+    def course(self, state: State | None) -> Course:
+        """The run at this state, or at its start."""
+        return Course(self.run, self.dataset.classes, channels_last(state or self.initial()))
+
+    def close(
+        self,
+        course: Course,
+        last: bool,
+        metrics: Rows,
+        measured: tuple[Rows, Rows],
+        timing: dict[str, Any],
+        curvature: dict[str, float],
+    ) -> Epoch:
+        """The epoch that `course` has just advanced by."""
+        number, status = course.epochs_done, "done" if last else "running"
+        layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
+        summary = self._summary(status, "", course.state) | curvature
+        return Epoch(number, status, course.state, metrics, layers, histograms, [timing], summary)
+
+    def diverged(self, number: int, cause: str, course: Course) -> Epoch:
+        """The end of a run that left the finite numbers in epoch `number`: no rows of it, the state before it."""
+        return Epoch(number, "diverged", course.state, summary=self._summary("diverged", cause, course.state))
+
+    def _summary(self, status: str, cause: str, state: State) -> dict[str, Any]:
+        values = state.values
+        return {
+            "status": status,
+            "cause": cause,
+            "epochs_done": values["epoch"],
+            "best_epoch": values["best_epoch"],
+            "best_val_accuracy": values["best_score"] if self.dataset.classes > 1 else None,
+            "norm_end": self.decayed_norm(state),
+        }
+
+    def decayed_norm(self, state: State) -> float | None:
+        """√Σw² over the tensors in the decay's scope; None when nothing is in scope."""
+        chosen = [state.tensors[f"params/{name}"] for name in self.rule.scope()]
+        return (
+            torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(w) for w in chosen])).item()
+            if chosen
+            else None
+        )
+
+    def _epoch(
+        self, number: int, training: Training, buffers: Tensors, tick: Callable[[int], None]
+    ) -> tuple[Training, dict[str, Any], tuple[Rows, Rows]] | str:
+        """Train one epoch; the state, running means and measurements after it, or why the run diverged."""
+        self.model.train()
+        # One tensor for all steps: one a step would stay among the activations and keep the allocator from using the
+        # room between them again, which made the process grow by hundreds of megabytes in an epoch.
+        losses, right = torch.empty(2, self.steps_per_epoch, dtype=torch.float64, device=self.machine.device)
+        before, grads = training, training.params
+        first = (number - 1) * self.steps_per_epoch + 1
+        for i, (x, y) in enumerate(self.train_batches.epoch(self.run.seed, number)):
+            t = first + i
+            before = training
+            training, grads, loss, correct = self.step(training, buffers, x, y, self.knobs(t))
+            losses[i], right[i] = loss, correct
+            if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(losses):
+                unseen = i - i % CHECK_EVERY
+                if cause := _not_finite(losses[unseen : i + 1], first + unseen, number):
+                    return cause
+            tick(t)
+        for name, w in (training.params | buffers).items():
+            if not torch.isfinite(w).all():
+                return f"{name} is not finite after step {t} (epoch {number})"
+        running = self.running(losses.mean().item(), right.sum().item())
+        measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
+        return training, self._with_penalty(running, training.params), measured
+
+    def running(self, loss: float, right: float) -> dict[str, Any]:
+        """The train split's metrics over an epoch: mean loss and number of right answers of its steps."""
+        examples = self.steps_per_epoch * self.run.batch_size
+        row = {"corruption": "", "severity": 0, "data_loss": loss, "accuracy": accuracy(right, examples)}
+        return row | {"examples": examples}
+
+    def evaluate(self, split: str, number: int, params: Tensors, buffers: Tensors) -> dict[str, Any]:
+        """A metrics row: scores of these weights on a whole split, in evaluation mode."""
+        row = self.evaluator.clean(split, params, buffers)
+        return {"epoch": number, "split": split, **self._with_penalty(row, params)}
+
+    def _with_penalty(self, row: dict[str, Any], params: Tensors) -> dict[str, Any]:
+        penalty = self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if self.run.lam else 0.0
+        return penalised(row, penalty)
+
+    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Rows:
+        """Metrics rows of these weights on the corrupted and attacked test split."""
+        rows = self.evaluator.shifted("test", params, buffers)
+        return [{"epoch": number, "split": "test", **self._with_penalty(row, params)} for row in rows]
+
+    def predictions(self, state: State) -> list[dict[str, Any]]:
+        """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""
+        if self.dataset.classes > 1:
+            return []
+        params, buffers = self.course(state).tested()
+        return predict(self.step, self.dataset, params, buffers, self.run.lam)
+
+    def timing(self, number: int, train_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
+        """A row of timing.csv."""
+        images = self.steps_per_epoch * self.run.batch_size
+        if self.machine.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.machine.device) / 2**20
+        else:
+            unit = 2**20 if sys.platform == "darwin" else 2**10
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return {
+            "epoch": number,
+            "train_seconds": train_seconds,
+            "evaluate_seconds": evaluate_seconds,
+            "images_per_second": images / train_seconds,
+            "peak_memory_mib": peak,
+        }
+
+
+def _not_finite(losses: Tensor, t: int, epoch: int) -> str | None:
+    """Which of the losses, those of the steps from t on, is the first that is not finite."""
+    finite = torch.isfinite(losses)
+    if finite.all():
+        return None
+    first = int((~finite).int().argmax())
+    return f"data loss is {losses[first].item()} at step {t + first} (epoch {epoch})"
+
+
+def penalised(row: dict[str, Any], penalty: float) -> dict[str, Any]:
+    """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty."""
+    return row | {"penalty": penalty, "objective": row["data_loss"] + penalty}

@@ -1,0 +1,90 @@
+"""Values, counts, times and errors as people read them; each formatter once. Imports nothing of wdrun."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def short(value: float) -> str:
+    """A number as a person writes it: 0.0005 -> 5e-4, 0.05 -> 0.05."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4 or not math.isfinite(value):
+        return f"{value:.6g}"
+    mantissa, exponent = f"{value:.5e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def shown(value: Any) -> str:
+    """A value of a config as a user would type it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{k}:{shown(v)}' for k, v in value.items())}}}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def typed(value: Any) -> str:
+    """A cell of a table as a user would type it; nothing for an empty cell (None or nan)."""
+    if hasattr(value, "item"):  # a numpy number
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | int):
+        exact = float(value)
+        return short(exact) if float(short(exact)) == exact else str(value)
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """Text as one line that a terminal shows and does not obey, whatever wrote it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something; its type where it has no message."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a message: the known name most like the word, where there is one, with the prefix it is typed with."""
+    found = difflib.get_close_matches(word, sorted(set(known)), n=1)
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def age(seconds: float) -> str:
+    """Seconds as a person says them: 12 s ago, 3 min ago, 5 h ago, 2 d ago."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{max(int(seconds), 0)} s ago"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`, `1,200 runs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(items: Sequence[str], at_most: int = 6) -> str:
+    """`a`, `a and b`, `a, b and c`, or `a, b, c and 4 more`."""
+    shown = list(items)
+    if len(shown) > at_most:
+        shown = [*shown[: at_most - 1], f"{len(shown) - at_most + 1} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def sort_key(text: str) -> tuple[bool, float, str]:
+    """Numbers first and by size, then other text by its letters."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    return (math.isnan(value), 0.0 if math.isnan(value) else value, text)
