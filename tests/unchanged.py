@@ -1,4 +1,4 @@
-"""Thirty stories of commands give the tables, ids and weights of another commit: `python tests/unchanged.py REV`.
+"""Thirty-one stories of commands give the tables, ids and weights of another commit: `python tests/unchanged.py REV`.
 
 Each story is a few commands typed in an empty folder, once with the wdrun of REV (a worktree of it) and once with this
 one. What a run writes is compared but for seconds and for what names the version: `timing.csv`, `wdrun_version` and
@@ -42,14 +42,15 @@ STORIES = [
     [f"{M} decay=target_norm lambda=0.1 decay.target=0.5 optimizer=adagrad lr=1e-2"],
     [f"{M} decay=group_lasso lambda=1e-3 optimizer=muon optimizer.ns_dtype=float32 decay.normalized=true"],
     [f"{M} decay=random_mask lambda=0.1 optimizer=adadelta lr=1"],
-    [f"{M} decay=l2_init lambda=0.1 decay.scope=fc budget=0.5 decay.coupling=decoupled"],
+    [f"{M} decay=l2_init lambda=0.1 decay.scope=fc decay.coupling=decoupled"],
+    [f"{M} decay=l2 decay.scope=fc budget=0.5 decay.coupling=decoupled"],
     [f"{M} decay=spectral lambda=1e-2 early_stopping.patience=1 epochs=4"],
     [f"{M} decay=huber lambda=1e-2 model.dropout=0.3 model.norm=batch optimizer.clip_value=0.1"],
     [f"{M} lr=1e6 lambda=1 allow_diverged=true epochs=3"],
     [f"{C} decay=l2 lambda=1e-2 augment=flip_crop"],
     [f"{C} decay=hoyer_square lambda=1e-4 augment=cutout precision=bf16 model.norm=group"],
     [f"{C} decay=orthogonal lambda=1e-3 augment=flip_crop evaluate=robustness evaluate.attack_examples=20 epochs=1"],
-    ["experiment=linear_regression epochs=50 threads=1 sweep=[lambda=0,0.1]"],
+    ["experiment=linear_regression epochs=50 threads=1 \"sweep=['lambda=0,0.1']\""],
     [f"{STOP}{LONG}", LONG],
     [f"-m {M} lambda=0,1e-2,1e-1 seed=0,1", "select outputs/default", "report outputs/default", "best outputs/default"],
     [f"-m {M} decay=l2,l1 lambda=0,1e-2 lr=0.01,0.1 optimizer=sgd,adam fuse=true"],
@@ -76,7 +77,7 @@ def tell(root: Path, words: str, folder: Path) -> tuple[int, list[str]]:
         out, _ = child.communicate()
     if words.startswith(STOP):
         return child.returncode, []
-    return child.returncode, [line.replace(str(folder), "") for line in out.splitlines() if line.startswith("{")]
+    return child.returncode, sorted(line.replace(str(folder), "") for line in out.splitlines() if line.startswith("{"))
 
 
 def plain(path: Path) -> bytes:
