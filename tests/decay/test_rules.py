@@ -160,6 +160,7 @@ CURVES = {
     "slows after many windows, noisy": (noisy(rising(50.0, 1500, 150), 0.05), 100, 1800),
     "does not slow": (lambda t: math.exp((t / 1000) ** 2), 100, None),
     "does not slow, noisy": (noisy(lambda t: math.exp((t / 1000) ** 2), 0.02), 100, None),
+    "slows though it grows by little": (lambda t: (1 + t / 200) ** 0.055, 100, 800),
     "hardly grows": (lambda t: 1 + 4e-5 * t, 100, None),
     "shrinks": (lambda t: 1 / (1 + t / 500), 100, None),
     "is zero": (lambda t: 0.0, 100, None),
@@ -222,6 +223,8 @@ def test_cpr_bounds_a_tensor_from_its_inflection_on():
     bound = a[800].square().sum().item()
     for t in range(1, 901):
         found, state = rule.shrink({"a": a[t], "b": b[t]}, Context({}, mu, 0.1, 1.0, 0.0, t, state))
+        if t == 200:  # the mean begins
+            close(state["a.mean"], 0.99 * a[199].norm() + 0.01 * a[200].norm())
         if t > 800:
             m = max(0.0, m + mu / n * (a[t].square().sum().item() - bound))
         close(state["a.m"], torch.tensor(m, dtype=torch.float64))
