@@ -49,6 +49,12 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def named(error: BaseException) -> str:
+    """`RuntimeError: out of memory`: an error's type and the first line of its message; no message, no colon."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """The end of a message: the known name most like the word, where there is one, with the prefix it is typed with."""
     found = difflib.get_close_matches(word, sorted(set(known)), n=1)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wdrun.data import cache, canonical, cifar10, download, fetch, load, source
+from wdrun.data import archive, cache, canonical, cifar10, download, fetch, load, source
 from wdrun.data.canonical import BadSource, Tables
 from wdrun.errors import ConfigError, StorageError
 
@@ -240,6 +240,28 @@ def test_damage_is_named_in_one_line(tmp_path: Path) -> None:
         assert message.startswith(f"data.root={root} "), case
         assert words in message, case
         assert "\n" not in message, case
+
+
+@pytest.mark.parametrize(
+    ("message", "says"), [("", "(ValueError)"), ("\n\nthird\nfourth", "(third)"), ("one\ntwo", "(one)")]
+)
+def test_damage_is_named_in_one_line_whatever_the_reader_says(
+    message: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ValueError(message)
+
+    path = archive_of(tmp_path / "whole.tar.gz", "binary")
+    (tmp_path / "cache").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "open", broken)
+        with pytest.raises(BadSource) as caught:
+            archive.members(path, {"data_batch_1.bin"})
+    assert str(caught.value) == f"is truncated, damaged or not a tar archive {says}"
+    monkeypatch.setattr(np, "load", broken)
+    with pytest.raises(cache.Damaged) as damaged:
+        cache.open_tables(tmp_path / "cache")
+    assert str(damaged.value) == f"holds an unreadable {next(iter(canonical.SHA256))}.npy {says}"
 
 
 def test_every_truncation_of_an_archive_is_caught(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 import math
 import os
 import signal
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
@@ -134,6 +136,40 @@ def test_a_lift_that_fails_falls_back(alone, tmp_path, monkeypatch, capsys):
     assert {o.status for o in outcomes} == {"done"}
     assert "24 runs train one after another: RuntimeError: out of memory" in capsys.readouterr().err
     assert_same(tables(tmp_path), alone)
+
+
+class Raising(nn.Linear):
+    """A user's model that fails without a word."""
+
+    def __init__(self, input_shape, classes):
+        super().__init__(math.prod(input_shape), classes)
+
+    def forward(self, x):
+        raise RuntimeError("")
+
+
+def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "own_net", sys.modules[__name__])
+    words = [word for word in TINY if not word.startswith("model")]
+    jobs = [*words, f"output_dir={tmp_path}", "model._target_=own_net.Raising", "lambda=0,1e-2", "fuse=true"]
+    outcomes = execute(experiments.jobs(jobs, True))
+    assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "RuntimeError")] * 2
+    said = capsys.readouterr().err
+    assert "2 runs train one after another: its step cannot be lifted over runs (RuntimeError)\n" in said
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [("", "RuntimeError"), ("\n\nthird\nfourth", "RuntimeError: third"), ("one\ntwo", "RuntimeError: one")],
+)
+def test_a_lift_that_fails_in_any_words_falls_back(message, says, tmp_path, monkeypatch, capsys):
+    def broken(trainers, way=None):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(groups.fused, "FusedTrainer", broken)
+    outcomes = run(tmp_path, "lambda=0,1e-2", "epochs=1", "fuse=true")
+    assert [o.status for o in outcomes] == ["done", "done"]
+    assert f"2 runs train one after another: {says}\n" in capsys.readouterr().err
 
 
 def test_processes_and_fusing_exclude_each_other(tmp_path):

@@ -54,7 +54,7 @@ def plain(tmp_path_factory):
 class Fake:
     """A logger that keeps what it is told; it fails at the call named `fails`."""
 
-    fails = None
+    fails, message = None, "the disk\nis full"
     opened: list["Fake"] = []  # noqa: RUF012 - the fixture empties it
 
     def __init__(self, folder, job):
@@ -65,7 +65,7 @@ class Fake:
     def _note(self, name, *what):
         self.calls.append((name, *what))
         if self.fails == name:
-            raise RuntimeError("the disk\nis full")
+            raise RuntimeError(self.message)
 
     def log(self, epoch, scalars):
         self._note("log", epoch, scalars)
@@ -137,14 +137,23 @@ def test_a_run_killed_around_a_checkpoint_ends_with_every_epoch_logged_once(
     assert {name: (directory / name).read_bytes() for name in TABLES} == plain[0]
 
 
-@pytest.mark.parametrize("call", ["open", "log", "end", "close"])
-def test_a_logger_that_fails_warns_once_and_changes_nothing(fake, tmp_path, plain, monkeypatch, capsys, call):
+@pytest.mark.parametrize(
+    ("call", "message", "says"),
+    [
+        ("open", "the disk\nis full", "RuntimeError: the disk"),
+        ("log", "", "RuntimeError"),
+        ("end", "\n\nthe disk", "RuntimeError: the disk"),
+        ("close", "the disk\nis full", "RuntimeError: the disk"),
+    ],
+)
+def test_a_logger_that_fails_warns_once_and_changes_nothing(
+    fake, tmp_path, plain, monkeypatch, capsys, call, message, says
+):
     monkeypatch.setattr(Fake, "fails", call)
+    monkeypatch.setattr(Fake, "message", message)
     outcome = train(tmp_path, "logger=wandb")
     said = [line for line in capsys.readouterr().err.splitlines() if "warning: logger" in line]
-    assert said == [
-        "warning: logger=wandb stopped (RuntimeError: the disk); the run goes on without it, its tables are complete"
-    ]
+    assert said == [f"warning: logger=wandb stopped ({says}); the run goes on without it, its tables are complete"]
     assert outcome.status == "done"
     assert {name: (outcome.directory / name).read_bytes() for name in TABLES} == plain[0]
     assert [c[0] for c in fake.opened[0].calls].count(call) == 1

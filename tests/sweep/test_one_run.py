@@ -101,6 +101,26 @@ def _saved(folder):
     return list(folder.glob("*/*/checkpoint"))
 
 
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RuntimeError(""), "RuntimeError"),
+        (SystemExit(), "SystemExit"),
+        (SystemExit(3), "SystemExit: 3"),
+        (RuntimeError("\n\nthird\nfourth"), "RuntimeError: third"),
+        (RuntimeError("one\ntwo"), "RuntimeError: one"),
+    ],
+)
+def test_the_cause_of_a_failure_is_one_line_that_says_something(error, cause, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise error
+
+    monkeypatch.setattr("wdrun.sweep.one_run.train", broken)
+    (outcome,) = execute(jobs(tmp_path))
+    assert (outcome.status, outcome.row["cause"]) == ("failed", cause)
+    assert read_table(tmp_path / "default" / "runs.csv")["cause"].tolist() == [cause]
+
+
 def test_one_failing_run_is_a_row_and_the_others_finish(tmp_path, monkeypatch, capsys):
     from wdrun.training.trainer import Trainer
 

@@ -480,6 +480,13 @@ class Random(Functional):
         return super().forward(x) + torch.rand(10, dtype=x.dtype)
 
 
+class Raising(Functional):
+    message = ""
+
+    def forward(self, x):
+        raise RuntimeError(self.message)
+
+
 class Counting(Functional):
     calls = 0
 
@@ -518,6 +525,15 @@ def test_a_model_that_cannot_be_lifted_says_why(name, says, own):
     assert "\n" not in reason
     with pytest.raises(ConfigError, match="one after another"):
         fused.FusedTrainer(trainers)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [("", "RuntimeError"), ("\n\nthird\nfourth", "RuntimeError: third"), ("one\ntwo", "RuntimeError: one")],
+)
+def test_a_model_that_raises_is_named_in_one_line(message, says, own, monkeypatch):
+    monkeypatch.setattr(Raising, "message", message)
+    assert fused.fusable(trainers_of(own("Raising"), {})[0]) == f"its step cannot be lifted over runs ({says})"
 
 
 def test_dropout_belongs_to_one_run():

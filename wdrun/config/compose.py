@@ -18,7 +18,7 @@ from wdrun.config.axes import is_axis, override
 from wdrun.config.keys import RULES
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import ConfigError
-from wdrun.wording import nearest, shown
+from wdrun.wording import first_line, nearest, shown
 
 
 def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
@@ -118,7 +118,7 @@ def _check(word: str, config_dir: str | None) -> None:
 
 def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:
     """What Hydra found wrong, `known` being the keys of the chosen options."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    first = first_line(error)
     where = match.group(1) if (match := re.match(r"In '(.+?)': ", first)) and match.group(1) != "config" else ""
     where = f"{where}.yaml: " if where else ""
     if match := re.search(r"Could not find '([^']+)'", first):

@@ -15,7 +15,7 @@ from wdrun.config.keys import DIAGNOSTICS, RULES, check
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.run import Job, Options, Run
 from wdrun.errors import ConfigError
-from wdrun.wording import nearest, shown
+from wdrun.wording import first_line, nearest, shown
 
 __all__ = ["GROUPS", "compose", "conf_dir", "option_names", "parse", "values"]  # parse(compose(words)) makes a job
 
@@ -62,7 +62,7 @@ def values(config: Any) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+        reason = first_line(error).removeprefix("KeyError raised while resolving interpolation: ").strip('"')
         raise ConfigError(f"{error.full_key}: {reason}") from error
     plain.pop("experiment", None)
     _check_keys(plain)

@@ -16,6 +16,7 @@ import numpy as np
 from wdrun.data import canonical
 from wdrun.data.canonical import Tables
 from wdrun.errors import StorageError
+from wdrun.wording import first_line
 
 LOCK_TIMEOUT_S = 1800  # another process may be downloading 163 MB over a slow line
 
@@ -50,7 +51,7 @@ def open_tables(folder: Path) -> Tables | None:
             remedy = "try again, or set WDRUN_DATA to another folder"
             raise StorageError(f"cannot read {folder / name}.npy: {error.strerror or error}; {remedy}") from error
         except Exception as error:  # numpy parses a damaged header as Python and raises what Python raises
-            raise Damaged(f"holds an unreadable {name}.npy ({_first_line(error)})") from error
+            raise Damaged(f"holds an unreadable {name}.npy ({first_line(error)})") from error
     wrong = canonical.mismatch(tables)
     if wrong:
         raise Damaged(wrong)
@@ -137,10 +138,6 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _free(folder: Path) -> str:

@@ -2,7 +2,11 @@
 
 Constrained parameter regularization: one multiplier m_j and one bound κ_j a tensor of n weights; λ is how fast m_j
 follows the excess over the bound (the paper's μ). κ_j is `kappa_value` (kappa=uniform), `kappa_value`·R(w₀) (init),
-or R itself after `kappa_after` steps (warm_up), or at the first bend of its growth after these (inflection).
+R itself after `kappa_after` steps (warm_up), or R where its growth slows (inflection).
+
+The inflection is found as in the authors' AdamCPR (pytorch-cpr 0.3.1, its foreach path; its other path finds none).
+x is ‖w‖, from step 200 on its moving mean x ← βx + (1−β)‖w‖ with β = `smoothing`. At t = 200k, k = 1, 2, … its growth
+is G_k = (x_k − x_{k−1})/x_k, and κ_j is R at the first k ≥ 4 with 1% < G_k < G_{k−1}, no earlier than `kappa_after`.
 """
 
 from dataclasses import dataclass
@@ -12,14 +16,20 @@ import torch
 from torch import Tensor
 
 from wdrun.decay.base import Context, Decay, Tensors, axpy, is_off, unless_off
-from wdrun.decay.regularizer import check, is_number
+from wdrun.decay.regularizer import check, is_number, over
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
+WINDOW = 200  # steps over which growth is measured: the authors' reg_step_size
+LEAST = 0.01  # a norm that grows by less of itself in a window stands still, and what slows is only its noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cpr(Decay):
-    """Lets a tensor grow to its bound and no further. Memory a tensor: m, κ (∞ until known), R's mean and its slope."""
+    """Lets a tensor grow to its bound and no further.
+
+    Memory a tensor: m, κ (∞ until known); for an inflection also the mean of ‖w‖, and that mean and its growth as they
+    were at the end of the last window.
+    """
 
     by_element = False
 
@@ -41,27 +51,41 @@ class Cpr(Decay):
             size = params[n].detach().square().sum()
             zero = torch.zeros_like(size)
             bound = {"uniform": zero + self.kappa_value, "init": size * self.kappa_value}.get(self.kappa, zero + inf)
-            state |= {f"{n}.m": zero, f"{n}.kappa": bound, f"{n}.mean": size, f"{n}.slope": zero - inf}
+            state |= {f"{n}.m": zero, f"{n}.kappa": bound}
+            if self.kappa == "inflection":
+                state |= {f"{n}.mean": size.sqrt(), f"{n}.before": size.sqrt(), f"{n}.growth": torch.zeros_like(size)}
         return state
 
     def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if is_off(ctx.lam):
             return new, ctx.state
         lam = self.strength(ctx)
-        late = torch.as_tensor(ctx.t >= self.kappa_after)
         moved: Tensors = {}
-        state: Tensors = {}
+        state = dict(ctx.state)
         for n, c in self.scale.items():
-            m, kappa, mean, slope = (ctx.state[f"{n}.{part}"] for part in ("m", "kappa", "mean", "slope"))
+            m, kappa = ctx.state[f"{n}.m"], ctx.state[f"{n}.kappa"]
             size = new[n].square().sum()
             excess = torch.where(kappa < inf, size - kappa, 0.0)
             m = (m + lam * c / new[n].numel() * excess).clamp_min(0)
             moved[n] = axpy(-2 * m, new[n], new[n])
-            mean, before = mean.lerp(size, 1 - self.smoothing), mean
-            found = late & (mean - before < slope) if self.kappa == "inflection" else late
-            kappa = torch.where((kappa == inf) & found.to(kappa.device), size, kappa)
-            state |= {f"{n}.m": m, f"{n}.kappa": kappa, f"{n}.mean": mean, f"{n}.slope": mean - before}
+            t = torch.as_tensor(ctx.t, device=size.device)
+            found = t >= self.kappa_after
+            if self.kappa == "inflection":
+                slows, seen = self._slows(n, size.sqrt(), t, ctx.state)
+                found, state = found & slows, state | seen
+            kappa = torch.where((kappa == inf) & found, size, kappa)
+            state |= {f"{n}.m": m, f"{n}.kappa": kappa}
         return new | unless_off(ctx.lam, new, moved), unless_off(ctx.lam, ctx.state, state)
+
+    def _slows(self, name: str, norm: Tensor, t: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+        """Whether a window that ends with step t grew less than the one before it, and what the next step must know."""
+        mean, before, last = (state[f"{name}.{part}"] for part in ("mean", "before", "growth"))
+        mean = torch.where(t < WINDOW, norm, self.smoothing * mean + (1 - self.smoothing) * norm)
+        growth = over(mean - before, mean)
+        ends = t % WINDOW == 0
+        slows = ends & (t > 3 * WINDOW) & (growth < last) & (growth > LEAST)
+        kept = {"mean": mean, "before": torch.where(ends, mean, before), "growth": torch.where(ends, growth, last)}
+        return slows, {f"{name}.{part}": value for part, value in kept.items()}
 
     def value(self, params: Tensors, state: Tensors) -> Tensor:
         return torch.zeros(())

@@ -21,6 +21,7 @@ from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.tables.read import read_run
 from wdrun.terminal.progress import Watch, say
 from wdrun.training import fused
+from wdrun.wording import named
 
 SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hundreds of files take their time
 
@@ -122,7 +123,7 @@ def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
     except OSError as error:
         raise storage_error(first.job.directory, error) from error
     except Exception as error:  # of the lift: memory, or a user's code; alone it may well train
-        say(f"{len(runs)} runs train one after another: {type(error).__name__}: {str(error).splitlines()[0]}")
+        say(f"{len(runs)} runs train one after another: {named(error)}")
 
 
 def _end(record: Record) -> Ending:

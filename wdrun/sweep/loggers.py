@@ -25,7 +25,7 @@ from wdrun.config.run import Job
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import METRICS
 from wdrun.terminal.progress import say
-from wdrun.wording import shown
+from wdrun.wording import named, shown
 
 if TYPE_CHECKING:
     from wdrun.training.state import Epoch
@@ -127,8 +127,8 @@ class _Guarded:
                 action(*arguments)
         except Exception as error:
             self.sink = None
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            say(f"warning: logger={self.name} stopped ({reason}); the run goes on without it, its tables are complete")
+            lost = f"logger={self.name} stopped ({named(error)})"
+            say(f"warning: {lost}; the run goes on without it, its tables are complete")
 
 
 class TensorBoard:

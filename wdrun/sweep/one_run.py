@@ -20,6 +20,7 @@ from wdrun.tables.sound import run_of, whole
 from wdrun.tables.write import render
 from wdrun.terminal.progress import Bar, Watch
 from wdrun.training.trainer import Trainer
+from wdrun.wording import named
 
 
 def ready(run: Run, share: int = 1) -> Trainer:
@@ -115,8 +116,7 @@ def settle(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> 
     except OSError as error:
         raise storage_error(directory, error) from error
     except (Exception, SystemExit) as error:  # a run's failure is a row of the sweep, not its end
-        first = (str(error).splitlines() or [""])[0]
-        cause = f"{type(error).__name__}: {first}"
+        cause = named(error)
         own = error if isinstance(error, Exception) else WdrunError(cause)
         return failed(job, cause, traceback.format_exc(), own)
 

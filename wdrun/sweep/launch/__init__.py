@@ -15,11 +15,12 @@ from typing import Any
 
 from wdrun.config import experiments
 from wdrun.errors import ConfigError, WdrunError
-from wdrun.sweep.launch.engine import composed, first_line, fixed, quoted
+from wdrun.sweep.launch.engine import composed, fixed, quoted
 from wdrun.sweep.launch.jobs import Task, rises, task
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate
 from wdrun.terminal.progress import say
+from wdrun.wording import first_line
 
 __all__ = ["command", "task"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun.config.options import conf_dir
 from wdrun.errors import ConfigError
-from wdrun.wording import nearest
+from wdrun.wording import first_line, nearest
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -94,7 +94,3 @@ def fixed(words: Sequence[str]) -> list[str]:
 def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

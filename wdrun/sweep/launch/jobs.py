@@ -17,10 +17,11 @@ from wdrun.config import experiments, targets
 from wdrun.config.run import Job
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch import remote
-from wdrun.sweep.launch.engine import aside, first_line
+from wdrun.sweep.launch.engine import aside
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate
 from wdrun.terminal.progress import say
+from wdrun.wording import first_line
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wdrun.terminal.progress import say
+from wdrun.wording import first_line
 
 T = TypeVar("T")
 REHEARSALS = 3  # calls before recording, in which libraries choose their kernels and take their workspaces
@@ -34,7 +35,7 @@ def captured(function: Callable[[], T], kept: Sequence[Tensor], device: torch.de
         raise
     except RuntimeError as error:  # something in a user's model that a graph cannot hold; recording changes nothing
         torch.cuda.synchronize(device)
-        say(f"note: the step cannot be recorded as a CUDA graph, so it goes kernel by kernel ({_line(error)})")
+        say(f"note: the step cannot be recorded as a CUDA graph, so it goes kernel by kernel ({first_line(error)})")
         return function
 
     def replay() -> T:
@@ -42,10 +43,6 @@ def captured(function: Callable[[], T], kept: Sequence[Tensor], device: torch.de
         return result
 
     return replay
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def rehearse(function: Callable[[], object], kept: Sequence[Tensor]) -> None:

@@ -19,6 +19,7 @@ from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
 from wdrun.training.step import Knobs
 from wdrun.training.trainer import Trainer
+from wdrun.wording import named
 
 PROBED = 4  # examples with which the lift is tried
 USED = 0.6  # share of the free memory that may be planned with: libraries take workspaces of their own
@@ -43,7 +44,7 @@ def fusable(trainer: Trainer) -> str | None:
             _probe(trainer)
         return _probe(_exact(trainer))
     except Exception as error:  # whatever a user's model or decay does that cannot be lifted
-        return f"its step cannot be lifted over runs ({type(error).__name__}: {str(error).splitlines()[0]})"
+        return f"its step cannot be lifted over runs ({named(error)})"
 
 
 def _exact(trainer: Trainer) -> Trainer:
