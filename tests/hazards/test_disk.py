@@ -17,10 +17,10 @@ import subprocess
 import sys
 
 import pytest
-import test_data_cifar10 as cifar
 import torch
-from test_data_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from tests.hazards.durable import Disk, child
 from wdrun import cli
 from wdrun.config import experiments

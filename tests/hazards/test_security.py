@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_data_cifar10 as cifar
 import yaml
-from test_data_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from wdrun import cli
 from wdrun.config import experiments
 from wdrun.config.compose import compose
