@@ -12,14 +12,15 @@ import time
 import pytest
 
 import wdrun as package
+from tests import runs
+from tests.runs import changed
 from wdrun.config.compose import compose
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
 from wdrun.sweep import one_run
 from wdrun.sweep.execute import execute
 
-TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100", "model=linear", "epochs=1", "threads=1")
-TINY += ("precision=fp32", "device=cpu")
+TINY = changed(runs.TINY, "epochs=1", "device=cpu")
 STABLE = ("metrics.csv", "layers.csv", "run.csv", "last.safetensors")  # the same bytes however often a run was stopped
 
 
@@ -241,7 +242,7 @@ def test_a_folder_in_use_is_code_4(wdrun, here, capsys):
 
 # Interruptions
 
-LONG = (*TINY, "model=mlp", "model.hidden=[16]", "epochs=6", "batch_size=8", "data.train_examples=400")
+LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=6", "batch_size=8", "data.train_examples=400")
 
 
 def start(here, *words):

@@ -8,24 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wdrun.config import experiments
+from tests.runs import MLP, TINY, changed, jobs
 from wdrun.errors import ConfigError
 from wdrun.sweep import checkpoint, groups
 from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.read import read_table
 
-TINY = [
-    "data=synthetic", "data.train_examples=160", "data.test_examples=40", "model=mlp", "model.hidden=[8]",
-    "epochs=3", "batch_size=32", "threads=1", "precision=fp64", "device=cpu",
-]  # fmt: skip
+WORDS = changed(TINY, *MLP, "epochs=3", "precision=fp64", "device=cpu")
 SWEEP = ["lambda=0,1e-2,1e-1", "lr=0.05,0.01", "seed=0,1", "optimizer.momentum=0.9,0.5"]
 TABLES = ("runs", "metrics", "layers", "histograms")
 
 
 def run(folder, *words):
-    jobs = experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
-    return execute(jobs)
+    return execute(jobs(folder, *words, base=WORDS))
 
 
 def tables(folder):

@@ -6,20 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests import runs
+from tests.runs import CNN, LEARNING, MLP
 from wdrun import devices
-from wdrun.config.compose import compose
-from wdrun.config.parse import parse
-from wdrun.sweep.one_run import ready
 from wdrun.training.step import Knobs, Training
-
-TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100", "epochs=3")
-TINY += ("precision=fp32", "threads=1", "lr=0.02", "lambda=1e-2")
-CNN = ("model=cnn", "model.channels=[4,4]", "model.width=8")
 
 
 def trainer(*overrides):
-    model = () if "model=cnn" in overrides else ("model=mlp", "model.hidden=[8]")
-    return ready(parse(compose([*TINY, *model, *overrides])).run)
+    model = () if "model=cnn" in overrides else MLP
+    return runs.trainer(*model, *overrides, base=LEARNING)
 
 
 def same(a, b):
