@@ -182,7 +182,7 @@ def test_readers_find_every_table_whole_while_a_writer_replaces_them(tmp_path):
     execute([job])
     folder, directory = tmp_path / "default", job.directory
     whole = load([folder])
-    long = {name: (directory / f"{name}.csv").read_bytes() for name in ROOT_TABLES}
+    long = {name: (directory / f"{name}.csv").read_bytes() for name in TABLES}
     short = {name: b"".join(text.splitlines(keepends=True)[:2]) for name, text in long.items()}
     row = (directory / "run.csv").read_bytes()
     running = row.replace(b",done,", b",running,")

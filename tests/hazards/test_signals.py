@@ -24,7 +24,7 @@ from wdrun.config import experiments
 from wdrun.sweep import checkpoint, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Stop
-from wdrun.tables import aggregate, columns
+from wdrun.tables import aggregate
 from wdrun.tables.read import read_run
 from wdrun.training.evaluation import Evaluator
 from wdrun.training.step import Step
@@ -58,7 +58,7 @@ PHASES = {
     "mid-epoch": (lambda s: sends(Step, "__call__", s, nth=2), True),
     "evaluation": (lambda s: sends(Evaluator, "batches", s, nth=2), True),
     "checkpoint": (lambda s: sends(checkpoint, "encode", s, nth=2), True),
-    "tables": (lambda s: sends(columns, "write", s, nth=3), True),
+    "tables": (lambda s: sends(recording, "write_tables", s, nth=3), True),
     "the last tables": (lambda s: sends(recording, "_finish", s), True),
     "between runs": (lambda s: sends(cli, "_print_result", s), True),
     "aggregation": (lambda s: sends(aggregate, "run_of", s, nth=1), True),
@@ -146,7 +146,7 @@ def test_a_second_signal_while_saving_ends_at_once(whole, tmp_path, moment):
     def twice():
         if moment == "tables":
             sends(Step, "__call__", signal.SIGTERM, nth=5)
-            sends(columns, "write", signal.SIGTERM, nth=3)
+            sends(recording, "write_tables", signal.SIGTERM, nth=3)
         else:
             sends(checkpoint, "encode", signal.SIGTERM, times=2, nth=2)
 

@@ -21,7 +21,7 @@ from wdrun.sweep.execute import Outcome
 from wdrun.sweep.launch import engine, jobs, remote
 from wdrun.tables.read import read_run
 
-TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=128", "epochs=1", "device=cpu")
+TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=64", "epochs=1", "device=cpu")
 TROUBLES = """
 import os, signal, sys
 import torch
