@@ -43,7 +43,7 @@ KINDS = {"mkdir", "open", "write", "fsync", "replace", "fsync folder", "link", "
 
 @dataclass(frozen=True)
 class Case:
-    """Runs to train: `words` differ from WORDS. A failure names the case, the point and the phase, so that it can be had again."""
+    """Runs to train: `words` differ from WORDS. A failure names it, the point and the phase, to be had again."""
 
     words: tuple[str, ...] = ()
 
