@@ -12,6 +12,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# what helper modules assert is shown as what a test asserts
+pytest.register_assert_rewrite("tests.data.stand_in", "tests.hazards.deaths", "tests.made_up")
 
 
 @pytest.fixture

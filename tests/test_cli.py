@@ -12,14 +12,15 @@ import time
 import pytest
 
 import wdrun as package
+from tests import runs
+from tests.runs import changed
 from wdrun.config.compose import compose
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
 from wdrun.sweep import one_run
 from wdrun.sweep.execute import execute
 
-TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100", "model=linear", "epochs=1", "threads=1")
-TINY += ("precision=fp32", "device=cpu")
+TINY = changed(runs.TINY, "epochs=1", "device=cpu")
 STABLE = ("metrics.csv", "layers.csv", "run.csv", "last.safetensors")  # the same bytes however often a run was stopped
 
 
@@ -70,14 +71,59 @@ def test_cfg_job_shows_every_job_of_a_sweep(wdrun, capsys):
     assert (code, out.count("\n---\n"), "lambda: 0.5\n" in out, "lambda: 0.25\n" in out) == (0, 1, True, True)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["--cfg", "job"], ["lr=0"], ["decay=l3"]])
+LOADED = """
+import sys
+from wdrun import cli
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as stop:
+    code = stop.code
+heavy = {"torch", "torchvision", "pandas", "scipy", "numpy", "matplotlib", "hydra"} & sys.modules.keys()
+print(code, *sorted(heavy), file=sys.stderr)
+"""
+
+
+def loaded(here, *words):
+    """The exit code of a command and the heavy libraries in its process at the end."""
+    line = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(line, cwd=here, capture_output=True, text=True, check=True)
+    code, *libraries = done.stderr.splitlines()[-1].split()
+    return int(code), set(libraries)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["--cfg", "job"], ["lr=0"], ["decay=l3"]]
+    + [[command, "--help"] for command in ("select", "best", "status", "report")],
+    ids=" ".join,
+)
 def test_what_trains_nothing_imports_nothing_heavy(here, words):
-    script = (
-        "import sys\nfrom wdrun import cli\ntry:\n    cli.main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "print(sorted({'torch', 'pandas', 'numpy', 'matplotlib', 'torchvision'} & sys.modules.keys()), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, *words], cwd=here, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "[]"
+    code, libraries = loaded(here, *words)
+    assert code == (2 if "=" in words[0] else 0)
+    assert libraries <= {"hydra"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a sweep of four finished runs."""
+    folder = tmp_path_factory.mktemp("finished")
+    execute(runs.jobs(folder, "lambda=0,1e-2", "seed=0,1", base=TINY))
+    return folder / "default"
+
+
+@pytest.mark.parametrize(
+    ("command", "libraries"),
+    [
+        ("select", {"numpy", "pandas", "scipy"}),
+        ("best", {"numpy", "pandas", "scipy", "hydra"}),
+        ("status", set()),
+        ("report", {"numpy", "pandas", "scipy", "matplotlib"}),
+    ],
+)
+def test_what_reads_tables_loads_no_torch(here, finished, command, libraries):
+    code, found = loaded(here, command, str(finished))
+    assert code == 0
+    assert found <= libraries
 
 
 def test_completion(shell, here):
@@ -241,7 +287,7 @@ def test_a_folder_in_use_is_code_4(wdrun, here, capsys):
 
 # Interruptions
 
-LONG = (*TINY, "model=mlp", "model.hidden=[16]", "epochs=6", "batch_size=8", "data.train_examples=400")
+LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=6", "batch_size=8", "data.train_examples=400")
 
 
 def start(here, *words):

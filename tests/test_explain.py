@@ -1,13 +1,13 @@
 """explain, budget= and tau=, verify, and experiments that carry a sweep or an article's own setting."""
 
 import math
+from functools import partial
 
 import pytest
 
+from tests import runs
 from wdrun import explain
 from wdrun.config import experiments
-from wdrun.config.compose import compose
-from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 from wdrun.laws import verify as verifying
 from wdrun.sweep.one_run import ready, with_lambda
@@ -20,11 +20,7 @@ SMALL = [
     "model.hidden=[8]",
     "threads=1",
 ]
-
-
-def job(*words):
-    line = [*SMALL, *words]
-    return parse(compose(line), line)
+job = partial(runs.job, base=SMALL)
 
 
 def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):

@@ -3,14 +3,14 @@ label noise gives a U-shaped curve."""
 
 import json
 import re
+from functools import partial
 
 import pytest
 import torch
 
+from tests import runs
 from wdrun.config import experiments
-from wdrun.config.compose import compose
 from wdrun.config.options import conf_dir, option_names
-from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 from wdrun.sweep.one_run import ready
 
@@ -18,6 +18,7 @@ NAMES = option_names("experiment")
 TINY = ["data=synthetic", "data.train_examples=250", "data.test_examples=50", "data.train_size=null", "epochs=1"]
 TINY += ["batch_size=50", "threads=1", "precision=fp32"]
 SHORT = {"linear_regression": ["epochs=2", "threads=1"]}
+run_of = partial(runs.run, base=())
 ARTICLES = {
     "linear_regression": "000", "l2_mlp": "001", "decay_curve": "001", "l1_mlp": "002", "visualize": "003",
     "cifar_cnn": "004",
@@ -45,10 +46,6 @@ FEW = {
 
 def text(name):
     return (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def run_of(*words):
-    return parse(compose(list(words))).run
 
 
 def small(name):

@@ -2,10 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 import torch
 
+from tests import runs
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.data import fetch, load
@@ -16,10 +18,7 @@ from wdrun.tables.read import read_table
 
 LINE = ["data=regression", "augment=none", "model=linear", "epochs=2", "batch_size=20", "lr=0.05"]
 LINE += ["precision=fp64", "threads=1"]
-
-
-def trainer(*words):
-    return ready(parse(compose([*LINE, *words])).run)
+trainer = partial(runs.trainer, base=LINE)
 
 
 def test_points_are_on_the_line_but_for_the_noise():

@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from tests import runs
+from tests.runs import MLP
 from wdrun import decay, optim, schedules
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
@@ -336,11 +338,10 @@ def test_a_run_resumes_from_a_checkpoint_with_the_decays_memory(name, tmp_path):
     from wdrun.sweep.one_run import ready
     from wdrun.training.state import State
 
-    words = ["data=synthetic", "data.train_examples=300", "model=mlp", "model.hidden=[8]", "epochs=2", "threads=1"]
-    words += [f"decay={name}", "lambda=0.1", "optimizer=adam", "device=cpu"]
+    words = [*MLP, f"decay={name}", "lambda=0.1", "optimizer=adam", "device=cpu"]
     if name == "chain":
         words += ["decay.terms=[{decay: cpr, kappa: inflection, kappa_after: 2}, {decay: l2_init}]"]
-    run = parse(compose(words)).run
+    run = runs.run(*words)
     first, last = ready(run).train()
     checkpoint.save(tmp_path, first.state.tensors, first.state.values)
     tensors, values = checkpoint.load(tmp_path)[0]

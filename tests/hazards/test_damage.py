@@ -11,15 +11,17 @@ import random
 import shutil
 import tarfile
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.data import test_cifar10 as cifar
-from tests.data.test_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests import runs
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests.runs import SMALLEST, changed
 from wdrun import cli
-from wdrun.config import experiments
 from wdrun.data import archive, cache, canonical, load, source
 from wdrun.errors import ConfigError, StorageError
 from wdrun.sweep import checkpoint, one_run
@@ -28,21 +30,17 @@ from wdrun.tables import aggregate, read, status
 from wdrun.tables.read import read_run
 from wdrun.tables.write import csv_text
 
-WORDS = (
-    *("data=synthetic", "data.train_examples=64", "data.test_examples=20", "batch_size=16", "epochs=3", "threads=1"),
-    *("model=mlp", "model.hidden=[1]", "lambda=1e-2", "precision=fp32", "device=cpu", "diagnostics=[histograms]"),
+WORDS = changed(
+    *(SMALLEST, "epochs=3", "lambda=1e-2", "diagnostics=[histograms]"),
     *("evaluate=calibration", "evaluate.blur=[0.5,1]", "evaluate.fgsm=[1]"),
 )
+jobs = partial(runs.jobs, base=WORDS)
 TABLES = ("run.csv", "metrics.csv", "layers.csv", "histograms.csv", "timing.csv")
 BYTES = ("run.csv", "metrics.csv", "layers.csv", "histograms.csv", "last.safetensors", "best.safetensors")
 
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-def jobs(folder, *words):
-    return experiments.parse_lines(experiments.lines([*WORDS, f"output_dir={folder}", *words], multirun=True))
 
 
 def run_of(folder):

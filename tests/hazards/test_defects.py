@@ -16,7 +16,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.hazards.test_crash import Case, check_deaths, pytestmark, warm  # noqa: F401 - marks and fixture of this module too
+from tests.hazards.deaths import Case, check_deaths, pytestmark, warm  # noqa: F401 - marks and fixture of this module too
 from tests.selection import test_selecting as test_selection
 from tests.sweep import test_checkpoint
 from tests.training import test_trainer as test_train

@@ -15,24 +15,24 @@ import resource
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
 
-from tests.data import test_cifar10 as cifar
-from tests.data.test_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests import runs
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from tests.hazards.durable import Disk, child
+from tests.runs import SMALLEST, changed
 from wdrun import cli
-from wdrun.config import experiments
 from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
 from wdrun.sweep import halving
 from wdrun.sweep.execute import execute, exit_code
 
-WORDS = (
-    *("data=synthetic", "data.train_examples=64", "data.test_examples=20", "batch_size=16", "epochs=2", "threads=1"),
-    *("model=mlp", "model.hidden=[1]", "lambda=1e-2", "precision=fp32", "device=cpu"),
-)
+WORDS = changed(SMALLEST, "lambda=1e-2")
+jobs = partial(runs.jobs, base=WORDS)
 SWEEP = ("lambda=1e-2,1e-1", "halving=2", "fuse=false", "parallel=1")
 FAULTS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "short")
 TIMING = ("timing.csv", ".lock")  # what no two runs have in common
@@ -68,12 +68,6 @@ class Faulty(Disk):
         for name, function in self.true.items():
             setattr(os, name, function)
         builtins.open, io.open = self.before
-
-
-def jobs(folder, *words):
-    given = {word.partition("=")[0] for word in words}
-    rest = [word for word in WORDS if word.partition("=")[0] not in given]
-    return experiments.parse_lines(experiments.lines([*rest, *words, f"output_dir={folder}"], multirun=True))
 
 
 def command(parsed, monkeypatch, capsys):

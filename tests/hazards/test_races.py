@@ -5,16 +5,18 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.data import test_cifar10 as cifar
-from tests.data.test_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests import runs
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests.runs import SMALLEST, changed
 from wdrun import cli
-from wdrun.config import experiments
 from wdrun.data import cache
 from wdrun.storage import write_atomically
 from wdrun.sweep import recording
@@ -31,15 +33,9 @@ pytestmark = [
 FORK = multiprocessing.get_context("fork")  # spawning would import torch in each
 HANG_SECONDS = 120
 
-WORDS = (
-    *("data=synthetic", "data.train_examples=64", "data.test_examples=20", "batch_size=16", "epochs=3", "threads=1"),
-    *("model=mlp", "model.hidden=[1]", "lambda=1e-2", "precision=fp32", "device=cpu", "fuse=false", "parallel=1"),
-)
+WORDS = changed(SMALLEST, "epochs=3", "lambda=1e-2", "fuse=false", "parallel=1")
+jobs = partial(runs.jobs, base=WORDS)
 ROOT_TABLES = ("runs.csv", "metrics.csv", "layers.csv", "histograms.csv")
-
-
-def jobs(folder, *words):
-    return experiments.parse_lines(experiments.lines([*WORDS, *words, f"output_dir={folder}"], multirun=True))
 
 
 def at_once(tasks, log):

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.data import test_cifar10 as cifar
-from tests.data.test_cifar10 import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests.data import stand_in as cifar
+from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
+from tests.runs import SMALLEST, changed, jobs
 from wdrun import cli
-from wdrun.config import experiments
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.data import load, source
@@ -34,10 +34,7 @@ from wdrun.sweep.execute import execute
 from wdrun.tables import aggregate, read, status
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = (
-    *("data=synthetic", "data.train_examples=64", "data.test_examples=20", "batch_size=16", "epochs=1", "threads=1"),
-    *("model=mlp", "model.hidden=[1]", "precision=fp32", "device=cpu", "fuse=false", "parallel=1"),
-)
+WORDS = changed(SMALLEST, "epochs=1", "fuse=false", "parallel=1")
 
 # What can run code that a file brings, and the one place where each is meant.
 UNSAFE = {
@@ -107,9 +104,7 @@ def test_the_search_finds_what_it_should(tmp_path):
 def swept(tmp_path_factory):
     """A folder of two finished runs."""
     folder = tmp_path_factory.mktemp("swept")
-    execute(
-        experiments.parse_lines(experiments.lines([*WORDS, "lambda=0,1e-2", f"output_dir={folder}"], multirun=True))
-    )
+    execute(jobs(folder, "lambda=0,1e-2", base=WORDS))
     return folder / "default"
 
 

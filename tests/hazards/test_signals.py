@@ -16,8 +16,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.hazards.deaths import PLACE, TWO, WORDS, Case, content, pytestmark, train, uninterrupted, warm  # noqa: F401
 from tests.hazards.durable import child
-from tests.hazards.test_crash import PLACE, TWO, WORDS, Case, content, pytestmark, train, uninterrupted, warm  # noqa: F401
+from tests.runs import changed
 from wdrun import cli, data
 from wdrun.config import experiments
 from wdrun.sweep import checkpoint, recording
@@ -93,8 +94,7 @@ def command(folder, words, prepare=lambda: None):
 
 
 def words_of(case):
-    given = {word.partition("=")[0] for word in case.words}
-    return ["-m", *(word for word in WORDS if word.partition("=")[0] not in given), *case.words]
+    return ["-m", *changed(WORDS, *case.words)]
 
 
 def as_seen_by_a_shell(code):

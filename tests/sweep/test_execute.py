@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wdrun.config import experiments
+from tests.runs import TINY, changed, jobs
 from wdrun.errors import ConfigError
 from wdrun.sweep import one_run
 from wdrun.sweep.execute import _ways, check, execute, exit_code
@@ -19,8 +19,6 @@ from wdrun.sweep.one_run import ready
 from wdrun.tables import aggregate
 from wdrun.tables.columns import run_row
 
-TINY = ["data=synthetic", "data.train_examples=200", "data.test_examples=50", "model=linear", "epochs=2"]
-TINY += ["batch_size=32", "threads=1", "precision=fp32"]
 TABLES = ("runs.csv", "metrics.csv", "layers.csv", "histograms.csv")
 OWN = """
 import os, signal, sys
@@ -42,10 +40,6 @@ class Net(nn.Module):
             os.kill(os.getpid(), signal.SIGKILL)
         return self.fc(self.flatten(x))
 """
-
-
-def jobs(folder, *words):
-    return experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
 
 
 def table(path):
@@ -250,7 +244,7 @@ def test_a_thousand_jobs_of_one_structure_are_checked_by_one_trainer(tmp_path, m
 
 # Killed and interrupted
 
-LONG = [*TINY, "model=mlp", "model.hidden=[16]", "epochs=20", "batch_size=8", "lambda=1e-2,1e-1", "seed=0,1"]
+LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=20", "batch_size=8", "lambda=1e-2,1e-1", "seed=0,1")
 
 
 def start(here):
@@ -319,11 +313,11 @@ def test_interrupted_and_killed_sweeps_go_on_and_end_the_same(here, capsys):
         process.communicate(timeout=60)
 
     capsys.readouterr()
-    outcomes = execute(experiments.jobs([*LONG, f"output_dir={here / 'outputs'}"], True))
+    outcomes = execute(jobs(here / "outputs", base=LONG))
     assert [o.status for o in outcomes] == ["done"] * 4
     assert sum(before.values()) > 0
     assert "resuming after epoch" in capsys.readouterr().err
-    execute(experiments.jobs([*LONG, f"output_dir={here / 'whole'}"], True)[::-1])
+    execute(jobs(here / "whole", base=LONG)[::-1])
     assert contents(here / "outputs") == contents(here / "whole")
 
 
@@ -339,5 +333,5 @@ def test_a_group_killed_at_any_moment_goes_on_and_ends_the_same(here):
     with start(here) as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    execute(experiments.jobs([*LONG, f"output_dir={here / 'whole'}"], True))
+    execute(jobs(here / "whole", base=LONG))
     assert contents(here / "outputs") == contents(here / "whole")

@@ -10,24 +10,20 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from wdrun.config import experiments
+from tests.runs import MLP, TINY, changed, jobs
 from wdrun.errors import ConfigError
 from wdrun.sweep import checkpoint, groups
 from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.read import read_table
 
-TINY = [
-    "data=synthetic", "data.train_examples=160", "data.test_examples=40", "model=mlp", "model.hidden=[8]",
-    "epochs=3", "batch_size=32", "threads=1", "precision=fp64", "device=cpu",
-]  # fmt: skip
+WORDS = changed(TINY, *MLP, "epochs=3", "precision=fp64", "device=cpu")
 SWEEP = ["lambda=0,1e-2,1e-1", "lr=0.05,0.01", "seed=0,1", "optimizer.momentum=0.9,0.5"]
 TABLES = ("runs", "metrics", "layers", "histograms")
 
 
 def run(folder, *words):
-    jobs = experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
-    return execute(jobs)
+    return execute(jobs(folder, *words, base=WORDS))
 
 
 def tables(folder):
@@ -150,9 +146,8 @@ class Raising(nn.Linear):
 
 def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "own_net", sys.modules[__name__])
-    words = [word for word in TINY if not word.startswith("model")]
-    jobs = [*words, f"output_dir={tmp_path}", "model._target_=own_net.Raising", "lambda=0,1e-2", "fuse=true"]
-    outcomes = execute(experiments.jobs(jobs, True))
+    words = ("model=mlp", "model._target_=own_net.Raising", "lambda=0,1e-2", "fuse=true")
+    outcomes = execute(jobs(tmp_path, *words))
     assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "RuntimeError")] * 2
     said = capsys.readouterr().err
     assert "2 runs train one after another: its step cannot be lifted over runs (RuntimeError)\n" in said

@@ -6,18 +6,11 @@ import random
 
 import pytest
 
-from wdrun.config import experiments
+from tests.runs import jobs
 from wdrun.errors import ConfigError
 from wdrun.sweep import halving
 from wdrun.sweep.execute import Outcome
 from wdrun.tables.read import read_table
-
-TINY = ["data=synthetic", "data.train_examples=200", "data.test_examples=50", "model=linear"]
-TINY += ["batch_size=32", "threads=1", "precision=fp32"]
-
-
-def jobs(folder, *words):
-    return experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
 
 
 def table(folder):

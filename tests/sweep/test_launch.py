@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests import runs
+from tests.runs import changed
 from wdrun.config import experiments
 from wdrun.config.options import conf_dir
 from wdrun.errors import ConfigError
@@ -19,8 +21,7 @@ from wdrun.sweep.execute import Outcome
 from wdrun.sweep.launch import engine, jobs, remote
 from wdrun.tables.read import read_run
 
-TINY = ("data=synthetic", "data.train_examples=300", "data.test_examples=60", "model=linear", "epochs=1", "threads=1")
-TINY += ("precision=fp32", "device=cpu")
+TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=64", "epochs=1", "device=cpu")
 TROUBLES = """
 import os, signal, sys
 import torch

@@ -11,15 +11,13 @@ from collections import Counter
 
 import pytest
 
+from tests.runs import TINY, changed, job
 from wdrun import cli
-from wdrun.config.compose import compose
-from wdrun.config.parse import parse
 from wdrun.sweep import checkpoint, loggers
 from wdrun.sweep.execute import execute
 from wdrun.tables.read import read_run, read_table
 
-TINY = ["data=synthetic", "data.train_examples=120", "data.test_examples=40", "model=linear", "batch_size=32"]
-TINY += ["threads=1", "precision=fp32", "lambda=1", "epochs=3", "evaluate.brightness=[1.5]"]
+WORDS = changed(TINY, "lambda=1", "epochs=3", "evaluate.brightness=[1.5]")
 TABLES = ("run.csv", "metrics.csv", "layers.csv", "histograms.csv", "last.safetensors", "best.safetensors")
 
 
@@ -28,8 +26,7 @@ class Killed(BaseException):
 
 
 def train(folder, *words):
-    line = [*TINY, f"output_dir={folder}", *words]
-    (outcome,) = execute([parse(compose(line), line)])
+    (outcome,) = execute([job(f"output_dir={folder}", *words, base=WORDS)])
     return outcome
 
 
@@ -173,7 +170,7 @@ def test_without_a_logger_nothing_is_imported_or_left(here):
 import sys
 from wdrun import cli
 try:
-    cli.main({[*TINY, "epochs=1"]!r})
+    cli.main({[*WORDS, "epochs=1"]!r})
 except SystemExit as end:
     print(end.code, sorted({{m.partition(".")[0] for m in sys.modules}} & {{"tensorboard", "wandb", "mlflow"}}))
 """
@@ -190,7 +187,7 @@ def test_a_missing_package_is_one_line_before_anything_exists(name, here, monkey
     for answer in (None, folder):
         monkeypatch.setattr(importlib.util, "find_spec", lambda n, a=answer: a if n == name else true(n))
         with pytest.raises(SystemExit) as stop:
-            cli.main([*TINY, f"logger={name}"])
+            cli.main([*WORDS, f"logger={name}"])
         out, err = capsys.readouterr()
         assert (stop.value.code, out) == (2, "")
         assert err == f"wdrun: logger={name}: needs the extra: pip install 'wdrun[{name}]'\n"

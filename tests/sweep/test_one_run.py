@@ -1,36 +1,23 @@
 """Runs on disk: resumed from what is sound, skipped when finished, failures and twins; kills are in test_crash."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from wdrun.config import experiments
+from tests import runs
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep import checkpoint, recording
 from wdrun.sweep.execute import execute, exit_code
 from wdrun.tables.read import read_table
 
-TINY = [
-    "data=synthetic",
-    "data.train_examples=200",
-    "data.test_examples=50",
-    "model=linear",
-    "epochs=2",
-    "batch_size=32",
-]
-TINY += ["threads=1", "precision=fp32", "lambda=1e-2"]
+jobs = partial(runs.jobs, base=(*runs.TINY, "lambda=1e-2"))
 FILES = ("run.csv", "metrics.csv", "layers.csv", "last.safetensors", "best.safetensors")
 
 
 class Killed(BaseException):
     """The process is gone: nothing handles this."""
-
-
-def jobs(folder, *overrides):
-    given = {word.partition("=")[0] for word in overrides}
-    words = [*(word for word in TINY if word.partition("=")[0] not in given), f"output_dir={folder}", *overrides]
-    return experiments.parse_lines(experiments.lines(words, multirun=True))
 
 
 def content(folder):

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
 from wdrun.storage import write_atomically
 from wdrun.tables import sound
@@ -17,8 +18,7 @@ def swept(tmp_path_factory):
     import sys
 
     root = tmp_path_factory.mktemp("results")
-    small = ["data=synthetic", "data.train_size=128", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1"]
-    words = ["-m", *small, "seed=0,1,2"]
+    words = ["-m", *changed(TINY, "model=mlp", "model.hidden=[4]", "epochs=1", "seed=0,1,2")]
     subprocess.run([sys.executable, "-m", "wdrun", *words], cwd=root, check=True, capture_output=True)
     return root / "outputs" / "default"
 

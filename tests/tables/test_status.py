@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from tests import runs
 from wdrun import storage
-from wdrun.config import experiments
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep.execute import Tables, execute
@@ -14,14 +14,11 @@ from wdrun.tables.columns import run_row
 from wdrun.tables.write import render
 from wdrun.wording import age
 
-TINY = ["data=synthetic", "data.train_examples=200", "data.test_examples=50", "model=linear", "epochs=2"]
-TINY += ["batch_size=32", "threads=1", "precision=fp32"]
-
 
 @pytest.fixture
 def root(tmp_path):
     """A sweep of five runs with the second failed, the third waiting and the last two killed while they trained."""
-    jobs = experiments.jobs([*TINY, f"output_dir={tmp_path}", "seed=range(0,5)"], True)
+    jobs = runs.jobs(tmp_path, "seed=range(0,5)")
     Tables([tmp_path / "default"]).plan(jobs)
     for job, state in zip(jobs, ("done", "failed", None, "running", "running"), strict=True):
         if state:
@@ -116,8 +113,7 @@ def test_thousands_of_waiting_runs_are_a_number(root):
 
 
 def test_a_finished_sweep_is_one_line(tmp_path):
-    jobs = experiments.jobs([*TINY, f"output_dir={tmp_path}", "seed=0,1"], True)
-    execute(jobs)
+    execute(runs.jobs(tmp_path, "seed=0,1"))
     assert status.report(tmp_path / "default") == [f"{tmp_path / 'default'}: 2 runs: 2 done"]
 
 

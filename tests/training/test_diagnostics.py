@@ -5,12 +5,15 @@ import json
 import math
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests import runs
+from tests.runs import CNN, LEARNING
 from wdrun import optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
@@ -21,20 +24,15 @@ from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.sweep import checkpoint
 from wdrun.sweep.execute import execute
-from wdrun.sweep.one_run import ready
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.columns import FACTORS, RUN, TABLES
 from wdrun.training import diagnostics
 from wdrun.training.step import Knobs, Step, Training
 
-TINY = ["data=synthetic", "data.train_examples=400", "data.test_examples=100", "epochs=3", "model=cnn"]
-TINY += ["model.channels=[4,4]", "model.width=8", "precision=fp32", "threads=1", "lr=0.02", "lambda=1e-2"]
+WORDS = (*LEARNING, *CNN)
+trainer = partial(runs.trainer, base=WORDS)
 ALL = "diagnostics=[histograms,oui,hessian]"
 COLUMNS = {name: [c.name for c in table[len(FACTORS) :]] for name, table in TABLES.items()}
-
-
-def trainer(*overrides):
-    return ready(parse(compose([*TINY, *overrides])).run)
 
 
 def params_of(state):
@@ -262,7 +260,7 @@ def test_resumed_with_every_diagnostic_the_rows_are_the_same():
 
 
 def test_an_interrupted_run_ends_with_the_same_files(tmp_path, monkeypatch):
-    words = [*TINY, ALL, "evaluate=calibration", "epochs=2"]
+    words = [*WORDS, ALL, "evaluate=calibration", "epochs=2"]
 
     def files(folder):
         job = parse(compose([*words, f"output_dir={folder}"]))

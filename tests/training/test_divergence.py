@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from wdrun.config import experiments
+from tests.runs import TINY, changed, jobs, trainer
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.selection import select
@@ -18,19 +18,19 @@ from wdrun.tables import status
 from wdrun.tables.read import load, read_table
 from wdrun.tables.write import render
 
-DATA = ["data=synthetic", "data.train_examples=200", "data.test_examples=40", "batch_size=32", "threads=1"]
-DATA += ["precision=fp32", "device=cpu"]
 # Decoupled L2 with the gradient clipped away: w ← (1 − ηλ)w, so |1 − ηλ| = 1.1 grows until float32 overflows.
-EDGE = [*DATA, "model=linear", "epochs=4", "decay.coupling=decoupled", "decay.exclude_1d=false", "schedule=constant"]
-EDGE += ["optimizer.momentum=0", "optimizer.clip_value=1e-9", "lambda=1"]
+EDGE = changed(
+    *(TINY, "device=cpu", "epochs=4", "decay.coupling=decoupled", "decay.exclude_1d=false", "schedule=constant"),
+    *("optimizer.momentum=0", "optimizer.clip_value=1e-9", "lambda=1"),
+)
 # Four λ × three seeds; λ = 1e6 (ηλ = 1e5) diverges in the first epoch: 3 of 12.
-SWEEP = [*EDGE[:-1], "model=mlp", "model.hidden=[4]", "lr=0.1"]
+SWEEP = changed(EDGE, "model=mlp", "model.hidden=[4]", "lr=0.1")
 TWELVE = ("lambda=0,1e-3,1e-2,1e6", "seed=0,1,2")
 TWO = ("lambda=0,1e6",)
 
 
 def swept(folder, *words):
-    outcomes = execute(experiments.jobs([*SWEEP, f"output_dir={folder}", *words], multirun=True))
+    outcomes = execute(jobs(folder, *words, base=SWEEP))
     return outcomes, folder / "default"
 
 
@@ -117,7 +117,7 @@ def test_the_command_exits_with_it(wdrun, capsys, words, code):
 
 
 def ended(*words):
-    return list(ready(parse(compose([*EDGE, *words])).run).train())
+    return list(trainer(*words, base=EDGE).train())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "lion"])

@@ -1,16 +1,17 @@
 """Scores, corruptions and attacks by hand on small inputs; deterministic in the seed, and off by default."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from tests import runs
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 from wdrun.sweep.execute import execute
-from wdrun.sweep.one_run import ready
 from wdrun.training.evaluation import ATTACKS
 from wdrun.training.evaluation.attacks import fgsm, pgd
 from wdrun.training.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -18,12 +19,9 @@ from wdrun.training.evaluation.scores import score
 
 TINY = ["data=synthetic", "data.train_examples=1000", "data.test_examples=150", "epochs=2", "model=cnn"]
 TINY += ["model.channels=[8,8]", "model.width=16", "precision=fp32", "threads=1", "lr=0.05", "lambda=1e-3"]
+trainer = partial(runs.trainer, base=TINY)
 FEW = ["evaluate=full", "evaluate.gaussian_noise=[0.1,0.5]", "evaluate.fgsm=[2]", "evaluate.pgd=[2]"]
 FEW += ["evaluate.blur=[1]", "evaluate.brightness=[1.5]", "evaluate.contrast=[0.3]", "evaluate.attack_examples=40"]
-
-
-def trainer(*overrides):
-    return ready(parse(compose([*TINY, *overrides])).run)
 
 
 def logits_of(probabilities):

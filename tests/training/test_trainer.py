@@ -6,20 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from wdrun import devices
-from wdrun.config.compose import compose
-from wdrun.config.parse import parse
-from wdrun.sweep.one_run import ready
+from tests import runs
+from tests.runs import CNN, LEARNING, MLP
 from wdrun.training.step import Knobs, Training
-
-TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100", "epochs=3")
-TINY += ("precision=fp32", "threads=1", "lr=0.02", "lambda=1e-2")
-CNN = ("model=cnn", "model.channels=[4,4]", "model.width=8")
 
 
 def trainer(*overrides):
-    model = () if "model=cnn" in overrides else ("model=mlp", "model.hidden=[8]")
-    return ready(parse(compose([*TINY, *model, *overrides])).run)
+    model = () if "model=cnn" in overrides else MLP
+    return runs.trainer(*model, *overrides, base=LEARNING)
 
 
 def same(a, b):
@@ -288,18 +282,3 @@ def test_casting_once_a_step_is_autocast_of_all_but_small_products_bit_for_bit(w
     expected.backward()
     assert (loss.item(), right.item()) == (expected.item(), (z.argmax(-1) == y).sum().item())
     assert all(torch.equal(grads[n], leaf.grad) for n, leaf in leaves.items())
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_an_older_torch_is_asked_about_bf16_in_its_own_way(native, monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    assert devices.has_native_bf16(torch.device("cpu")) == native
-
-
-def test_the_machine_is_what_was_asked_for():
-    assert devices.resolve("cpu", "fp32", 1) == devices.Machine(torch.device("cpu"), "fp32", 1)
-    native = devices.has_native_bf16(torch.device("cpu"))
-    assert devices.resolve("cpu", "auto", "auto").precision == ("bf16" if native else "fp32")
-    assert devices.resolve("cpu", "bf16", 2).precision == "bf16"

@@ -1,0 +1,118 @@
+"""A tiny stand-in for CIFAR-10: its images, its archive in every format, and the fixture that lets it be CIFAR-10.
+
+A test module imports the fixture `stand_in` for all of its tests.
+"""
+
+import hashlib
+import io
+import json
+import pickle
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wdrun.data import canonical, cifar10, source
+from wdrun.data.canonical import Tables
+
+EACH = 20  # images of each of the six batches
+SPEC: dict[str, object] = {"name": "cifar10", "root": None, "val_size": 10, "train_size": None, "folds": 1}
+
+
+def made() -> Tables:
+    """A tiny CIFAR-10: 100 + 20 random images, two of each class in every batch."""
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (6 * EACH, 32, 32, 3), dtype=np.uint8)
+    labels = np.concatenate([draws.permutation(np.arange(EACH) % 10) for _ in range(6)]).astype(np.uint8)
+    cut = 5 * EACH
+    return {
+        "train_images": images[:cut],
+        "train_labels": labels[:cut],
+        "test_images": images[cut:],
+        "test_labels": labels[cut:],
+    }
+
+
+def batches(tables: Tables) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """The six batches: name, images, labels."""
+    images = np.concatenate([tables["train_images"], tables["test_images"]]).reshape(6, EACH, 32, 32, 3)
+    labels = np.concatenate([tables["train_labels"], tables["test_labels"]]).reshape(6, EACH)
+    return list(zip(source.BATCHES, images, labels, strict=True))
+
+
+def planes(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
+
+
+def python_members(tables: Tables) -> dict[str, bytes]:
+    return {
+        name: pickle.dumps({b"data": planes(images), b"labels": labels.tolist()}, protocol=4)
+        for name, images, labels in batches(tables)
+    }
+
+
+def binary_members(tables: Tables) -> dict[str, bytes]:
+    return {
+        f"{name}.bin": np.concatenate([labels[:, None], planes(images)], axis=1).tobytes()
+        for name, images, labels in batches(tables)
+    }
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def npm_members(tables: Tables) -> dict[str, bytes]:
+    members = {f"{name}.png": png(images.reshape(EACH, 1024, 3)) for name, images, _ in batches(tables)}
+    for part in ("train", "test"):
+        members[f"{part}_lables.json"] = json.dumps(tables[f"{part}_labels"].tolist()).encode()
+    return members
+
+
+FORMATS: dict[str, tuple[str, Callable[[Tables], dict[str, bytes]]]] = {
+    "python": ("cifar-10-batches-py", python_members),
+    "binary": ("cifar-10-batches-bin", binary_members),
+    "npm": ("package", npm_members),
+}
+
+
+def write_archive(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def archive_of(path: Path, form: str, change: dict[str, bytes | None] | None = None) -> Path:
+    """An archive of the stand-in, with members replaced, or left out where the change is None."""
+    folder, members_of = FORMATS[form]
+    members: dict[str, bytes | None] = {**members_of(made()), **(change or {})}
+    return write_archive(path, {f"{folder}/{name}": body for name, body in members.items() if body is not None})
+
+
+def write_folder(path: Path, members: dict[str, bytes]) -> Path:
+    for name, content in members.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the stand-in be CIFAR-10, in an empty cache, with no source but what a test gives."""
+    if request.node.get_closest_marker("cifar10"):
+        return
+    tables = made()
+    monkeypatch.setattr(canonical, "SHA256", {name: canonical.sha256(tables[name]) for name in canonical.SHA256})
+    md5 = {name: hashlib.md5(content).hexdigest() for name, content in python_members(tables).items()}
+    monkeypatch.setattr(source, "official_md5", lambda: md5)
+    monkeypatch.setattr(cifar10, "SOURCES", ())
+    monkeypatch.setenv("WDRUN_DATA", str(tmp_path / "cache"))
+    cifar10._pool.cache_clear()
