@@ -195,8 +195,10 @@ def picture():
     lines = [" │ ".join(floor) for floor in floors]
     width = max(map(len, lines))
     rule = "─" * (width + 2)
-    boxes = f"\n├{rule}┤\n".join(f"│ {line.center(width)} │" for line in lines)
-    return f"```text\n┌{rule}┐\n{boxes}\n└{rule}┘\n```"
+    boxes = f"\n   ├{rule}┤\n".join(
+        f"{number:2} │ {line.center(width)} │" for number, line in enumerate(lines, start=1)
+    )
+    return f"```text\n   ┌{rule}┐\n{boxes}\n   └{rule}┘\n```"
 
 
 def rooms():
@@ -205,8 +207,8 @@ def rooms():
     for number, floor in enumerate((floor for floor in ROOMS if floor - {"__main__", "__init__"}), start=1):
         for name in sorted(floor - {"__main__", "__init__"}):
             libraries = [library for library, rooms in HEAVY.items() if name in rooms]
-            rows.append((str(number), _link(name), _opening(_face(name)), ", ".join(libraries) or "none of these"))
-    return table(["floor", "room", "what it is for", f"of {', '.join(HEAVY)} it may import"], rows)
+            rows.append((str(number), _link(name), _opening(_face(name)), ", ".join(libraries)))
+    return table(["floor", "room", "what it is for", "libraries it may import"], rows)
 
 
 def _face(room) -> Path:

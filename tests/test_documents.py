@@ -172,7 +172,7 @@ def test_a_room_says_what_it_is(room):
     assert documents._opening(documents._face(room))
 
 
-def test_extras_and_markers_it_names_exist():
+def test_what_it_names_of_the_project_is_there():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     text = "\n".join(TEXTS.values())
     extras = {word for names in re.findall(r"(?:wdrun|\.)\[([a-z,]+)\]'", text) for word in names.split(",")}
@@ -180,6 +180,8 @@ def test_extras_and_markers_it_names_exist():
     markers = set(re.findall(r"pytest(?: -n 0)? -m (\w+)", text))
     known = {line.partition(":")[0] for line in project["tool"]["pytest"]["ini_options"]["markers"]}
     assert markers == known
+    assert "Typing :: Typed" in project["project"]["classifiers"]
+    assert (ROOT / "wdrun/py.typed").exists()
 
 
 def test_the_set_up_lines_are_those_of_ci():

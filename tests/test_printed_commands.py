@@ -159,11 +159,15 @@ def test_the_way_from_a_sweep_to_its_report_is_as_printed(smoke):
     assert (folder / said["report"].strip()).read_text().startswith("<!doctype html>")
 
 
-@pytest.mark.parametrize("line", KINDS["reads"])
-def test_a_command_that_reads_results_answers(line, smoke, monkeypatch, capsys):
-    monkeypatch.chdir(smoke[0])
+def on_smoke(line):
+    """The words of a command that reads results, on those of `experiment=smoke`."""
     words = shlex.split(re.sub(r"DIR…?|outputs/\w+", "outputs/smoke", line))[1:]
-    words += ["outputs/smoke"] if len(words) == 1 else []
+    return tuple(words if len(words) > 1 else [*words, "outputs/smoke"])
+
+
+@pytest.mark.parametrize("words", sorted(set(map(on_smoke, KINDS["reads"]))), ids=" ".join)
+def test_a_command_that_reads_results_answers(words, smoke, monkeypatch, capsys):
+    monkeypatch.chdir(smoke[0])
     code, out, err = called(words, capsys)
     assert code == 0, err
     assert out
