@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from tests.test_imports import HEAVY, ROOMS
+from tests import test_imports as plan
 from wdrun import explain, laws
 from wdrun.config.compose import compose
 from wdrun.config.help import summary
@@ -32,6 +32,8 @@ DOCUMENTS = [FRONT, *sorted(path for place in PLACES for path in (ROOT / place).
 TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 BLOCKS = [(path, *block) for path, text in TEXTS.items() for block in FENCE.findall(text)]
+
+DESCRIBED = ("data", "report", "selection", "sweep", "tables")  # rooms whose README lists their files
 
 KINDS = {str: "text", int: "whole number", float: "number"}
 LAMBDA = "λ of this decay, unless `lambda=`, `budget=` or `tau=` says another"
@@ -188,11 +190,19 @@ def schemas():
     return {"every table": FACTORS, **own, "run.csv and runs.csv": RUN}
 
 
+def floors() -> list[dict[str, list[str]]]:
+    """The floors from top to bottom: room -> the slow libraries it may import."""
+    if hasattr(plan, "LINES"):
+        found = [{room: libraries.split() for room, libraries in line} for line in plan.LINES]
+    else:
+        found = [{n: [x for x, rooms in plan.HEAVY.items() if n in rooms] for n in sorted(f)} for f in plan.ROOMS]
+    rooms = [{n: x for n, x in floor.items() if n not in ("__main__", "__init__", "wdrun")} for floor in found]
+    return [floor for floor in rooms if floor]
+
+
 def picture():
     """The house: a floor a line, the doors on top; imports go down only."""
-    floors = [sorted(name for name in floor if name not in ("__main__", "__init__")) for floor in ROOMS]
-    floors = [floor for floor in floors if floor]
-    lines = [" │ ".join(floor) for floor in floors]
+    lines = [" │ ".join(floor) for floor in floors()]
     width = max(map(len, lines))
     rule = "─" * (width + 2)
     boxes = f"\n   ├{rule}┤\n".join(
@@ -204,11 +214,18 @@ def picture():
 def rooms():
     """A room a line: what its docstring says, and the slow libraries it may import."""
     rows = []
-    for number, floor in enumerate((floor for floor in ROOMS if floor - {"__main__", "__init__"}), start=1):
-        for name in sorted(floor - {"__main__", "__init__"}):
-            libraries = [library for library, rooms in HEAVY.items() if name in rooms]
+    for number, floor in enumerate(floors(), start=1):
+        for name, libraries in floor.items():
             rows.append((str(number), _link(name), _opening(_face(name)), ", ".join(libraries)))
     return table(["floor", "room", "what it is for", "libraries it may import"], rows)
+
+
+def files_of(room):
+    """A module a line: what its docstring says."""
+    place = ROOT / "wdrun" / room
+    modules = sorted(place.glob("*.py")) + sorted(place.glob("*/__init__.py"))
+    names = {path: path.relative_to(place).as_posix().removesuffix("__init__.py") for path in modules}
+    return table(["file", "what it is for"], [(code(name), _opening(path)) for path, name in names.items() if name])
 
 
 def _face(room) -> Path:
@@ -267,6 +284,7 @@ PARTS = {
     **{f"columns of {name}": lambda name=name: columns(schemas()[name]) for name in schemas()},
     "columns of halving.csv": lambda: ", ".join(map(code, HALVING)),
     "picture": picture,
+    **{f"files of {room}": lambda room=room: files_of(room) for room in DESCRIBED},
     "rooms": rooms,
     "map of tests": map_of_tests,
 }
