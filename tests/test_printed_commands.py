@@ -1,0 +1,232 @@
+"""The commands that the READMEs show do what they promise: each is run as printed, on little data."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
+from wdrun import selection
+from wdrun.config import experiments
+from wdrun.tables.read import read_table
+
+
+def commands():
+    """Every wdrun line of the documents' plain blocks, and of their inline code, once each."""
+    found = {}
+    for path in DOCUMENTS:
+        plain = [block for where, language, block in BLOCKS if where == path and language == ""]
+        parts = [part for block in plain for line in block.splitlines() for part in line.split(" && ")]
+        for line in [*parts, *spans(path)]:
+            if line.startswith(("wdrun ", "RAY_ADDRESS")) and not line.endswith(" …"):
+                found.setdefault(line.replace("\\|", "|"), path)
+    return list(found)
+
+
+def kind_of(line):
+    """How a command is tried: a name of the tests below."""
+    for pattern, kind in (
+        (r" \| ", "piped"),
+        (r"=cubic", "example"),
+        (r"HOST:|outputs/smoke$|experiment=smoke$", "elsewhere"),  # needs a cluster; the way from sweep to report
+        (r"hydra/", "engine"),
+        (r"--(help|version|cfg|shell-completion)", "flag"),
+        (r"^wdrun data$", "data"),
+        (r"^wdrun (bench|explain|verify)", "keeps nothing"),
+        (r"^wdrun (status|select|best|report)", "reads"),
+        (r"experiment=|train_size=5000", "composed"),
+    ):
+        if re.search(pattern, line):
+            return kind
+    return "trains"
+
+
+KINDS = {}
+for command in commands():
+    KINDS.setdefault(kind_of(command), []).append(command)
+
+SMALL = ["data=synthetic", "data.train_examples=200", "data.test_examples=50", "epochs=1", "batch_size=32", "threads=1"]
+
+
+def small(words):
+    """As typed, but on little data and for one epoch (halving: as many as it says); what the words say else stays."""
+    given = {word.partition("=")[0] for word in words} - {"data"}
+    if "halving" not in given:
+        words = [word for word in words if not word.startswith("epochs=")]
+        given -= {"epochs"}
+    return [*words, *(word for word in SMALL if word.partition("=")[0] not in given)]
+
+
+def called(words, capsys):
+    """Exit code, stdout and stderr of the command line in this process."""
+    from wdrun import cli
+
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    return stop.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("line", KINDS["trains"])
+def test_a_command_trains_as_printed(line, here, capsys):
+    code, _, err = called(small(shlex.split(line)[1:]), capsys)
+    assert code == (6 if "require" in line else 0), err
+    assert len(list(here.glob("outputs/*/runs.csv"))) == 1
+
+
+@pytest.mark.parametrize("line", KINDS["keeps nothing"])
+def test_a_command_that_keeps_nothing_answers(line, here, capsys):
+    words = shlex.split(line)[1:]
+    extra = {"explain": ["data=synthetic"], "bench": [word for word in SMALL if not word.startswith("epochs")]}
+    code, out, _ = called([*words, *extra.get(words[0], [])], capsys)
+    assert (code, list(here.iterdir())) == (0, [])
+    assert out
+
+
+@pytest.mark.parametrize("line", KINDS["composed"])
+def test_a_command_that_takes_minutes_is_sound(line):
+    words = shlex.split(line)[1:]
+    assert experiments.jobs([word for word in words if word != "-m"], "-m" in words)
+
+
+@pytest.mark.parametrize("line", KINDS["flag"])
+def test_a_flag_is_answered(line, shell, here):
+    done = shell(*shlex.split(line)[1:])
+    assert (done.returncode, list(here.iterdir())) == (0, []), done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("line", KINDS["piped"])
+def test_a_pipe_ends_in_what_it_promises(line, here):
+    python = shlex.quote(sys.executable)
+    ours = line.replace("wdrun ", f"{python} -m wdrun ", 1).replace(" 2>", f" {' '.join(SMALL)} 2>", 1)
+    done = subprocess.run(["bash", "-c", ours.replace("| python", f"| {python}")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= float(done.stdout) <= 1
+
+
+@pytest.mark.launchers
+@pytest.mark.parametrize("line", KINDS["engine"])
+def test_an_engine_trains_as_printed(line, here):
+    words = [re.sub(r"n_trials=\d+", "n_trials=2", word) for word in shlex.split(line)[1:]]
+    command = [sys.executable, "-m", "wdrun", *words, *SMALL, "model=mlp"]  # the plugins' own warnings are not ours
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(here / "outputs/default/runs.csv")) == 2
+
+
+@pytest.mark.cifar10
+@pytest.mark.parametrize("line", KINDS["data"])
+def test_the_data_are_there_after_it(line, capsys):
+    code, out, err = called(shlex.split(line)[1:], capsys)
+    assert code == 0, err
+    assert "SHA-256 verified" in out
+
+
+@pytest.mark.cifar10
+def test_the_block_is_what_a_run_prints(capsys):
+    (block,) = [block for path, language, block in BLOCKS if path == FRONT and language == "text"]
+    code, out, err = called(["explain", "decay=l2", "lambda=1e-4"], capsys)
+    assert code == 0, err
+    assert set(block.splitlines()) <= set(out.splitlines())
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A folder in which the way from a sweep to its report was gone as printed, and what each command said."""
+    folder = tmp_path_factory.mktemp("smoke")
+    (story,) = [
+        block.splitlines() for _, _, block in BLOCKS if block.startswith("wdrun experiment=smoke\nwdrun status")
+    ]
+    said = {}
+    for line in story:
+        words = [sys.executable, "-W", "error", "-m", "wdrun", *shlex.split(line)[1:]]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, (line, done.stderr)
+        said[line.split()[1]] = done.stdout
+    return folder, said
+
+
+def test_the_way_from_a_sweep_to_its_report_is_as_printed(smoke):
+    folder, said = smoke
+    assert len(said["experiment=smoke"].splitlines()) == 12
+    assert "12" in said["status"]
+    assert "lambda" in said["select"]
+    assert (folder / "outputs/smoke/selection.csv").is_file()
+    assert said["best"].startswith("wdrun ")
+    assert (folder / said["report"].strip()).read_text().startswith("<!doctype html>")
+
+
+def on_smoke(line):
+    """The words of a command that reads results, on those of `experiment=smoke`."""
+    words = shlex.split(re.sub(r"DIR…?|outputs/\w+", "outputs/smoke", line))[1:]
+    return tuple(words if len(words) > 1 else [*words, "outputs/smoke"])
+
+
+@pytest.mark.parametrize("words", sorted(set(map(on_smoke, KINDS["reads"]))), ids=" ".join)
+def test_a_command_that_reads_results_answers(words, smoke, monkeypatch, capsys):
+    monkeypatch.chdir(smoke[0])
+    code, out, err = called(words, capsys)
+    assert code == 0, err
+    assert out
+
+
+@pytest.mark.parametrize("name", ["selection.csv", "leaderboard.csv"])
+def test_the_columns_of_a_choice_are_those_that_are_written(name, smoke):
+    text = TEXTS[ROOT / "wdrun/selection/README.md"].partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    told = [column for cell in cells for column in re.findall(r"`(\w+)`", cell)]
+    assert told == list(pd.read_csv(smoke[0] / "outputs/smoke" / name).columns)
+
+
+def test_the_files_of_a_run_and_of_a_folder_are_told_of(smoke):
+    root = smoke[0] / "outputs/smoke"
+    told = set(spans(ROOT / "wdrun/tables/README.md"))
+    run = next(root.glob("*/run.csv")).parent
+    written = {p.name for p in [*root.iterdir(), *run.iterdir()] if p.is_file() and p.name != ".lock"}
+    assert written <= told
+
+
+def test_there_are_commands_to_try():
+    assert len(KINDS["trains"]) >= 10
+    assert len(KINDS["reads"]) >= 4
+
+
+def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():
+    shown = [ROOT / path for path in re.findall(r"\]\((outputs/examples/[^)]*)\)", TEXTS[FRONT])]
+    assert len(shown) == 2
+    for figure in shown:
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        chosen = selection.select(read_table(figure.parent / "runs.csv")).choices
+        kept = pd.read_csv(figure.parent / "selection.csv")
+        columns = ["lambda_min", "lambda_1se", "lr_min", "n", "mean", "difference", "difference_low", "test_accuracy"]
+        np.testing.assert_allclose(chosen[columns].to_numpy(float), kept[columns].to_numpy(float), rtol=1e-9)
+
+
+def test_the_python_example_runs(here, monkeypatch, capsys):
+    (example,) = [block for _, language, block in BLOCKS if language == "python" and "wdrun.run(" in block]
+    small = example.replace('data="synthetic"', 'data="synthetic", **{"data.train_examples": 200, "model": "mlp"}')
+    assert small != example
+    names = {}
+    exec(small, names)
+    assert names["result"].status == "done"
+    assert not names["model"].training
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_example_decay_needs_its_one_file_and_one_yaml(shell, here):
+    (code,) = [block for _, language, block in BLOCKS if language == "python" and "class Cubic" in block]
+    (options,) = [block for _, language, block in BLOCKS if language == "yaml"]
+    (here / "cubic.py").write_text(code)
+    (here / "mine" / "decay").mkdir(parents=True)
+    (here / "mine" / "decay" / "cubic.yaml").write_text(options)
+    (line,) = KINDS["example"]
+    done = shell(*shlex.split(line)[1:], "model=mlp", "data.train_examples=200", "batch_size=32", "threads=1")
+    assert done.returncode == 0, done.stderr
+    assert "decay    cubic, coupled" in done.stderr
+    refused = shell(*shlex.split(line)[1:], "decay.coupling=proximal")
+    assert refused.returncode == 2
+    assert "cubic has no prox, which proximal needs" in refused.stderr
