@@ -104,6 +104,6 @@ def test_the_same_decoupled_lambda_elsewhere_shrinks_as_much(coupling):
     rule = Decay(L2(), coupling, {"w": 1.0})
     w = {"w": torch.ones(3, dtype=torch.float64)}
     context = decay.Context(w, lam=lam, lr=lr, lr_scale=1.0, progress=0.0, t=1, updates={"w": 0 * w["w"]})
-    ours = rule.shrink(w, context)[0]["w"]
+    ours = rule.after(w, context)[0]["w"]
     torch.testing.assert_close(ours, w["w"] * (1 - lr * same["torch/optax/Keras weight_decay"]), rtol=1e-12, atol=0)
     torch.testing.assert_close(ours, w["w"] * (1 - same["AdamW paper, Composer"]), rtol=1e-12, atol=0)

@@ -88,7 +88,7 @@ def test_coupled_l2_is_the_gradient_of_the_penalty_in_the_loss():
     params = weights()
     rule = Decay(L2(), "coupled", {"fc.weight": 2.0})
     context = Context(params, lam=0.3, lr=0.1, lr_scale=1.0, progress=0.0, t=1)
-    grads = rule.couple({n: torch.zeros_like(w) for n, w in params.items()}, context)
+    grads = rule.before({n: torch.zeros_like(w) for n, w in params.items()}, context)
     leaf = params["fc.weight"].clone().requires_grad_()
     (0.3 * 2.0 * 0.5 * leaf.square().sum()).backward()
     torch.testing.assert_close(grads["fc.weight"], leaf.grad, rtol=0, atol=1e-15)
@@ -127,7 +127,7 @@ def test_cautious_shrinks_only_where_the_update_agrees_with_the_weight():
     u = {"w": torch.tensor([1.0, 1.0, -3.0, -3.0, 0.0], dtype=torch.float64)}
     context = Context(w, lam=0.1, lr=0.5, lr_scale=1.0, progress=0.0, t=1, updates=u)
     stepped = {"w": w["w"] - 0.5 * u["w"]}
-    shrunk, _ = Decay(L2(), "cautious", {"w": 1.0}).shrink(stepped, context)
+    shrunk, _ = Decay(L2(), "cautious", {"w": 1.0}).after(stepped, context)
     mask = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)  # signs equal, or no update
     torch.testing.assert_close(shrunk["w"], stepped["w"] - 0.5 * 0.1 * w["w"] * mask, rtol=0, atol=1e-15)
 

@@ -93,7 +93,7 @@ def test_random_mask_acts_as_often_as_cautious_and_elsewhere():
     masks = []
     for t in (1, 2):
         context = Context(big, lam=1.0, lr=0.5, lr_scale=1.0, progress=0.0, t=t, updates=u)
-        new, _ = rule.shrink(big, context)
+        new, _ = rule.after(big, context)
         masks.append(new["w"] != big["w"])
         close(new["w"], torch.where(masks[-1], 0.5 * big["w"], big["w"]))
         noise_of_share = (ratio * (1 - ratio) / 60_000) ** 0.5

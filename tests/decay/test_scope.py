@@ -151,7 +151,7 @@ def test_the_terms_have_schedules_and_memory_of_their_own():
     rule = decay.build(resolved, PARAMS, flat, "decoupled")
     assert sorted(rule.init(PARAMS)) == sorted(f"{i}.{n}" for i in (1, 2) for n in ("conv.weight", "fc.weight"))
     context = Context(PARAMS, lam=0.5, lr=0.1, lr_scale=1.0, progress=0.0, t=1, state=rule.init(PARAMS), updates=PARAMS)
-    new, state = rule.shrink(PARAMS, context)
+    new, state = rule.after(PARAMS, context)
     torch.testing.assert_close(new["fc.weight"], PARAMS["fc.weight"] * 0.95, rtol=0, atol=1e-15)  # the others: nothing
     assert state.keys() == rule.init(PARAMS).keys()
     assert rule.penalty(PARAMS, state, 0.5, 0.0) == pytest.approx(

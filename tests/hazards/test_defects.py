@@ -323,7 +323,7 @@ DEFECTS = [
     ),
     Defect(
         "the penalty does not reach the gradient",
-        [(base.Decay, "couple", lambda self, grads, ctx: grads)],
+        [(base.Decay, "before", lambda self, grads, ctx: grads)],
         test_train.test_the_step_is_a_hand_written_loop_with_torch_sgd, "not close",
     ),
     Defect(

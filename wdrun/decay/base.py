@@ -111,11 +111,11 @@ class Rule:
         """The rule's own memory at the start of training (empty for a memoryless rule)."""
         return {}
 
-    def couple(self, grads: Tensors, ctx: Context) -> Tensors:
-        """Gradients as the optimizer shall see them."""
+    def before(self, grads: Tensors, ctx: Context) -> Tensors:
+        """Gradients as the optimizer is to see them."""
         return grads
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         """Parameters after the optimizer's step w − ηu, and the rule's memory."""
         return new, ctx.state
 
@@ -158,7 +158,7 @@ class Rule:
 class Decay(Rule):
     """One regularizer, coupled one way, over the parameters in `scale`. λ(progress) = λ·schedule(progress).
 
-    A rule of its own subclasses this and overrides one hook: `strength` (λ of the step) or `after` (the coupling).
+    A rule of its own subclasses this and overrides one hook: `strength` (λ of the step) or `after_one` (the coupling).
     """
 
     regularizer: Regularizer
@@ -180,21 +180,21 @@ class Decay(Rule):
         """Ω of one parameter, with its memory."""
         return self.regularizer.recall(state[name]) if name in state else self.regularizer
 
-    def couple(self, grads: Tensors, ctx: Context) -> Tensors:
-        before = COUPLINGS[self.coupling].before
-        if before is None or is_off(lam := self.strength(ctx)):
+    def before(self, grads: Tensors, ctx: Context) -> Tensors:
+        add = COUPLINGS[self.coupling].before
+        if add is None or is_off(lam := self.strength(ctx)):
             return grads
         w = ctx.params
-        coupled = {n: before(self.omega(n, ctx.state), w[n], grads[n], lam * c) for n, c in self.scale.items()}
+        coupled = {n: add(self.omega(n, ctx.state), w[n], grads[n], lam * c) for n, c in self.scale.items()}
         return grads | unless_off(lam, grads, coupled)
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if COUPLINGS[self.coupling].after is None or is_off(lam := self.strength(ctx)):
             return new, ctx.state
-        shrunk = {n: self.after(n, new[n], lam * c, ctx) for n, c in self.scale.items()}
+        shrunk = {n: self.after_one(n, new[n], lam * c, ctx) for n, c in self.scale.items()}
         return new | unless_off(lam, new, shrunk), ctx.state
 
-    def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
+    def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         """w⁺ of one parameter from w − ηu, k = λc."""
         after = COUPLINGS[self.coupling].after
         return after(self.omega(name, ctx.state), ctx.params[name], new, ctx.updates[name], k, ctx) if after else new

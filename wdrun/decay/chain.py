@@ -23,15 +23,15 @@ class Chain(Rule):
     def init(self, params: Tensors) -> Tensors:
         return {f"{i}.{k}": v for i, rule in enumerate(self.rules) for k, v in rule.init(params).items()}
 
-    def couple(self, grads: Tensors, ctx: Context) -> Tensors:
+    def before(self, grads: Tensors, ctx: Context) -> Tensors:
         for i, rule in enumerate(self.rules):
-            grads = rule.couple(grads, self._inner(i, ctx))
+            grads = rule.before(grads, self._inner(i, ctx))
         return grads
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         state: Tensors = {}
         for i, rule in enumerate(self.rules):
-            new, memory = rule.shrink(new, self._inner(i, ctx))
+            new, memory = rule.after(new, self._inner(i, ctx))
             state |= {f"{i}.{k}": v for k, v in memory.items()}
         return new, state
 

@@ -44,7 +44,7 @@ class Cpr(Decay):
             state |= {f"{n}.m": zero, f"{n}.kappa": bound, f"{n}.mean": size, f"{n}.slope": zero - inf}
         return state
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if is_off(ctx.lam):
             return new, ctx.state
         lam = self.strength(ctx)

@@ -25,7 +25,7 @@ class RandomMask(Decay):
         whole = isinstance(self.mask_seed, int) and is_number(self.mask_seed) and self.mask_seed >= 0
         check(whole, "mask_seed", self.mask_seed, "a whole number ≥ 0")
 
-    def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
+    def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         w = ctx.params[name]
         ratio = (ctx.updates[name] * w >= 0).to(w.dtype).mean()
         mask = uniform(w, self.mask_seed + zlib.crc32(name.encode()), ctx.t) < ratio

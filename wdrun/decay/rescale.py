@@ -18,7 +18,7 @@ class Rescale(Decay):
     def init(self, params: Tensors) -> Tensors:
         return {n: torch.linalg.vector_norm(params[n].detach()) for n in self.scale}
 
-    def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
+    def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         return new * over(k * ctx.state[name], torch.linalg.vector_norm(new))
 
     @property

@@ -28,11 +28,11 @@ class Swd(Decay):
         mean = ctx.state["v"] / (1 - self.beta2**ctx.t)
         return super().strength(ctx) * over(1.0, mean.sqrt())
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         squares = torch.stack([g.square().sum() for g in ctx.grads.values()]).sum()
         mean = squares / sum(g.numel() for g in ctx.grads.values())
         state = {"v": ctx.state["v"].lerp(mean.to(ctx.state["v"].dtype), 1 - self.beta2)}
-        return super().shrink(new, replace(ctx, state=state))
+        return super().after(new, replace(ctx, state=state))
 
     @property
     def formula(self) -> str:

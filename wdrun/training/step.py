@@ -110,11 +110,11 @@ class Step:
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
         context = Context(now.params, *knobs, state=now.decay)
-        grads = optim.clip(self.rule.couple(grads, context), self.clip_norm, self.clip_value)
+        grads = optim.clip(self.rule.before(grads, context), self.clip_norm, self.clip_value)
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
         stepped = {n: decay.axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
         after = Context(now.params, *knobs, state=now.decay, grads=grads, updates=updates, optimizer_state=memory)
-        params, remembered = self.rule.shrink(stepped, after)
+        params, remembered = self.rule.after(stepped, after)
         return Training(params, memory, remembered)
 
     def __call__(
