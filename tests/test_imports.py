@@ -19,13 +19,16 @@ ROOMS = [
     {"training", "tables"},
     {"config", "models", "decay", "optim", "data"},
     {"conventions", "schedules", "terminal"},
-    {"devices", "storage", "streams"},
+    {"devices", "storage", "streams", "tensors"},
     {"wording"},
     {"errors", "__init__"},
 ]
 # The libraries that are slow to load, or not ours to depend on everywhere: the rooms that may import them.
 HEAVY = {
-    "torch": {"training", "models", "decay", "optim", "data", "devices", "streams", "sweep", "api", "laws", "bench"},
+    "torch": {
+        *("training", "models", "decay", "optim", "data", "devices", "streams", "tensors"),
+        *("sweep", "api", "laws", "bench"),
+    },
     "hydra": {"cli", "config", "sweep", "plugin"},
     "omegaconf": {"cli", "config", "sweep", "plugin"},
     "pandas": {"tables", "selection", "report", "api"},

@@ -6,11 +6,12 @@ import torch
 from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Chain, Context
+from wdrun.decay import Chain, Context, Knobs, rate
 from wdrun.decay.scope import coefficients
 from wdrun.errors import ConfigError
+from wdrun.explain import formula
 from wdrun.laws import Case, noise, weights
-from wdrun.training.step import Knobs, Training
+from wdrun.training.step import Training
 
 PARAMS = weights()
 
@@ -28,7 +29,7 @@ def end(rule, lam=0.1, steps=4):
     step, now = Case("none", "coupled", "sgd").step(rule, sgd), Training(PARAMS, {}, rule.init(PARAMS))
     for t in range(1, steps + 1):
         grads = {n: noise(t, n, w) for n, w in now.params.items()}
-        now = step.update(now, grads, Knobs(lam, 0.1, 1.0, (t - 1) / steps, t))
+        now = step.update(now, grads, Knobs(lam, 0.1, 1.0, rule.lam_scales((t - 1) / steps), t))
     return now.params
 
 
@@ -98,7 +99,7 @@ def test_the_value_over_a_part_is_that_of_the_part():
     assert rule.value(PARAMS, {}) == pytest.approx(2 * PARAMS["fc.weight"][:, :10].abs().sum().item(), rel=1e-12)
     whole = decay.build(spec("decay=l2"), {"w": PARAMS["fc.weight"][:, :10]}, flat)
     part = decay.build(spec("decay=l2") | {"scales": [["fc.weight[:, :10]", 1], ["*", 0]]}, PARAMS, flat)
-    assert part.rate(PARAMS) == pytest.approx(whole.rate({"w": PARAMS["fc.weight"][:, :10]}))
+    assert rate(part, PARAMS) == pytest.approx(rate(whole, {"w": PARAMS["fc.weight"][:, :10]}))
 
 
 @pytest.mark.parametrize("words", [["decay=group_lasso"], ["decay=max_norm"], ["decay=l2", "decay.coupling=projected"]])
@@ -124,7 +125,7 @@ def test_a_chain_is_its_terms_with_their_own_defaults_and_changes():
     assert isinstance(rule, Chain)
     assert [(type(r.regularizer).__name__, r.coupling) for r in rule.rules] == [("L2", "decoupled"), ("L1", "proximal")]
     assert rule.weights == (1.0, 0.1)
-    assert rule.formula == "1λ: w⁺ ← w − ηu − ηλcΩ'(w); then 0.1λ: w⁺ ← prox_{ηλcΩ}(w − ηu)"
+    assert formula(rule) == "1λ: w⁺ ← w − ηu − ηλcΩ'(w); then 0.1λ: w⁺ ← prox_{ηλcΩ}(w − ηu)"
     found = end(rule)
     w = PARAMS["fc.weight"]
     for t in range(1, 5):
@@ -150,7 +151,8 @@ def test_the_terms_have_schedules_and_memory_of_their_own():
     assert resolved["terms"][0]["schedule"]["name"] == "step"
     rule = decay.build(resolved, PARAMS, flat, "decoupled")
     assert sorted(rule.init(PARAMS)) == sorted(f"{i}.{n}" for i in (1, 2) for n in ("conv.weight", "fc.weight"))
-    context = Context(PARAMS, lam=0.5, lr=0.1, lr_scale=1.0, progress=0.0, t=1, state=rule.init(PARAMS), updates=PARAMS)
+    knobs = Knobs(0.5, 0.1, 1.0, rule.lam_scales(0.0), 1)
+    context = Context(PARAMS, knobs, state=rule.init(PARAMS), updates=PARAMS)
     new, state = rule.after(PARAMS, context)
     torch.testing.assert_close(new["fc.weight"], PARAMS["fc.weight"] * 0.95, rtol=0, atol=1e-15)  # the others: nothing
     assert state.keys() == rule.init(PARAMS).keys()

@@ -14,7 +14,7 @@ from torch import nn
 from wdrun import optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Decay
+from wdrun.decay import Decay, Knobs
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.devices import Machine
@@ -25,7 +25,7 @@ from wdrun.sweep.one_run import ready
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.columns import FACTORS, RUN, TABLES
 from wdrun.training import diagnostics
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.training.step import Step, Training
 
 TINY = ["data=synthetic", "data.train_examples=400", "data.test_examples=100", "epochs=3", "model=cnn"]
 TINY += ["model.channels=[4,4]", "model.width=8", "precision=fp32", "threads=1", "lr=0.02", "lambda=1e-2"]
@@ -92,7 +92,7 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
     g = torch.tensor([[0.5, 0.0, -1.0]], dtype=torch.float64)
     buffer = torch.tensor([[0.3, 0.3, 0.3]], dtype=torch.float64) if momentum else 0.0
     memory = {"b": {"w": buffer}} if momentum else None
-    knobs = Knobs(0.1, 0.02, 1.0, 0.0, 5)
+    knobs = Knobs(0.1, 0.02, 1.0, (1.0,), 5)
     step, before, after = one_step(optim.Sgd(momentum, False), coupling, w, g, knobs, memory)
     (row,) = diagnostics.layers(step, before, after, {"w": g}, knobs)
     move = 0.02 * (momentum * buffer + g + 0.1 * w)
@@ -116,7 +116,7 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
 def test_a_scale_invariant_weight_settles_at_the_predicted_rotation(optimizer, coupling, by_hand):
     """Random gradients across w, as large as 1/‖w‖ like those of a normalised layer: simulated, within 5 %."""
     share = 5e-3 if coupling != "coupled" else 5e-3 * (1 - optimizer.momentum)
-    knobs = Knobs(share / (0.05 if coupling == "independent" else 0.1), 0.1, 0.05, 0.0, 1)
+    knobs = Knobs(share / (0.05 if coupling == "independent" else 0.1), 0.1, 0.05, (1.0,), 1)
     source = torch.Generator().manual_seed(2)
     w = torch.randn(400, generator=source, dtype=torch.float64)
     step = Step(nn.Identity(), Decay(L2(), coupling, {"w": 1.0}), optimizer, None, None, Machine("cpu", "fp64", 1))
@@ -134,7 +134,7 @@ def test_a_scale_invariant_weight_settles_at_the_predicted_rotation(optimizer, c
 
 
 def test_no_equilibrium_is_claimed_where_none_is_known():
-    knobs = Knobs(0.1, 0.1, 1.0, 0.0, 1)
+    knobs = Knobs(0.1, 0.1, 1.0, (1.0,), 1)
     sgd, adam, scope = optim.Sgd(0.9, False), optim.Adam(0.9, 0.99, 1e-8), {"w": 1.0}
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), adam, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "cautious", scope), adam, "w", knobs) is None

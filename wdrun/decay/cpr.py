@@ -11,8 +11,9 @@ from math import inf
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Decay, Tensors, axpy, is_off, unless_off
+from wdrun.decay.base import Context, Decay, unless_off
 from wdrun.decay.regularizer import check, is_number
+from wdrun.tensors import Tensors, axpy, is_off
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
 
@@ -22,6 +23,7 @@ class Cpr(Decay):
     """Lets a tensor grow to its bound and no further. Memory a tensor: m, κ (∞ until known), R's mean and its slope."""
 
     by_element = False
+    formula = "m ← max(0, m + (λc/n)(‖w‖² − κ)); w⁺ ← w − ηu − 2mw"
 
     kappa: str
     kappa_value: float
@@ -45,10 +47,10 @@ class Cpr(Decay):
         return state
 
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
-        if is_off(ctx.lam):
+        if is_off(ctx.knobs.lam):
             return new, ctx.state
         lam = self.strength(ctx)
-        late = torch.as_tensor(ctx.t >= self.kappa_after)
+        late = torch.as_tensor(ctx.knobs.t >= self.kappa_after)
         moved: Tensors = {}
         state: Tensors = {}
         for n, c in self.scale.items():
@@ -61,11 +63,7 @@ class Cpr(Decay):
             found = late & (mean - before < slope) if self.kappa == "inflection" else late
             kappa = torch.where((kappa == inf) & found.to(kappa.device), size, kappa)
             state |= {f"{n}.m": m, f"{n}.kappa": kappa, f"{n}.mean": mean, f"{n}.slope": mean - before}
-        return new | unless_off(ctx.lam, new, moved), unless_off(ctx.lam, ctx.state, state)
+        return new | unless_off(ctx.knobs.lam, new, moved), unless_off(ctx.knobs.lam, ctx.state, state)
 
     def value(self, params: Tensors, state: Tensors) -> Tensor:
         return torch.zeros(())
-
-    @property
-    def formula(self) -> str:
-        return "m ← max(0, m + (λc/n)(‖w‖² − κ)); w⁺ ← w − ηu − 2mw"

@@ -14,10 +14,11 @@ from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import COUPLINGS, Rule, Tensors
+from wdrun.decay import COUPLINGS, Knobs, Rule
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.tensors import Tensors
+from wdrun.training.step import Step, Training
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "fc.weight": (5, 12), "fc.bias": (5,), "norm.weight": (4,)}
 LAM, LR, STEPS = 0.3, 0.05, 6
@@ -54,7 +55,7 @@ class Case:
         seen = []
         for t in range(1, STEPS + 1):
             grads = {n: gradient(t, n, w) for n, w in now.params.items()}
-            now = step.update(now, grads, Knobs(lam, LR, 1.0, (t - 1) / STEPS, t))
+            now = step.update(now, grads, Knobs(lam, LR, 1.0, rule.lam_scales((t - 1) / STEPS), t))
             seen.append(now.params)
         return seen
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wdrun.config.run import Run
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 from wdrun.training.step import Training
 
 

@@ -7,23 +7,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from wdrun import decay, models, optim, schedules
+from wdrun import conventions, decay, models, optim, schedules
 from wdrun.config.run import Run
+from wdrun.conventions import Budget
 from wdrun.data import Batches, Dataset
-from wdrun.decay import Tensors
+from wdrun.decay import Knobs
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, stream_seed
+from wdrun.tensors import Tensors
 from wdrun.training import diagnostics
 from wdrun.training.evaluation import Evaluator
 from wdrun.training.evaluation.predictions import predict
 from wdrun.training.state import Course, Epoch, State, channels_last, flatten, lost, unflatten
-from wdrun.training.step import Knobs, Step, Training, accuracy
+from wdrun.training.step import Step, Training, accuracy
 
 __all__ = ["CHECK_EVERY", "Epoch", "State", "Trainer", "penalised"]
 
@@ -86,10 +89,25 @@ class Trainer:
         return State(flatten(training, buffers), values)
 
     def knobs(self, t: int) -> Knobs:
-        """λ, lr and progress of step t = 1, 2, …"""
+        """λ, lr and the schedules' values of step t = 1, 2, …"""
         progress = (t - 1) / self.steps
         scale = self.schedule(progress)
-        return Knobs(self.run.lam, self.run.lr * scale, scale, progress, t)
+        return Knobs(self.run.lam, self.run.lr * scale, scale, self.rule.lam_scales(progress), t)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How much the decay can do over the run: total decay and timescale."""
+        return self.budget_of(self.run.lam)
+
+    def budget_of(self, lam: float) -> Budget:
+        """The budget this run would have at another λ."""
+        run, steps = self.run, range(self.steps)
+        weights = {n: p.detach() for n, p in self.model.named_parameters()}
+        scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
+        return conventions.budget(
+            run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
+            gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,
+        )  # fmt: skip
 
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step."""

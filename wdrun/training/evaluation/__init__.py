@@ -11,9 +11,9 @@ from torch import Tensor
 
 from wdrun.config.run import Group
 from wdrun.data import Batches, Dataset
-from wdrun.decay import Tensors
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, stream_seed
+from wdrun.tensors import Tensors
 from wdrun.training.evaluation.attacks import fgsm, pgd
 from wdrun.training.evaluation.corruptions import CORRUPTIONS, corrupt
 from wdrun.training.evaluation.scores import score

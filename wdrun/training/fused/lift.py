@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdrun.decay import Tensors
+from wdrun.decay import Knobs
+from wdrun.tensors import Tensors
 from wdrun.training.fused.forward import forward
-from wdrun.training.step import Knobs, Step, Training, data_loss, hits
+from wdrun.training.step import Step, Training, data_loss, hits
 from wdrun.training.trainer import Trainer
 
 
 class Lift:
     """These trainers' step and outputs, the model going one of `ways(model)`."""
 
-    def __init__(self, trainers: Sequence[Trainer], way: str, step: Step | None = None) -> None:
+    def __init__(self, trainers: Sequence[Trainer], way: str) -> None:
         self.trainers, self.first, self.runs, self.way = trainers, trainers[0], len(trainers), way
-        self.step = step or self.first.step
         self.device, self.dtype = self.first.machine.device, self.first.machine.dtype
         self.forward = forward(self.first.model, way, self.first.machine.precision == "bf16")
         self.exact_lam = self._column([t.run.lam for t in trainers])
@@ -51,7 +51,7 @@ class Lift:
         """`Step.update` of every run; of the knobs, λ and lr are the runs' own, what is given holds for all."""
 
         def one(now: Training, grads: Tensors, lam: Tensor, lr: Tensor, numbers: Tensors) -> Training:
-            return _with(self.step, numbers).update(now, grads, knobs._replace(lam=lam, lr=lr))
+            return _with(self.first.step, numbers).update(now, grads, knobs._replace(lam=lam, lr=lr))
 
         moved: Training = torch.func.vmap(one)(now, grads, self.lam, self.rates(knobs), self.numbers)
         return moved

@@ -17,7 +17,6 @@ from wdrun.config.run import SCALARS
 from wdrun.training.fused.forward import ways
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
-from wdrun.training.step import Knobs
 from wdrun.training.trainer import Trainer
 
 PROBED = 4  # examples with which the lift is tried
@@ -64,7 +63,7 @@ def _probe(trainer: Trainer) -> str | None:
     trainer.model.train()
     lift = Lift([trainer, trainer], "vmap")
     grads, loss, _ = lift.gradients(twice.params, beside, x, y, True)
-    moved = lift.update(twice, grads, Knobs(0.0, 0.0, 1.0, 0.0, 1))
+    moved = lift.update(twice, grads, trainer.knobs(1))
     if not all(moved.params[n].dtype == w.dtype for n, w in now.params.items()):
         return "lifted over runs, its weights change their type"
     if trainer.machine.precision == "bf16":

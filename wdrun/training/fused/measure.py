@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics.layers import table
 from wdrun.training.evaluation.scores import added, means, sums
 from wdrun.training.fused.lift import Lift

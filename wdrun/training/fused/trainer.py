@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from wdrun.decay import Tensors
 from wdrun.errors import ConfigError
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics.layers import tabulate
 from wdrun.training.fused import measure
 from wdrun.training.fused.forward import ways
