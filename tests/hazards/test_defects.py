@@ -191,8 +191,8 @@ def on_a_table(test, given):
     return lambda: test.hypothesis.inner_test(table, given)
 
 
-def called_done(self, number, cause, course):
-    return replace(TRUE["diverged"](self, number, cause, course), status="done")
+def called_done(self, number, cause, standing):
+    return replace(TRUE["diverged"](self, number, cause, standing), status="done")
 
 
 def deaths(file, phase, kind, power=None):
