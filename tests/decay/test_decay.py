@@ -7,7 +7,7 @@ from torch import nn
 from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Chain, Context, Decay, Knobs, Regularizer, coefficients, rate
+from wdrun.decay import Context, Decay, Knobs, Regularizer, coefficients
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
@@ -173,21 +173,6 @@ def test_mean_is_sum_over_numel_in_every_coupling():
             torch.testing.assert_close(mean.penalty(params, {}, 0.02, 1.0), penalty, rtol=1e-13, atol=0)
 
 
-def test_a_chain_of_one_is_its_link_and_of_two_is_both():
-    params, sgd = weights(), optim.build(option("optimizer"))
-    l2, l1 = (Decay(r, "decoupled", dict.fromkeys(params, 1.0)) for r in (L2(), L1()))
-    alone = steps(l2, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    chained = steps(Chain((l2,), (1.0,)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    assert all(torch.equal(alone[n], chained[n]) for n in params)
-    both = steps(Chain((l2, l1), (0.25, 0.75)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    net = Decay(ElasticNet(0.75), "decoupled", dict.fromkeys(params, 1.0))
-    as_one = steps(net, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    for n in params:
-        torch.testing.assert_close(both[n], as_one[n], rtol=0, atol=1e-13)
-    penalty = Chain((l2, l1), (0.25, 0.75)).penalty(params, {}, 0.1, 1.0)
-    torch.testing.assert_close(penalty, net.penalty(params, {}, 0.1, 1.0), rtol=1e-13, atol=0)
-
-
 def test_scope_first_match_wins_and_1d_is_left_out_unless_named():
     params = weights()
     assert coefficients(params, [], True) == {"conv.weight": 1.0, "fc.weight": 1.0}
@@ -256,13 +241,3 @@ def test_auto_takes_the_decays_preference_then_the_optimizers():
     assert decay.build(spec, params, flat, "decoupled").coupling == "decoupled"
     assert decay.build(spec | {"prefers": "proximal"}, params, flat, "decoupled").coupling == "proximal"
     assert parse(compose(["optimizer=adamw"])).run.coupling == "decoupled"
-
-
-def test_rate_is_one_for_l2_and_the_relative_pull_for_l1():
-    params = weights()
-    scale = dict.fromkeys(params, 1.0)
-    assert rate(Decay(L2(), "coupled", scale), params) == pytest.approx(1.0, abs=1e-15)
-    flat = torch.cat([w.flatten() for w in params.values()])
-    expected = flat.abs().sum().item() / flat.square().sum().item()
-    assert rate(Decay(L1(), "coupled", scale), params) == pytest.approx(expected, rel=1e-12)
-    assert rate(Decay(L1(), "coupled", {}), params) == 0.0

@@ -147,6 +147,18 @@ def test_early_stopping_stops_and_tests_the_best_weights():
     assert last.metrics[-1] == ready.evaluate("test", last.number, best, {})
 
 
+def test_a_budget_at_another_lambda_needs_no_other_trainer():
+    ready = trainer("decay.coupling=decoupled", "decay.schedule=linear", "schedule=cosine")
+    by_hand = sum(k.lr * k.lam * k.lam_scales[0] for k in map(ready.knobs, range(1, ready.steps + 1)))
+    assert ready.budget.total == pytest.approx(by_hand, rel=1e-12)
+    assert ready.budget is ready.budget
+    assert (
+        ready.budget_of(1.0)
+        == trainer("decay.coupling=decoupled", "decay.schedule=linear", "schedule=cosine", "lambda=1").budget
+    )
+    assert ready.budget_of(0.0).verdict == "off"
+
+
 def test_penalty_stands_apart_from_the_data_loss():
     ready = trainer("decay.scales=[[fc1*,0.5],[*,2]]")
     epoch = list(ready.train())[-1]
