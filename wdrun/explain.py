@@ -18,7 +18,7 @@ DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay 
 
 
 def block(trainer: Trainer) -> list[str]:
-    """The block printed before the first epoch: step, scope, λ elsewhere, total decay, verdict."""
+    """The block printed before the first epoch: run, machine, decay, step, same λ elsewhere, budget, verdict."""
     run, machine = trainer.run, trainer.machine
     sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
     model = f"{run.model['name']}, {sum(sizes.values()):,} parameters"
@@ -106,7 +106,7 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
 
 
 def lambda_for(trainer: Trainer, total: float) -> float:
-    """The λ whose total decay is `total`; D is proportional to λ. ConfigError where D is not defined."""
+    """The λ whose total decay D over the run is `total`: D is proportional to λ. ConfigError where D is not defined."""
     run, per_lambda = trainer.run, trainer.budget_of(1.0).total
     if not per_lambda:
         raise ConfigError(
@@ -117,7 +117,7 @@ def lambda_for(trainer: Trainer, total: float) -> float:
 
 
 def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> list[str]:
-    """What the run gave, and what its λ did to the weights."""
+    """What the run gave, and what its λ did to the weights; `summary` is its row of run.csv, `seconds` those here."""
     run = trainer.run
     if summary["status"] == "diverged":
         advice = f"lower lr (it was {short(run.lr)})" + (f" or lambda (it was {short(run.lam)})" if run.lam else "")

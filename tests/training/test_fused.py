@@ -17,7 +17,7 @@ from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Knobs
 from wdrun.errors import ConfigError
-from wdrun.laws.cases import ACTING, Case, _option, noise, weights
+from wdrun.laws.cases import ACTING, Case, noise, option, weights
 from wdrun.sweep.one_run import ready
 from wdrun.training import fused
 from wdrun.training.fused import capture, forward, stack
@@ -111,10 +111,10 @@ def mixed(lams=LAMS):
 
 def chosen(decay, optimizer):
     """These options as changes to a run, with which a decay acts on a small model at once."""
-    of_decay = {**_option("decay", decay), **ACTING.get(decay, {})}
+    of_decay = {**option("decay", decay), **ACTING.get(decay, {})}
     # One input and rows of one length leave the first layer nothing to move, and its shares 0/0.
     of_decay |= {"scales": [["fc1*", 0.0]]} if decay == "unit_norm" else {}
-    of_optimizer = _option("optimizer", optimizer) | ({"ns_dtype": "float64"} if optimizer == "muon" else {})
+    of_optimizer = option("optimizer", optimizer) | ({"ns_dtype": "float64"} if optimizer == "muon" else {})
     return {"decay": of_decay, "optimizer": of_optimizer}
 
 

@@ -39,13 +39,13 @@ class Case:
 
     def rule(self, params: Tensors, **changes: Any) -> Rule:
         """The rule over these parameters, some keys of its config changed."""
-        spec = {**_option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
+        spec = {**option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
         return decay.build(spec, params, lambda spec: lambda progress: 1.0)
 
     def step(self, rule: Rule, by: optim.Optimizer | None = None) -> Step:
         """The training step of this rule with the case's optimizer, or another."""
         machine = Machine(torch.device("cpu"), "fp64", 1)
-        return Step(nn.Identity(), rule, by or optim.build(_option("optimizer", self.optimizer)), None, None, machine)
+        return Step(nn.Identity(), rule, by or optim.build(option("optimizer", self.optimizer)), None, None, machine)
 
     def trajectory(self, rule: Rule, lam: float, gradient: Callable[[int, str, Tensor], Tensor]) -> list[Tensors]:
         """Parameters after each of a few steps under given gradients."""
@@ -61,7 +61,7 @@ class Case:
 
 
 @cache
-def _option(group: str, name: str) -> dict[str, Any]:
+def option(group: str, name: str) -> dict[str, Any]:
     """An option's config as a run would have it."""
     return dict(getattr(parse(compose([f"{group}={name}"])).run, group))
 

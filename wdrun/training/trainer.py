@@ -36,7 +36,11 @@ CHECK_EVERY = 100  # steps between looks at the losses for one that is not finit
 
 @dataclass
 class Trainer:
-    """A run made ready: model, rule, optimizer, schedule and batches. Building it checks what config alone cannot."""
+    """A run made ready: model, rule, optimizer, schedules and batches; it is not changed by training.
+
+    Building it checks what a config alone cannot: ConfigError for a decay, optimizer or schedule that does not fit the
+    model, the data or the number of steps.
+    """
 
     run: Run
     dataset: Dataset
@@ -62,7 +66,7 @@ class Trainer:
         limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
-        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self._sample)
+        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample)
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
@@ -74,7 +78,7 @@ class Trainer:
             dtype=machine.input_dtype, augment=run.augment, channels_last=not models.flattens(self.model),
         )  # fmt: skip
 
-    def _sample(self, size: int) -> tuple[Tensor, Tensor]:
+    def sample(self, size: int) -> tuple[Tensor, Tensor]:
         """Training examples x (B, C, H, W), y (B,), as they are, drawn by the seed alone: the same ones every time."""
         rows = self.dataset.splits["train"].rows
         chosen = torch.randperm(len(rows), generator=generator(self.run.seed, "sample"))[:size]
@@ -89,14 +93,14 @@ class Trainer:
         return State(flatten(training, buffers), values)
 
     def knobs(self, t: int) -> Knobs:
-        """λ, lr and the schedules' values of step t = 1, 2, …"""
+        """λ, lr and the schedules' values of step t, counted from 1 over the whole run."""
         progress = (t - 1) / self.steps
         scale = self.schedule(progress)
         return Knobs(self.run.lam, self.run.lr * scale, scale, self.rule.lam_scales(progress), t)
 
     @cached_property
     def budget(self) -> Budget:
-        """How much the decay can do over the run: total decay and timescale."""
+        """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
         return self.budget_of(self.run.lam)
 
     def budget_of(self, lam: float) -> Budget:
@@ -110,7 +114,10 @@ class Trainer:
         )  # fmt: skip
 
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
-        """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step."""
+        """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step.
+
+        The last epoch has the status done or diverged. What `tick` raises leaves the training there.
+        """
         standing = self.standing(state)
         training, buffers = unflatten(standing.state.tensors)
         for number in range(standing.epochs_done + 1, self.run.epochs + 1):
@@ -140,7 +147,7 @@ class Trainer:
                 return
 
     def standing(self, state: State | None) -> Standing:
-        """The run at this state, or at its start."""
+        """How the run stands at this state, or at its start."""
         return Standing(self.run, self.dataset.classes, channels_last(state or self.initial()))
 
     def completed(
@@ -159,7 +166,7 @@ class Trainer:
         return Epoch(number, status, standing.state, metrics, layers, histograms, [timing], summary)
 
     def diverged(self, number: int, cause: str, standing: Standing) -> Epoch:
-        """The end of a run that left the finite numbers in epoch `number`: no rows of it, the state before it."""
+        """The last epoch of a run that left the finite numbers in it: no rows, and the state before it."""
         return Epoch(number, "diverged", standing.state, summary=self._summary("diverged", cause, standing.state))
 
     def _summary(self, status: str, cause: str, state: State) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from wdrun.training.trainer import Trainer
 
 
 class Lift:
-    """These trainers' step and outputs, the model going one of `ways(model)`."""
+    """Step and outputs of R trainers of one structure; `way` is one of `ways(model)`. Stacked tensors are (R, …)."""
 
     def __init__(self, trainers: Sequence[Trainer], way: str) -> None:
         self.trainers, self.first, self.runs, self.way = trainers, trainers[0], len(trainers), way
@@ -57,7 +57,7 @@ class Lift:
         return moved
 
     def over(self, function: Any, knobs: Knobs, *stacked: Any) -> Tensor:
-        """function(step, *of one run, its knobs) of every run, stacked."""
+        """function(step, *stacked, knobs), written for one run, of every run: (R, …)."""
 
         def one(lam: Tensor, lr: Tensor, numbers: Tensors, *of: Any) -> Tensor:
             found: Tensor = function(_with(self.first.step, numbers), *of, knobs._replace(lam=lam, lr=lr))

@@ -56,7 +56,7 @@ def _exact(trainer: Trainer) -> Trainer:
 
 def _probe(trainer: Trainer) -> str | None:
     """Step two equal runs on a few examples: None, or what is not as it is in one run alone."""
-    x, y = trainer._sample(PROBED)
+    x, y = trainer.sample(PROBED)
     x = x.to(trainer.machine.input_dtype)
     now, buffers = unflatten(trainer.initial().tensors)
     twice, beside = tree_map(lambda w: torch.stack([w, w]), (now, buffers))
@@ -106,7 +106,7 @@ def bytes_per_run(trainer: Trainer) -> int:
     leaves = [module for module in trainer.model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
-        x, _ = trainer._sample(PROBED)
+        x, _ = trainer.sample(PROBED)
         trainer.model.eval()
         with torch.no_grad(), trainer.machine.autocast():
             trainer.model(x)

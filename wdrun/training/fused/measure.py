@@ -39,14 +39,14 @@ def running(stack: Stack) -> list[tuple[float, float]]:
 
 
 def tables(lift: Lift, before: Training, after: Training, grads: Tensors, number: int) -> list[list[list[float]]]:
-    """The numbers of `diagnostics.layers.table` over the last step of epoch `number`."""
+    """`diagnostics.layers.table` over the last step of epoch `number`, as numbers: [run][parameter][measure]."""
     knobs = lift.first.knobs(number * lift.first.steps_per_epoch)
     found: list[list[list[float]]] = lift.over(table, knobs, before, after, grads).tolist()
     return found
 
 
 def penalties(lift: Lift, params: Tensors) -> list[float]:
-    """λΣcΩ(w), 0 where λ is."""
+    """λΣcΩ(w) of every run, exactly 0 where λ is 0."""
     lams = [t.run.lam for t in lift.trainers]
     if not any(lams):
         return [0.0] * lift.runs

@@ -31,7 +31,7 @@ def recordable(rule: Rule) -> bool:
 
 
 class Stack:
-    """The runs of these trainers, at these states, as one."""
+    """The runs of these trainers, all at the same epoch, stacked from their states; `epoch` trains them in place."""
 
     def __init__(self, trainers: Sequence[Trainer], states: Sequence[State], way: str) -> None:
         first = self.first = trainers[0]
@@ -97,7 +97,7 @@ class Stack:
         return self._advance()
 
     def written(self) -> list[Tensor]:
-        """All tensors that `advance` writes to."""
+        """All tensors that `advance` writes to, so that a rehearsal can be undone."""
         return [*flatten(self.training, {}).values(), *self.buffers.values(), self.counter, self.losses, self.right]
 
     def advance(self) -> Tensors:
