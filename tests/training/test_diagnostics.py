@@ -141,7 +141,8 @@ def test_no_equilibrium_is_claimed_where_none_is_known():
     assert diagnostics.equilibrium(Decay(L1(), "coupled", scope), sgd, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), optim.Sgd(0.9, True), "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), sgd, "bias", knobs) is None
-    halved = diagnostics.equilibrium(Decay(L2(), "coupled", scope, lambda p: 0.25), sgd, "w", knobs)
+    quarter = Decay(L2(), "coupled", scope, lambda p: 0.25)
+    halved = diagnostics.equilibrium(quarter, sgd, "w", knobs._replace(lam_scales=quarter.lam_scales(0.0)))
     assert halved == pytest.approx(diagnostics.equilibrium(Decay(L2(), "coupled", scope), sgd, "w", knobs) / 2)
 
 
