@@ -9,10 +9,10 @@ from wdrun import conventions, decay, optim, schedules
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import Decay
+from wdrun.decay import Decay, Knobs
 from wdrun.decay.l2 import L2
 from wdrun.laws import nothing, weights
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.training.step import Step, Training
 
 EPOCHS, PER_EPOCH = 10, 400
 STEPS = EPOCHS * PER_EPOCH
@@ -27,7 +27,7 @@ def test_without_a_gradient_a_weight_ends_at_exp_minus_d(name, coupling, momentu
     lam, lr = (0.03, 0.005) if coupling != "independent" else (0.0002, 0.005)
     lam /= 1 if momentum == 0.0 or coupling != "coupled" else 10
     s = schedules.build(SPECS[name], epochs=EPOCHS, steps=STEPS)
-    knobs = [Knobs(lam, lr * s(k / STEPS), s(k / STEPS), k / STEPS, k + 1) for k in range(STEPS)]
+    knobs = [Knobs(lam, lr * s(k / STEPS), s(k / STEPS), (1.0,), k + 1) for k in range(STEPS)]
     optimizer = optim.Sgd(momentum, False)
     params = {"fc.weight": weights()["fc.weight"]}
     rule = Decay(L2(), coupling, dict.fromkeys(params, 1.0))
@@ -103,7 +103,7 @@ def test_the_same_decoupled_lambda_elsewhere_shrinks_as_much(coupling):
     same = conventions.elsewhere(lam, regularizer="l2", coupling=coupling, lr=lr, batch_size=64)
     rule = Decay(L2(), coupling, {"w": 1.0})
     w = {"w": torch.ones(3, dtype=torch.float64)}
-    context = decay.Context(w, lam=lam, lr=lr, lr_scale=1.0, progress=0.0, t=1, updates={"w": 0 * w["w"]})
-    ours = rule.shrink(w, context)[0]["w"]
+    context = decay.Context(w, Knobs(lam, lr, 1.0, (1.0,), 1), updates={"w": 0 * w["w"]})
+    ours = rule.after(w, context)[0]["w"]
     torch.testing.assert_close(ours, w["w"] * (1 - lr * same["torch/optax/Keras weight_decay"]), rtol=1e-12, atol=0)
     torch.testing.assert_close(ours, w["w"] * (1 - same["AdamW paper, Composer"]), rtol=1e-12, atol=0)

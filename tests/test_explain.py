@@ -59,7 +59,7 @@ def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
 )
 def test_budget_and_tau_choose_the_lambda_that_gives_them(words, total):
     chosen = with_lambda(job(*words, f"budget={total}"))
-    found = explain.budget(ready(chosen.run))
+    found = ready(chosen.run).budget
     assert found.total == pytest.approx(total, rel=1e-5)
     by_tau = with_lambda(job(*words, f"tau={10 / total}"))
     assert by_tau.run.lam == pytest.approx(chosen.run.lam, rel=1e-5)

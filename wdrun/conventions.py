@@ -88,7 +88,7 @@ def elsewhere(lam: float, *, regularizer: str, coupling: str, lr: float, batch_s
     return {}
 
 
-def sentences(found: Budget, lam: float, retained_note: str = "") -> list[str]:
+def sentences(found: Budget, lam: float) -> list[str]:
     """The budget in words: what D and τ are, and whether decay can act; a warning names a λ that would."""
     if found.verdict == "off":
         return ["λ = 0: no decay"]
@@ -97,7 +97,7 @@ def sentences(found: Budget, lam: float, retained_note: str = "") -> list[str]:
     left = 100 * 2.718281828459045**-found.total
     lines = [
         f"total decay D = {found.total:.3g}: a weight without gradient ends at {left:.3g} % of its size; "
-        f"timescale τ = {found.timescale:.3g} epochs{retained_note}"
+        f"timescale τ = {found.timescale:.3g} epochs"
     ]
     better = short(float(f"{lam * USEFUL / found.total:.1g}"))
     if found.verdict == "cannot act":

@@ -12,8 +12,6 @@ import torch
 
 from wdrun.errors import ConfigError
 
-PRECISIONS = ("auto", "fp32", "bf16", "tf32", "fp64")
-
 
 @dataclass(frozen=True)
 class Machine:

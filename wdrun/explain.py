@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from wdrun import conventions
 from wdrun.config.run import Run
+from wdrun.decay import COUPLINGS, Chain, Decay, Rule
 from wdrun.errors import ConfigError
 from wdrun.training.trainer import Trainer
 from wdrun.wording import clock, short
@@ -17,20 +17,8 @@ from wdrun.wording import clock, short
 DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay there is
 
 
-def budget(trainer: Trainer) -> conventions.Budget:
-    """Total decay and timescale of a run made ready."""
-    run = trainer.run
-    weights = {n: p.detach() for n, p in trainer.model.named_parameters()}
-    steps = (
-        (run.lam * trainer.decay_schedule(knobs.progress), run.lr * knobs.lr_scale, knobs.lr_scale)
-        for knobs in map(trainer.knobs, range(1, trainer.steps + 1))
-    )
-    rate = trainer.rule.rate(weights) if run.lam else 1.0
-    return conventions.budget(run.coupling, steps, epochs=run.epochs, gain=trainer.optimizer.gain(), rate=rate)
-
-
 def block(trainer: Trainer) -> list[str]:
-    """The block printed before the first epoch: step, scope, λ elsewhere, total decay, verdict."""
+    """The block printed before the first epoch: run, machine, decay, step, same λ elsewhere, budget, verdict."""
     run, machine = trainer.run, trainer.machine
     sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
     model = f"{run.model['name']}, {sum(sizes.values()):,} parameters"
@@ -40,7 +28,7 @@ def block(trainer: Trainer) -> list[str]:
         f"run      {model} on {trainer.dataset.name}; {training}, batch {run.batch_size}",
         f"machine  {machine.device.type}, {machine.precision}, {machine.threads} threads",
     ]
-    found = budget(trainer)
+    found = trainer.budget
     if found.verdict == "off":
         return [
             *lines,
@@ -52,7 +40,7 @@ def block(trainer: Trainer) -> list[str]:
         f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {held:,} parameters "
         f"in {len(inside)} of {len(sizes)} tensors"
     )
-    lines.append(f"step     {trainer.rule.formula}")
+    lines.append(f"step     {formula(trainer.rule)}")
     omega = run.decay["_target_"].split(".")[-2]  # decoupled, cautious, adamc … are l2 too
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
@@ -86,15 +74,22 @@ def regularizer(run: Run) -> str:
     return (module.__doc__ or getattr(module, name).__doc__ or name).partition("\n")[0]
 
 
+def formula(rule: Rule) -> str:
+    """The rule's step in one line: its own, else that of its coupling; of a chain, those of its rules in turn."""
+    if isinstance(rule, Chain):
+        return "; then ".join(f"{w:g}λ: {formula(link)}" for link, w in zip(rule.rules, rule.weights, strict=True))
+    return rule.formula or (COUPLINGS[rule.coupling].formula if isinstance(rule, Decay) else "")
+
+
 def in_numbers(trainer: Trainer) -> str:
     """The rule's formula with this run's λ and peak lr put in; the factors of the schedules stay as s and m."""
-    run, formula = trainer.run, trainer.rule.formula
+    run, text = trainer.run, formula(trainer.rule)
     lr = short(run.lr) + ("" if run.schedule["name"] == "constant" else "·s")
     lam = short(run.lam) + ("" if run.decay["schedule"]["name"] == "constant" else "·m")
     for symbols, value in (("ηλ", f"{lr}·{lam}·"), ("λ", f"{lam}·"), ("ηu", f"{lr}·u"), ("η", lr)):
-        formula = formula.replace(symbols, value)
+        text = text.replace(symbols, value)
     where = f"; then {run.optimizer['name']} with η = {lr}" if run.coupling == "coupled" else ""
-    return formula + where
+    return text + where
 
 
 def worth_sweeping(trainer: Trainer) -> list[str]:
@@ -111,9 +106,8 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
 
 
 def lambda_for(trainer: Trainer, total: float) -> float:
-    """The λ whose total decay is `total`; D is proportional to λ. ConfigError where D is not defined."""
-    run = replace(trainer.run, lam=1.0)
-    per_lambda = budget(replace(trainer, run=run)).total
+    """The λ whose total decay D over the run is `total`: D is proportional to λ. ConfigError where D is not defined."""
+    run, per_lambda = trainer.run, trainer.budget_of(1.0).total
     if not per_lambda:
         raise ConfigError(
             f"a total decay of {total:.3g} is asked for, but it is not defined for {run.decay['name']}, "
@@ -123,7 +117,7 @@ def lambda_for(trainer: Trainer, total: float) -> float:
 
 
 def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> list[str]:
-    """What the run gave, and what its λ did to the weights."""
+    """What the run gave, and what its λ did to the weights; `summary` is its row of run.csv, `seconds` those here."""
     run = trainer.run
     if summary["status"] == "diverged":
         advice = f"lower lr (it was {short(run.lr)})" + (f" or lambda (it was {short(run.lam)})" if run.lam else "")

@@ -122,8 +122,7 @@ class Steps:
 def eager(trainer, steps):
     """Milliseconds a step of the serial trainer."""
     trainer.model.train()
-    course = trainer.course(None)
-    now, buffers = unflatten(course.state.tensors)
+    now, buffers = unflatten(trainer.standing(None).state.tensors)
     sync()
     started = time.perf_counter()
     for t, (x, y) in zip(range(1, steps + 1), trainer.train_batches.epoch(0, 1), strict=False):

@@ -7,15 +7,14 @@ from torch import nn
 from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Chain, Context, Decay, Regularizer
-from wdrun.decay.base import Mean, coefficients
+from wdrun.decay import Context, Decay, Knobs, Regularizer, coefficients
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.laws import nothing, weights
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.training.step import Step, Training
 
 CPU64 = Machine(torch.device("cpu"), "fp64", 1)
 
@@ -38,7 +37,7 @@ def steps(rule, optimizer, params, gradient, count, lam, lr, schedule=constant):
     now = Training(params, optimizer.init(params), rule.init(params))
     for t in range(1, count + 1):
         s = schedule((t - 1) / count)
-        now = step.update(now, gradient(t, now.params), Knobs(lam, lr * s, s, (t - 1) / count, t))
+        now = step.update(now, gradient(t, now.params), Knobs(lam, lr * s, s, rule.lam_scales((t - 1) / count), t))
     return now.params
 
 
@@ -87,8 +86,8 @@ def test_l2_is_torch_weight_decay(name, coupling, twin, options):
 def test_coupled_l2_is_the_gradient_of_the_penalty_in_the_loss():
     params = weights()
     rule = Decay(L2(), "coupled", {"fc.weight": 2.0})
-    context = Context(params, lam=0.3, lr=0.1, lr_scale=1.0, progress=0.0, t=1)
-    grads = rule.couple({n: torch.zeros_like(w) for n, w in params.items()}, context)
+    context = Context(params, Knobs(0.3, 0.1, 1.0, (1.0,), 1))
+    grads = rule.before({n: torch.zeros_like(w) for n, w in params.items()}, context)
     leaf = params["fc.weight"].clone().requires_grad_()
     (0.3 * 2.0 * 0.5 * leaf.square().sum()).backward()
     torch.testing.assert_close(grads["fc.weight"], leaf.grad, rtol=0, atol=1e-15)
@@ -125,9 +124,9 @@ def test_independent_ignores_lr_and_follows_the_schedule():
 def test_cautious_shrinks_only_where_the_update_agrees_with_the_weight():
     w = {"w": torch.tensor([1.0, -1.0, 2.0, -2.0, 0.5], dtype=torch.float64)}
     u = {"w": torch.tensor([1.0, 1.0, -3.0, -3.0, 0.0], dtype=torch.float64)}
-    context = Context(w, lam=0.1, lr=0.5, lr_scale=1.0, progress=0.0, t=1, updates=u)
+    context = Context(w, Knobs(0.1, 0.5, 1.0, (1.0,), 1), updates=u)
     stepped = {"w": w["w"] - 0.5 * u["w"]}
-    shrunk, _ = Decay(L2(), "cautious", {"w": 1.0}).shrink(stepped, context)
+    shrunk, _ = Decay(L2(), "cautious", {"w": 1.0}).after(stepped, context)
     mask = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0], dtype=torch.float64)  # signs equal, or no update
     torch.testing.assert_close(shrunk["w"], stepped["w"] - 0.5 * 0.1 * w["w"] * mask, rtol=0, atol=1e-15)
 
@@ -160,27 +159,18 @@ def test_mean_is_sum_over_numel_in_every_coupling():
     params = {"w": weights()["fc.weight"]}
     n = params["w"].numel()
     adam = optim.build(option("optimizer", "optimizer=adam"))
+    spec = option("decay", "decay=l1", "decay.scales=[['*', 0.5]]")
     for coupling in decay.COUPLINGS:
-        lam = 0.02
-        same = lam * n if coupling == "projected" else lam / n  # there λ is the radius of Ω
-        mean = steps(Decay(Mean(L1()), coupling, {"w": 1.0}), adam, params, quadratic, 5, lam=lam, lr=0.01)
-        plain = steps(Decay(L1(), coupling, {"w": 1.0}), adam, params, quadratic, 5, lam=same, lr=0.01)
-        torch.testing.assert_close(mean["w"], plain["w"], rtol=0, atol=1e-12)
-
-
-def test_a_chain_of_one_is_its_link_and_of_two_is_both():
-    params, sgd = weights(), optim.build(option("optimizer"))
-    l2, l1 = (Decay(r, "decoupled", dict.fromkeys(params, 1.0)) for r in (L2(), L1()))
-    alone = steps(l2, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    chained = steps(Chain((l2,), (1.0,)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    assert all(torch.equal(alone[n], chained[n]) for n in params)
-    both = steps(Chain((l2, l1), (0.25, 0.75)), sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    net = Decay(ElasticNet(0.75), "decoupled", dict.fromkeys(params, 1.0))
-    as_one = steps(net, sgd, params, quadratic, 5, lam=0.1, lr=0.05)
-    for n in params:
-        torch.testing.assert_close(both[n], as_one[n], rtol=0, atol=1e-13)
-    value = Chain((l2, l1), (0.25, 0.75)).value(params, {})
-    torch.testing.assert_close(value, net.value(params, {}), rtol=1e-13, atol=0)
+        whole, mean = (
+            decay.build(spec | {"coupling": coupling, "reduction": of}, params, flat) for of in ("sum", "mean")
+        )
+        same = 0.02 * n if coupling == "projected" else 0.02 / n  # there λ is the radius of Ω
+        found = steps(mean, adam, params, quadratic, 5, lam=0.02, lr=0.01)
+        expected = steps(whole, adam, params, quadratic, 5, lam=same, lr=0.01)
+        torch.testing.assert_close(found["w"], expected["w"], rtol=0, atol=1e-12)
+        if coupling != "projected":
+            penalty = 0.02 * 0.5 * params["w"].abs().mean()
+            torch.testing.assert_close(mean.penalty(params, {}, 0.02, 1.0), penalty, rtol=1e-13, atol=0)
 
 
 def test_scope_first_match_wins_and_1d_is_left_out_unless_named():
@@ -251,13 +241,3 @@ def test_auto_takes_the_decays_preference_then_the_optimizers():
     assert decay.build(spec, params, flat, "decoupled").coupling == "decoupled"
     assert decay.build(spec | {"prefers": "proximal"}, params, flat, "decoupled").coupling == "proximal"
     assert parse(compose(["optimizer=adamw"])).run.coupling == "decoupled"
-
-
-def test_rate_is_one_for_l2_and_the_relative_pull_for_l1():
-    params = weights()
-    scale = dict.fromkeys(params, 1.0)
-    assert Decay(L2(), "coupled", scale).rate(params) == pytest.approx(1.0, abs=1e-15)
-    flat = torch.cat([w.flatten() for w in params.values()])
-    expected = flat.abs().sum().item() / flat.square().sum().item()
-    assert Decay(L1(), "coupled", scale).rate(params) == pytest.approx(expected, rel=1e-12)
-    assert Decay(L1(), "coupled", {}).rate(params) == 0.0

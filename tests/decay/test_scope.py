@@ -1,16 +1,15 @@
-"""Scopes: kinds of layers, globs, coefficients, parts of a tensor; and chains, whose terms have scopes of their own."""
+"""Scopes: kinds of layers, globs, coefficients, parts of a tensor."""
 
 import pytest
 import torch
 
-from wdrun import decay, optim
+from wdrun import decay
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Chain, Context
+from wdrun.decay import rate
 from wdrun.decay.scope import coefficients
 from wdrun.errors import ConfigError
-from wdrun.laws import Case, noise, weights
-from wdrun.training.step import Knobs, Training
+from wdrun.laws import weights
 
 PARAMS = weights()
 
@@ -21,15 +20,6 @@ def flat(spec):
 
 def spec(*words):
     return dict(parse(compose(words)).run.decay)
-
-
-def end(rule, lam=0.1, steps=4):
-    sgd = optim.Sgd(0.0, False)
-    step, now = Case("none", "coupled", "sgd").step(rule, sgd), Training(PARAMS, {}, rule.init(PARAMS))
-    for t in range(1, steps + 1):
-        grads = {n: noise(t, n, w) for n, w in now.params.items()}
-        now = step.update(now, grads, Knobs(lam, 0.1, 1.0, (t - 1) / steps, t))
-    return now.params
 
 
 @pytest.mark.parametrize(
@@ -98,7 +88,7 @@ def test_the_value_over_a_part_is_that_of_the_part():
     assert rule.value(PARAMS, {}) == pytest.approx(2 * PARAMS["fc.weight"][:, :10].abs().sum().item(), rel=1e-12)
     whole = decay.build(spec("decay=l2"), {"w": PARAMS["fc.weight"][:, :10]}, flat)
     part = decay.build(spec("decay=l2") | {"scales": [["fc.weight[:, :10]", 1], ["*", 0]]}, PARAMS, flat)
-    assert part.rate(PARAMS) == pytest.approx(whole.rate({"w": PARAMS["fc.weight"][:, :10]}))
+    assert rate(part, PARAMS) == pytest.approx(rate(whole, {"w": PARAMS["fc.weight"][:, :10]}))
 
 
 @pytest.mark.parametrize("words", [["decay=group_lasso"], ["decay=max_norm"], ["decay=l2", "decay.coupling=projected"]])
@@ -114,74 +104,3 @@ def test_scopes_from_the_command_line():
     assert rule.scale["fc.weight"][0].tolist() == [0.5] * 10 + [1.0] * 2
     with pytest.raises(ConfigError, match=r"decay\.scope=cnv"):
         spec("decay=l2", "decay.scope=cnv")
-
-
-TERMS = "decay.terms=[{decay: l2, weight: 1}, {decay: l1, weight: 0.1, coupling: proximal}]"
-
-
-def test_a_chain_is_its_terms_with_their_own_defaults_and_changes():
-    rule = decay.build(spec("decay=chain", TERMS), PARAMS, flat, "decoupled")
-    assert isinstance(rule, Chain)
-    assert [(type(r.regularizer).__name__, r.coupling) for r in rule.rules] == [("L2", "decoupled"), ("L1", "proximal")]
-    assert rule.weights == (1.0, 0.1)
-    assert rule.formula == "1λ: w⁺ ← w − ηu − ηλcΩ'(w); then 0.1λ: w⁺ ← prox_{ηλcΩ}(w − ηu)"
-    found = end(rule)
-    w = PARAMS["fc.weight"]
-    for t in range(1, 5):
-        w = w - 0.1 * noise(t, "fc.weight", w) - 0.1 * 0.1 * w
-        w = w.sign() * (w.abs() - 0.1 * 0.1 * 0.1).clamp_min(0)
-    torch.testing.assert_close(found["fc.weight"], w, rtol=0, atol=1e-13)
-    assert torch.equal(found["fc.bias"], end(decay.build(spec("decay=none"), PARAMS, flat))["fc.bias"])
-
-
-def test_a_chains_scales_multiply_those_of_its_terms():
-    terms = "decay.terms=[{decay: l2, scales: [['fc.weight', 2], ['*', 0]]}, {decay: l1, exclude_1d: false}]"
-    rule = decay.build(spec("decay=chain", terms, "decay.scales=[['fc.weight[:, :2]', 3], ['conv*', 0]]"), PARAMS, flat)
-    first, second = (r.scale for r in rule.rules)
-    assert list(first) == ["fc.weight"]
-    assert first["fc.weight"][0].tolist() == [6.0] * 2 + [2.0] * 10
-    assert list(second) == ["fc.weight", "fc.bias", "norm.weight"]
-    assert rule.scope() == ["fc.weight", "fc.bias", "norm.weight"]
-
-
-def test_the_terms_have_schedules_and_memory_of_their_own():
-    terms = "decay.terms=[{decay: adamc}, {decay: l2_init, weight: 2}, {decay: rescale, weight: 0}]"
-    resolved = spec("decay=chain", terms, "schedule=step")
-    assert resolved["terms"][0]["schedule"]["name"] == "step"
-    rule = decay.build(resolved, PARAMS, flat, "decoupled")
-    assert sorted(rule.init(PARAMS)) == sorted(f"{i}.{n}" for i in (1, 2) for n in ("conv.weight", "fc.weight"))
-    context = Context(PARAMS, lam=0.5, lr=0.1, lr_scale=1.0, progress=0.0, t=1, state=rule.init(PARAMS), updates=PARAMS)
-    new, state = rule.shrink(PARAMS, context)
-    torch.testing.assert_close(new["fc.weight"], PARAMS["fc.weight"] * 0.95, rtol=0, atol=1e-15)  # the others: nothing
-    assert state.keys() == rule.init(PARAMS).keys()
-    assert rule.penalty(PARAMS, state, 0.5, 0.0) == pytest.approx(
-        0.5 * 0.5 * sum(PARAMS[n].square().sum().item() for n in ("conv.weight", "fc.weight"))
-    )
-
-
-def test_a_chain_in_a_chain():
-    inner = "{decay: chain, weight: 0.5, terms: [{decay: l2}, {decay: l1, weight: 3}]}"
-    nested = decay.build(spec("decay=chain", f"decay.terms=[{inner}]"), PARAMS, flat)
-    plain = decay.build(
-        spec("decay=chain", "decay.terms=[{decay: l2, weight: 0.5}, {decay: l1, weight: 1.5}]"), PARAMS, flat
-    )
-    a, b = end(nested), end(plain)
-    for n in PARAMS:
-        torch.testing.assert_close(a[n], b[n], rtol=0, atol=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("terms", "message"),
-    [
-        ("[{weight: 1}]", r"decay\.terms\[0\]="),
-        ("[{decay: l3}]", r"decay\.terms\[0\]=.*l3"),
-        ("3", r"decay\.terms"),
-        ("[{decay: l2}, {decay: l1, coupling: proxmal}]", r"decay\.terms\[1\]\.coupling=proxmal: must be one of auto"),
-        ("[{decay: l2, weight: -1}]", r"decay\.terms\[0\]\.weight=-1: must be a number ≥ 0"),
-        ("[{decay: l2, slope: 1}]", r"decay\.terms\[0\]\.slope: l2 does not take it"),
-        ("[{decay: box, coupling: coupled}]", r"decay\.terms\[0\]\.coupling=coupled: box has no grad"),
-    ],
-)
-def test_a_wrong_term_is_a_sentence(terms, message):
-    with pytest.raises(ConfigError, match=message):
-        decay.build(spec("decay=chain", f"decay.terms={terms}"), PARAMS, flat)

@@ -191,8 +191,8 @@ def on_a_table(test, given):
     return lambda: test.hypothesis.inner_test(table, given)
 
 
-def called_done(self, number, cause, course):
-    return replace(TRUE["diverged"](self, number, cause, course), status="done")
+def called_done(self, number, cause, standing):
+    return replace(TRUE["diverged"](self, number, cause, standing), status="done")
 
 
 def deaths(file, phase, kind, power=None):
@@ -323,7 +323,7 @@ DEFECTS = [
     ),
     Defect(
         "the penalty does not reach the gradient",
-        [(base.Decay, "couple", lambda self, grads, ctx: grads)],
+        [(base.Decay, "before", lambda self, grads, ctx: grads)],
         test_train.test_the_step_is_a_hand_written_loop_with_torch_sgd, "not close",
     ),
     Defect(

@@ -93,7 +93,7 @@ def test_a_mask_that_leaks_breaks_the_scope(monkeypatch):
     from wdrun.decay import base
 
     leaky = base.COUPLINGS["decoupled"]._replace(
-        after=lambda omega, w, new, u, k, ctx: new - ctx.lr * torch.as_tensor(k).mean() * w
+        after=lambda omega, w, new, u, k, knobs: new - knobs.lr * torch.as_tensor(k).mean() * w
     )
     monkeypatch.setitem(base.COUPLINGS, "decoupled", leaky)
     assert _law("slice_is_a_scope")(laws.Case("l2", "decoupled", "adam")) is not None

@@ -17,7 +17,7 @@ from tests.runs import CNN, LEARNING
 from wdrun import optim
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.decay import Decay
+from wdrun.decay import Decay, Knobs
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.devices import Machine
@@ -27,7 +27,7 @@ from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.columns import FACTORS, RUN, TABLES
 from wdrun.training import diagnostics
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.training.step import Step, Training
 
 WORDS = (*LEARNING, *CNN)
 trainer = partial(runs.trainer, base=WORDS)
@@ -90,7 +90,7 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
     g = torch.tensor([[0.5, 0.0, -1.0]], dtype=torch.float64)
     buffer = torch.tensor([[0.3, 0.3, 0.3]], dtype=torch.float64) if momentum else 0.0
     memory = {"b": {"w": buffer}} if momentum else None
-    knobs = Knobs(0.1, 0.02, 1.0, 0.0, 5)
+    knobs = Knobs(0.1, 0.02, 1.0, (1.0,), 5)
     step, before, after = one_step(optim.Sgd(momentum, False), coupling, w, g, knobs, memory)
     (row,) = diagnostics.layers(step, before, after, {"w": g}, knobs)
     move = 0.02 * (momentum * buffer + g + 0.1 * w)
@@ -114,7 +114,7 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
 def test_a_scale_invariant_weight_settles_at_the_predicted_rotation(optimizer, coupling, by_hand):
     """Random gradients across w, as large as 1/‖w‖ like those of a normalised layer: simulated, within 5 %."""
     share = 5e-3 if coupling != "coupled" else 5e-3 * (1 - optimizer.momentum)
-    knobs = Knobs(share / (0.05 if coupling == "independent" else 0.1), 0.1, 0.05, 0.0, 1)
+    knobs = Knobs(share / (0.05 if coupling == "independent" else 0.1), 0.1, 0.05, (1.0,), 1)
     source = torch.Generator().manual_seed(2)
     w = torch.randn(400, generator=source, dtype=torch.float64)
     step = Step(nn.Identity(), Decay(L2(), coupling, {"w": 1.0}), optimizer, None, None, Machine("cpu", "fp64", 1))
@@ -132,14 +132,15 @@ def test_a_scale_invariant_weight_settles_at_the_predicted_rotation(optimizer, c
 
 
 def test_no_equilibrium_is_claimed_where_none_is_known():
-    knobs = Knobs(0.1, 0.1, 1.0, 0.0, 1)
+    knobs = Knobs(0.1, 0.1, 1.0, (1.0,), 1)
     sgd, adam, scope = optim.Sgd(0.9, False), optim.Adam(0.9, 0.99, 1e-8), {"w": 1.0}
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), adam, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "cautious", scope), adam, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L1(), "coupled", scope), sgd, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), optim.Sgd(0.9, True), "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), sgd, "bias", knobs) is None
-    halved = diagnostics.equilibrium(Decay(L2(), "coupled", scope, lambda p: 0.25), sgd, "w", knobs)
+    quarter = Decay(L2(), "coupled", scope, lambda p: 0.25)
+    halved = diagnostics.equilibrium(quarter, sgd, "w", knobs._replace(lam_scales=quarter.lam_scales(0.0)))
     assert halved == pytest.approx(diagnostics.equilibrium(Decay(L2(), "coupled", scope), sgd, "w", knobs) / 2)
 
 

@@ -17,6 +17,7 @@ from wdrun.sweep.one_run import ready
 from wdrun.tables import status
 from wdrun.tables.read import load, read_table
 from wdrun.tables.write import render
+from wdrun.training import divergence
 
 # Decoupled L2 with the gradient clipped away: w ← (1 − ηλ)w, so |1 − ηλ| = 1.1 grows until float32 overflows.
 EDGE = changed(
@@ -189,3 +190,20 @@ def test_a_row_of_a_diverged_run_is_read_back_as_it_was_written(tmp_path):
         back = read_table(io.BytesIO(row)).iloc[0]
         assert read.loc[outcome.job.run.id, "status"] == outcome.status == back["status"]
         assert read.loc[outcome.job.run.id, "cause"] == back["cause"]
+
+
+def test_the_first_loss_that_is_not_finite_is_named_with_its_step():
+    losses = torch.tensor([1.0, 2.0, math.inf, math.nan], dtype=torch.float64)
+    assert divergence.in_losses(losses, 11, 2) == "data loss is inf at step 13 (epoch 2)"
+    assert divergence.in_losses(losses[:2], 11, 2) is None
+
+
+def test_the_first_tensor_that_is_not_finite_is_named():
+    finite = {"fc1.weight": True, "fc2.bias": False, "fc2.weight": False}
+    assert divergence.in_tensors(finite, 14, 2) == "fc2.bias is not finite after step 14 (epoch 2)"
+    assert divergence.in_tensors({"fc1.weight": True}, 14, 2) is None
+
+
+def test_a_validation_loss_that_is_not_finite_is_a_divergence():
+    assert divergence.in_validation({"data_loss": math.nan}, 3) == "validation loss is nan (epoch 3)"
+    assert divergence.in_validation({"data_loss": 0.0}, 3) is None

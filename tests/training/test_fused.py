@@ -15,15 +15,15 @@ from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import COUPLINGS
+from wdrun.decay import COUPLINGS, Knobs
 from wdrun.errors import ConfigError
-from wdrun.laws.cases import ACTING, Case, _option, noise, weights
+from wdrun.laws.cases import ACTING, Case, noise, option, weights
 from wdrun.sweep.one_run import ready
 from wdrun.training import fused
 from wdrun.training.fused import capture, forward, stack
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import flatten
-from wdrun.training.step import Knobs, Training
+from wdrun.training.step import Training
 
 FAST = ("precision=fp64", "threads=1", "device=cpu")
 POINTS = ("data=regression", "data.train_examples=40", "data.val_size=8", "batch_size=8", "epochs=2", "augment=none")
@@ -111,10 +111,10 @@ def mixed(lams=LAMS):
 
 def chosen(decay, optimizer):
     """These options as changes to a run, with which a decay acts on a small model at once."""
-    of_decay = {**_option("decay", decay), **ACTING.get(decay, {})}
+    of_decay = {**option("decay", decay), **ACTING.get(decay, {})}
     # One input and rows of one length leave the first layer nothing to move, and its shares 0/0.
     of_decay |= {"scales": [["fc1*", 0.0]]} if decay == "unit_norm" else {}
-    of_optimizer = _option("optimizer", optimizer) | ({"ns_dtype": "float64"} if optimizer == "muon" else {})
+    of_optimizer = option("optimizer", optimizer) | ({"ns_dtype": "float64"} if optimizer == "muon" else {})
     return {"decay": of_decay, "optimizer": of_optimizer}
 
 
@@ -147,31 +147,28 @@ def test_every_pair_steps_as_alone(name, coupling):
     lams, lrs = double(0.0, 0.3, 1.1), double(0.05, 0.01, 0.02)
     spec = {**chosen(name, "sgd")["decay"], "coupling": coupling, "scales": []}
     rule = decay.build(spec, weights(), lambda spec: shape)
-    slots = []
-    slotted = stack.slotted(rule, slots)
     starts = [{n: w * (1 + 0.2 * r) for n, w in weights().items()} for r in range(3)]
     grads = [{n: noise(t, n, w) for n, w in weights().items()} for t in (1, 2)]
     for kind in OPTIMIZERS:
         by = optim.build(chosen(name, kind)["optimizer"])
         plain = Case(name, coupling, kind).step(rule, by)
-        lifted = replace(plain, rule=slotted)
 
         def begin(params, by=by):
             return Training(params, by.init(params), rule.init(params))
 
-        def move(now, grads, lam, lr, t, lifted=lifted):
-            return lifted.update(now, grads, Knobs(lam, lr, double(0.5)[0], 0.0, t))
+        def move(now, grads, lam, lr, t, scales, plain=plain):
+            return plain.update(now, grads, Knobs(lam, lr, double(0.5)[0], scales, t))
 
         now = torch.func.vmap(begin)({n: torch.stack([s[n] for s in starts]) for n in starts[0]})
         for t in (1, 2):
-            for slot in slots:
-                slot.now = double(slot.schedule(0.5 * (t - 1)))[0]
-            step = torch.func.vmap(move, in_dims=(0, None, 0, 0, None))
-            now = step(now, grads[t - 1], lams, lrs, double(t)[0])
+            scales = tuple(double(m)[0] for m in rule.lam_scales(0.5 * (t - 1)))
+            step = torch.func.vmap(move, in_dims=(0, None, 0, 0, None, None))
+            now = step(now, grads[t - 1], lams, lrs, double(t)[0], scales)
         for r, start in enumerate(starts):
             alone = begin(start)
             for t in (1, 2):
-                alone = plain.update(alone, grads[t - 1], Knobs(lams[r].item(), lrs[r].item(), 0.5, 0.5 * (t - 1), t))
+                scales = rule.lam_scales(0.5 * (t - 1))
+                alone = plain.update(alone, grads[t - 1], Knobs(lams[r].item(), lrs[r].item(), 0.5, scales, t))
             mine = Training(*torch.utils._pytree.tree_map(lambda w, r=r: w[r], tuple(now)))
             assert_close(alone._asdict(), mine._asdict(), f"{kind}, run {r}")
 
@@ -348,7 +345,7 @@ def test_a_step_waits_for_nothing(optimizer):
         options = chosen(name, optimizer)
         options["optimizer"]["clip_norm"] = 1.0
         made = loaded(POINTS, [options | change for change in mixed()])
-        if made.first.rule.capturable:
+        if stack.recordable(made.first.rule):
             with Watch() as watch:
                 made.advance()
             assert watch.found == [], name
@@ -356,11 +353,11 @@ def test_a_step_waits_for_nothing(optimizer):
 
 def test_only_decompositions_are_not_recorded():
     built = {name: trainers_of(POINTS, chosen(name, "sgd"))[0].rule for name in DECAYS}
-    assert {name for name, rule in built.items() if not rule.capturable} == {"spectral"}
+    assert {name for name, rule in built.items() if not stack.recordable(rule)} == {"spectral"}
     (mean,) = trainers_of((*POINTS, "decay=spectral", "decay.reduction=mean"), {})
     (chain,) = trainers_of((*POINTS, "decay=chain", "decay.terms=[{decay:l2},{decay:spectral}]"), {})
-    assert not mean.rule.capturable
-    assert not chain.rule.capturable
+    assert not stack.recordable(mean.rule)
+    assert not stack.recordable(chain.rule)
 
 
 needs_fake = pytest.mark.skipif(torch.version.cuda is None, reason="a torch without CUDA has no fake device either")
@@ -374,10 +371,7 @@ def test_an_update_keeps_to_its_device(optimizer):
         made = loaded(POINTS, [chosen(name, optimizer) | change for change in mixed()])
         with FakeTensorMode(allow_non_fake_inputs=True):
             move(made)
-            t, scale, *lams = made.table[0].unbind()
-            for slot, value in zip(made.slots, lams, strict=True):
-                slot.now = value
-            after = made.lift.update(made.training, made.training.params, Knobs(0.0, 0.0, scale, 0.0, t))
+            after = made.lift.update(made.training, made.training.params, made.knobs(made.table[0]))
             assert {w.device.type for w in flatten(after, {}).values()} == {"cuda"}, name
 
 

@@ -1,4 +1,4 @@
-"""The step and the trainer: lift, determinism, resume, divergence, early stopping, what counts as loss."""
+"""The step and the trainer: determinism, resume, divergence, early stopping, what counts as loss."""
 
 import math
 
@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from tests import runs
 from tests.runs import CNN, LEARNING, MLP
-from wdrun.training.step import Knobs, Training
 
 
 def trainer(*overrides):
@@ -73,38 +72,6 @@ def test_training_depends_on_the_seed_and_not_on_the_global_generator():
     same(first[-1].state.tensors, second[-1].state.tensors)
     other = list(trainer("model.dropout=0.3", "seed=1").train())
     assert not torch.equal(first[-1].state.tensors["params/fc1.weight"], other[-1].state.tensors["params/fc1.weight"])
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lion", "rmsprop"])
-@pytest.mark.parametrize("coupling", ["coupled", "decoupled", "independent", "cautious", "proximal", "projected"])
-@pytest.mark.parametrize("decay", ["l2", "l1", "elastic_net"])
-def test_lifted_over_runs_the_step_equals_one_run_after_another(decay, coupling, optimizer):
-    """Runs that differ in λ, lr, initial weights and batches, in float64: vmap of the step against a loop."""
-    ready = trainer("precision=fp64", f"decay={decay}", f"decay.coupling={coupling}", f"optimizer={optimizer}")
-    runs, batch = 3, 16
-    source = torch.Generator().manual_seed(3)
-    lams = torch.tensor([0.01, 0.1, 1.0], dtype=torch.float64)
-    lrs = torch.tensor([0.01, 0.003, 0.001], dtype=torch.float64)
-    x = torch.randn(runs, 2, batch, 3, 32, 32, generator=source, dtype=torch.float64)
-    y = torch.randint(10, (runs, 2, batch), generator=source)
-    params = {
-        n: torch.stack([p.detach() + 0.1 * torch.randn(p.shape, generator=source, dtype=p.dtype) for _ in range(runs)])
-        for n, p in ready.model.named_parameters()
-    }
-
-    def train(params, x, y, lam, lr, gradients):
-        now = Training(params, ready.optimizer.init(params), ready.rule.init(params))
-        for t in (1, 2):
-            grads, _, _ = gradients(now.params, {}, x[t - 1], y[t - 1])
-            now = ready.step.update(now, grads, Knobs(lam, lr, 0.5, 0.25 * t, t))
-        return now.params
-
-    lifted = torch.func.vmap(lambda *given: train(*given, ready.step.gradients_func))(params, x, y, lams, lrs)
-    for r in range(runs):
-        mine = {n: p[r] for n, p in params.items()}
-        alone = train(mine, x[r], y[r], lams[r].item(), lrs[r].item(), ready.step.gradients)
-        for n in alone:
-            torch.testing.assert_close(lifted[n][r], alone[n], rtol=0, atol=1e-9)
 
 
 def test_the_step_is_a_hand_written_loop_with_torch_sgd():
@@ -172,6 +139,18 @@ def test_early_stopping_stops_and_tests_the_best_weights():
     at_best = epochs[values["best_epoch"] - 1].state.tensors
     same(best, {n.removeprefix("params/"): w for n, w in at_best.items() if n.startswith("params/")})
     assert last.metrics[-1] == ready.evaluate("test", last.number, best, {})
+
+
+def test_a_budget_at_another_lambda_needs_no_other_trainer():
+    ready = trainer("decay.coupling=decoupled", "decay.schedule=linear", "schedule=cosine")
+    by_hand = sum(k.lr * k.lam * k.lam_scales[0] for k in map(ready.knobs, range(1, ready.steps + 1)))
+    assert ready.budget.total == pytest.approx(by_hand, rel=1e-12)
+    assert ready.budget is ready.budget
+    assert (
+        ready.budget_of(1.0)
+        == trainer("decay.coupling=decoupled", "decay.schedule=linear", "schedule=cosine", "lambda=1").budget
+    )
+    assert ready.budget_of(0.0).verdict == "off"
 
 
 def test_penalty_stands_apart_from_the_data_loss():

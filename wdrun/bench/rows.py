@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wdrun import devices
 from wdrun.config import experiments
-from wdrun.decay import Tensors
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.one_run import ready
+from wdrun.tensors import Tensors
 from wdrun.training.step import Training
 from wdrun.training.trainer import Trainer
 

@@ -9,24 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from wdrun.decay.base import (
-    COUPLINGS,
-    Anchored,
-    Constraint,
-    Context,
-    Coupling,
-    Decay,
-    Mean,
-    Regularizer,
-    Rule,
-    Tensors,
-    axpy,
-)
+from wdrun.decay.base import COUPLINGS, Context, Coupling, Decay, Knobs, Rule
 from wdrun.decay.chain import Chain
 from wdrun.decay.l2 import L2
-from wdrun.decay.regularizer import Coefficient
+from wdrun.decay.rate import rate
+from wdrun.decay.regularizer import Anchored, Coefficient, Constraint, Regularizer
 from wdrun.decay.scope import SCOPES, coefficients
 from wdrun.errors import ConfigError
+from wdrun.tensors import Scalar, Tensors, axpy
 from wdrun.wording import nearest
 
 __all__ = [
@@ -38,12 +28,15 @@ __all__ = [
     "Context",
     "Coupling",
     "Decay",
+    "Knobs",
     "Regularizer",
     "Rule",
+    "Scalar",
     "Tensors",
     "axpy",
     "build",
     "coefficients",
+    "rate",
 ]
 
 SHARED = (
@@ -86,11 +79,13 @@ def build(
     is_omega = issubclass(cls, Regularizer)
     regularizer: Regularizer = cls(**own) if is_omega else L2()
     coupling = _coupling(spec, regularizer, preferred, key)
+    scale = coefficients(params, [(g, c) for g, c in spec["scales"]], spec["exclude_1d"], spec["scope"])
     if spec["reduction"] == "mean":
         if not (is_omega or getattr(cls, "by_element", False)):
             raise ConfigError(f"{key}.reduction=mean: {spec['name']} has no sum over weights to average")
-        regularizer = Mean(regularizer)
-    scale = coefficients(params, [(g, c) for g, c in spec["scales"]], spec["exclude_1d"], spec["scope"])
+        # λcΩ/n is a decay by c/n; as a bound, Ω/n ≤ λc is Ω ≤ λcn.
+        sizes = {n: params[n].numel() for n in scale}
+        scale = {n: c * sizes[n] if coupling == "projected" else c / sizes[n] for n, c in scale.items()}
     shared: dict[str, Any] = dict(zip(PARTS, (regularizer, coupling, scale, schedule(spec)), strict=True))
     taken = {f.name for f in dataclasses.fields(cls)}
     rule: Rule = Decay(**shared) if is_omega else cls(**{k: v for k, v in shared.items() if k in taken}, **own)
@@ -100,11 +95,18 @@ def build(
 
 def _check_parts(rule: Rule, scale: Mapping[str, Coefficient], who: str) -> None:
     parts = [n for n, c in scale.items() if isinstance(c, Tensor)]
-    if parts and not rule.takes_parts:
+    if parts and not _takes_parts(rule):
         raise ConfigError(
             f"{who} acts on whole tensors, so not on a part of {parts[0]}; a decay that acts on each weight by itself "
             "can, such as l2 or l1, in any coupling but projected"
         )
+
+
+def _takes_parts(rule: Rule) -> bool:
+    """Whether c may differ within a tensor."""
+    if not isinstance(rule, Decay) or not rule.by_element:
+        return False
+    return rule.coupling != "projected" and rule.regularizer.can("each")
 
 
 def _chain(

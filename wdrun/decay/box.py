@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Constraint, Scalar
+from wdrun.decay.regularizer import Constraint
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Rule, Tensors
-from wdrun.decay.regularizer import Scalar
+from wdrun.decay.base import Context, Rule
+from wdrun.tensors import Scalar, Tensors
 
 
 @dataclass(frozen=True)
 class Chain(Rule):
-    """Several rules, each with its weight times a common schedule on the common λ; closed under composition."""
+    """Several rules, each with its weight times a common schedule on the common λ; closed under composition.
+
+    In the memory of the chain, that of rule i has the names `i.…`.
+    """
 
     rules: tuple[Rule, ...]
     weights: tuple[float, ...]
@@ -23,22 +26,21 @@ class Chain(Rule):
     def init(self, params: Tensors) -> Tensors:
         return {f"{i}.{k}": v for i, rule in enumerate(self.rules) for k, v in rule.init(params).items()}
 
-    def couple(self, grads: Tensors, ctx: Context) -> Tensors:
-        for i, rule in enumerate(self.rules):
-            grads = rule.couple(grads, self._inner(i, ctx))
+    def lam_scales(self, progress: float) -> tuple[float, ...]:
+        """The common one, then those of the rules in their order."""
+        return (self.schedule(progress), *(m for rule in self.rules for m in rule.lam_scales(progress)))
+
+    def before(self, grads: Tensors, ctx: Context) -> Tensors:
+        for rule, inner in self._links(ctx):
+            grads = rule.before(grads, inner)
         return grads
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         state: Tensors = {}
-        for i, rule in enumerate(self.rules):
-            new, memory = rule.shrink(new, self._inner(i, ctx))
+        for i, (rule, inner) in enumerate(self._links(ctx)):
+            new, memory = rule.after(new, inner)
             state |= {f"{i}.{k}": v for k, v in memory.items()}
         return new, state
-
-    def value(self, params: Tensors, state: Tensors) -> Tensor:
-        terms = zip(self.rules, self.weights, strict=True)
-        parts = [w * rule.value(params, _of(i, state)) for i, (rule, w) in enumerate(terms)]
-        return torch.stack(parts).sum() if parts else torch.zeros(())
 
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         common = lam * self.schedule(progress)
@@ -49,16 +51,14 @@ class Chain(Rule):
     def scope(self) -> list[str]:
         return list(dict.fromkeys(name for rule in self.rules for name in rule.scope()))
 
-    @property
-    def formula(self) -> str:
-        return "; then ".join(f"{w:g}λ: {rule.formula}" for rule, w in zip(self.rules, self.weights, strict=True))
-
-    @property
-    def capturable(self) -> bool:
-        return all(rule.capturable for rule in self.rules)
-
-    def _inner(self, i: int, ctx: Context) -> Context:
-        return replace(ctx, lam=ctx.lam * self.schedule(ctx.progress) * self.weights[i], state=_of(i, ctx.state))
+    def _links(self, ctx: Context) -> Iterator[tuple[Rule, Context]]:
+        """Each rule and the context as it sees it: its share of λ, the values of its schedules, its memory."""
+        common, *left = ctx.knobs.lam_scales
+        for i, (rule, weight) in enumerate(zip(self.rules, self.weights, strict=True)):
+            mine = len(rule.lam_scales(0.0))
+            knobs = ctx.knobs._replace(lam=ctx.knobs.lam * common * weight, lam_scales=tuple(left[:mine]))
+            yield rule, replace(ctx, knobs=knobs, state=_of(i, ctx.state))
+            left = left[mine:]
 
 
 def _of(i: int, state: Tensors) -> Tensors:

@@ -15,8 +15,9 @@ from math import inf
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Decay, Tensors, axpy, is_off, unless_off
+from wdrun.decay.base import Context, Decay, unless_off
 from wdrun.decay.regularizer import check, is_number, over
+from wdrun.tensors import Tensors, axpy, is_off
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
 WINDOW = 200  # steps over which growth is measured: the authors' reg_step_size
@@ -32,6 +33,7 @@ class Cpr(Decay):
     """
 
     by_element = False
+    formula = "m ← max(0, m + (λc/n)(‖w‖² − κ)); w⁺ ← w − ηu − 2mw"
 
     kappa: str
     kappa_value: float
@@ -56,8 +58,8 @@ class Cpr(Decay):
                 state |= {f"{n}.mean": size.sqrt(), f"{n}.before": size.sqrt(), f"{n}.growth": torch.zeros_like(size)}
         return state
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
-        if is_off(ctx.lam):
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+        if is_off(ctx.knobs.lam):
             return new, ctx.state
         lam = self.strength(ctx)
         moved: Tensors = {}
@@ -68,14 +70,14 @@ class Cpr(Decay):
             excess = torch.where(kappa < inf, size - kappa, 0.0)
             m = (m + lam * c / new[n].numel() * excess).clamp_min(0)
             moved[n] = axpy(-2 * m, new[n], new[n])
-            t = torch.as_tensor(ctx.t, device=size.device)
+            t = torch.as_tensor(ctx.knobs.t, device=size.device)
             found = t >= self.kappa_after
             if self.kappa == "inflection":
                 slows, seen = self._slows(n, size.sqrt(), t, ctx.state)
                 found, state = found & slows, state | seen
             kappa = torch.where((kappa == inf) & found, size, kappa)
             state |= {f"{n}.m": m, f"{n}.kappa": kappa}
-        return new | unless_off(ctx.lam, new, moved), unless_off(ctx.lam, ctx.state, state)
+        return new | unless_off(ctx.knobs.lam, new, moved), unless_off(ctx.knobs.lam, ctx.state, state)
 
     def _slows(self, name: str, norm: Tensor, t: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         """Whether a window that ends with step t grew less than the one before it, and what the next step must know."""
@@ -89,7 +91,3 @@ class Cpr(Decay):
 
     def value(self, params: Tensors, state: Tensors) -> Tensor:
         return torch.zeros(())
-
-    @property
-    def formula(self) -> str:
-        return "m ← max(0, m + (λc/n)(‖w‖² − κ)); w⁺ ← w − ηu − 2mw"

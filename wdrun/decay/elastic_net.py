@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer, Scalar, axpy
 from wdrun.decay.l1 import soft_threshold
+from wdrun.decay.regularizer import Regularizer
+from wdrun.tensors import Scalar, axpy
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer, Scalar
-from wdrun.decay.regularizer import over, row_norms, rows
+from wdrun.decay.regularizer import Regularizer, over, row_norms, rows
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

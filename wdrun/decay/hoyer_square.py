@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer
-from wdrun.decay.regularizer import over
+from wdrun.decay.regularizer import Regularizer, over
 
 
 @dataclass(frozen=True)

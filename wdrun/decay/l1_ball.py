@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Constraint, Scalar
 from wdrun.decay.l1 import L1
+from wdrun.decay.regularizer import Constraint
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

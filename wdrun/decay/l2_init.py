@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Anchored, Scalar
+from wdrun.decay.regularizer import Anchored
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Constraint, Scalar
-from wdrun.decay.regularizer import row_norms
+from wdrun.decay.regularizer import Constraint, row_norms
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer, Scalar
+from wdrun.decay.regularizer import Regularizer
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

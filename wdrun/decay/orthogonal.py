@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer
-from wdrun.decay.regularizer import over, rows
+from wdrun.decay.regularizer import Regularizer, over, rows
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Decay, Scalar, axpy
+from wdrun.decay.base import Context, Decay
 from wdrun.decay.regularizer import check, is_number
+from wdrun.tensors import Scalar, axpy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class RandomMask(Decay):
     """b is a function of (mask_seed, step, parameter): no generator, so it resumes and lifts over runs."""
 
     by_element = False  # the probability is that of a whole tensor
+    formula = "w⁺ ← w − ηu − ηλcΩ'(w)·b, b ~ Bernoulli(mean(1[u⊙w ≥ 0]))"
 
     mask_seed: int
 
@@ -25,15 +27,11 @@ class RandomMask(Decay):
         whole = isinstance(self.mask_seed, int) and is_number(self.mask_seed) and self.mask_seed >= 0
         check(whole, "mask_seed", self.mask_seed, "a whole number ≥ 0")
 
-    def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
+    def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         w = ctx.params[name]
         ratio = (ctx.updates[name] * w >= 0).to(w.dtype).mean()
-        mask = uniform(w, self.mask_seed + zlib.crc32(name.encode()), ctx.t) < ratio
-        return axpy(-ctx.lr * k, self.regularizer.grad(w) * mask, new)
-
-    @property
-    def formula(self) -> str:
-        return "w⁺ ← w − ηu − ηλcΩ'(w)·b, b ~ Bernoulli(mean(1[u⊙w ≥ 0]))"
+        mask = uniform(w, self.mask_seed + zlib.crc32(name.encode()), ctx.knobs.t) < ratio
+        return axpy(-ctx.knobs.lr * k, self.regularizer.grad(w) * mask, new)
 
 
 def uniform(like: Tensor, key: int, t: int) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from wdrun.errors import ConfigError
+from wdrun.tensors import Scalar
 
-Scalar = float | Tensor  # a float in one run; a 0-d tensor under vmap, one value a run
 Coefficient = float | Tensor  # c of a parameter; a tensor shaped like it where c differs within it
 
 
@@ -22,11 +22,7 @@ class Regularizer:
     """
 
     convex: ClassVar[bool] = True  # whether `project` can be had from `prox`
-
-    @property
-    def capturable(self) -> bool:
-        """Whether it can be recorded as a CUDA graph; no for a decomposition, which asks the device how it went."""
-        return True
+    capturable: ClassVar[bool] = True  # False for a decomposition, which asks the device how it went: no CUDA graph
 
     def each(self, w: Tensor) -> Tensor:
         """ω(w_i) of every weight, shaped like w, where Ω = Σ ω(w_i)."""
@@ -80,7 +76,7 @@ class Regularizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Anchored(Regularizer):
-    """Ω that looks back at the initial weight: `anchor` is what it remembers, bound by the decay before each use."""
+    """Ω that looks back at the initial weight: `anchor` is what it remembers, set by the decay before each use."""
 
     anchor: Tensor | None = None
 
@@ -89,7 +85,7 @@ class Anchored(Regularizer):
 
     @property
     def start(self) -> Tensor:
-        """The bound memory."""
+        """What it remembers of the initial weight; TypeError before `recall` gave it."""
         if self.anchor is None:
             raise TypeError(f"{type(self).__name__} was not given its memory")
         return self.anchor
@@ -100,41 +96,6 @@ class Constraint(Regularizer):
 
     def can(self, ability: str) -> bool:
         return ability == "project"
-
-
-@dataclass(frozen=True)
-class Mean(Regularizer):
-    """Ω(w)/numel(w): the same penalty averaged over the tensor's elements (`decay.reduction=mean`)."""
-
-    inner: Regularizer
-
-    @property
-    def capturable(self) -> bool:
-        return self.inner.capturable
-
-    def each(self, w: Tensor) -> Tensor:
-        return self.inner.each(w) / w.numel()
-
-    def value(self, w: Tensor) -> Tensor:
-        return self.inner.value(w) / w.numel()
-
-    def grad(self, w: Tensor) -> Tensor:
-        return self.inner.grad(w) / w.numel()
-
-    def prox(self, w: Tensor, t: Scalar) -> Tensor:
-        return self.inner.prox(w, t / w.numel())
-
-    def project(self, w: Tensor, radius: Scalar) -> Tensor:
-        return self.inner.project(w, radius * w.numel())
-
-    def can(self, ability: str) -> bool:
-        return self.inner.can(ability)
-
-    def remember(self, w: Tensor) -> Tensor | None:
-        return self.inner.remember(w)
-
-    def recall(self, memory: Tensor) -> Regularizer:
-        return Mean(self.inner.recall(memory))
 
 
 def rows(w: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Context, Decay, Scalar, Tensors
+from wdrun.decay.base import Context, Decay
 from wdrun.decay.regularizer import over
+from wdrun.tensors import Scalar, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +15,10 @@ class Rescale(Decay):
     """Every tensor in scope is scaled to λ times its initial norm after each step; λ = 1 keeps that norm, 0 is off."""
 
     by_element = False
+    formula = "w⁺ ← (w − ηu)·λc‖w₀‖/‖w − ηu‖"
 
     def init(self, params: Tensors) -> Tensors:
         return {n: torch.linalg.vector_norm(params[n].detach()) for n in self.scale}
 
-    def after(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
+    def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         return new * over(k * ctx.state[name], torch.linalg.vector_norm(new))
-
-    @property
-    def formula(self) -> str:
-        return "w⁺ ← (w − ηu)·λc‖w₀‖/‖w − ηu‖"

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Regularizer, Scalar
-from wdrun.decay.regularizer import rows
+from wdrun.decay.regularizer import Regularizer, rows
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)
 class Spectral(Regularizer):
     """Ω' = σ·u·vᵀ: shrinks the direction a layer amplifies most; project clips singular values at √(2·radius)."""
 
-    @property
-    def capturable(self) -> bool:
-        return False
+    capturable = False
 
     def value(self, w: Tensor) -> Tensor:
         return 0.5 * torch.linalg.eigvalsh(_gram(w))[-1].clamp_min(0)

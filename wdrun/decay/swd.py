@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from wdrun.decay.base import Context, Decay, Scalar, Tensors
+from wdrun.decay.base import Context, Decay
 from wdrun.decay.regularizer import check, is_number, over
+from wdrun.tensors import Scalar, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
 class Swd(Decay):
     """Decays in units of the gradients' size, as Adam steps do; no decay before the first gradient that is not 0."""
+
+    formula = "w⁺ ← w − ηu − ηλcΩ'(w)/√v̄, v̄ the mean of v̂ over all parameters"
 
     beta2: float
 
@@ -25,15 +28,11 @@ class Swd(Decay):
         return {"v": next(iter(params.values())).new_zeros(())}
 
     def strength(self, ctx: Context) -> Scalar:
-        mean = ctx.state["v"] / (1 - self.beta2**ctx.t)
+        mean = ctx.state["v"] / (1 - self.beta2**ctx.knobs.t)
         return super().strength(ctx) * over(1.0, mean.sqrt())
 
-    def shrink(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
+    def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         squares = torch.stack([g.square().sum() for g in ctx.grads.values()]).sum()
         mean = squares / sum(g.numel() for g in ctx.grads.values())
         state = {"v": ctx.state["v"].lerp(mean.to(ctx.state["v"].dtype), 1 - self.beta2)}
-        return super().shrink(new, replace(ctx, state=state))
-
-    @property
-    def formula(self) -> str:
-        return "w⁺ ← w − ηu − ηλcΩ'(w)/√v̄, v̄ the mean of v̂ over all parameters"
+        return super().after(new, replace(ctx, state=state))

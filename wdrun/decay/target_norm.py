@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.base import Anchored, Scalar
-from wdrun.decay.regularizer import check, is_number, over
+from wdrun.decay.regularizer import Anchored, check, is_number, over
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wdrun.decay.base import Constraint, Scalar
-from wdrun.decay.regularizer import over, row_norms
+from wdrun.decay.regularizer import Constraint, over, row_norms
+from wdrun.tensors import Scalar
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import COUPLINGS, Rule, Tensors
+from wdrun.decay import COUPLINGS, Knobs, Rule
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.tensors import Tensors
+from wdrun.training.step import Step, Training
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "fc.weight": (5, 12), "fc.bias": (5,), "norm.weight": (4,)}
 LAM, LR, STEPS = 0.3, 0.05, 6
@@ -38,13 +39,13 @@ class Case:
 
     def rule(self, params: Tensors, **changes: Any) -> Rule:
         """The rule over these parameters, some keys of its config changed."""
-        spec = {**_option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
+        spec = {**option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
         return decay.build(spec, params, lambda spec: lambda progress: 1.0)
 
     def step(self, rule: Rule, by: optim.Optimizer | None = None) -> Step:
         """The training step of this rule with the case's optimizer, or another."""
         machine = Machine(torch.device("cpu"), "fp64", 1)
-        return Step(nn.Identity(), rule, by or optim.build(_option("optimizer", self.optimizer)), None, None, machine)
+        return Step(nn.Identity(), rule, by or optim.build(option("optimizer", self.optimizer)), None, None, machine)
 
     def trajectory(self, rule: Rule, lam: float, gradient: Callable[[int, str, Tensor], Tensor]) -> list[Tensors]:
         """Parameters after each of a few steps under given gradients."""
@@ -54,13 +55,13 @@ class Case:
         seen = []
         for t in range(1, STEPS + 1):
             grads = {n: gradient(t, n, w) for n, w in now.params.items()}
-            now = step.update(now, grads, Knobs(lam, LR, 1.0, (t - 1) / STEPS, t))
+            now = step.update(now, grads, Knobs(lam, LR, 1.0, rule.lam_scales((t - 1) / STEPS), t))
             seen.append(now.params)
         return seen
 
 
 @cache
-def _option(group: str, name: str) -> dict[str, Any]:
+def option(group: str, name: str) -> dict[str, Any]:
     """An option's config as a run would have it."""
     return dict(getattr(parse(compose([f"{group}={name}"])).run, group))
 

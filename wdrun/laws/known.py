@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import exp, pi
 
 import torch
@@ -12,7 +12,7 @@ from wdrun import optim, schedules
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import COUPLINGS, Chain, Decay, Regularizer, Rule, Tensors
+from wdrun.decay import COUPLINGS, Chain, Decay, Knobs, Regularizer, Rule
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.group_lasso import GroupLasso
 from wdrun.decay.huber import Huber
@@ -22,25 +22,31 @@ from wdrun.decay.max_norm import MaxNorm
 from wdrun.decay.target_norm import TargetNorm
 from wdrun.decay.unit_norm import UnitNorm
 from wdrun.laws.cases import Case, noise, nothing, weights
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics import rotation
-from wdrun.training.step import Knobs, Training
+from wdrun.training.step import Training
 
 Gradient = Callable[[int, Tensors], Tensors]
 SGD = optim.Sgd(momentum=0.0, nesterov=False)
 
 
-def train(rule: Rule, by: optim.Optimizer, params: Tensors, gradient: Gradient, knobs: list[Knobs]) -> list[Tensors]:
-    """Parameters before the first and after every step."""
+def train(
+    rule: Rule,
+    by: optim.Optimizer,
+    params: Tensors,
+    gradient: Gradient,
+    lam: float,
+    lr: float,
+    scales: Sequence[float],
+) -> list[Tensors]:
+    """Parameters before the first and after every step; `scales`: the value of the lr's schedule at each."""
     step = Case("none", "coupled", "sgd").step(rule, by)
     now, seen = Training(params, by.init(params), rule.init(params)), [params]
-    for k in knobs:
-        now = step.update(now, gradient(k.t, now.params), k)
+    for k, s in enumerate(scales):
+        knobs = Knobs(lam, lr * s, s, rule.lam_scales(k / len(scales)), k + 1)
+        now = step.update(now, gradient(k + 1, now.params), knobs)
         seen.append(now.params)
     return seen
-
-
-def constant(lam: float, lr: float, steps: int) -> list[Knobs]:
-    return [Knobs(lam, lr, 1.0, t / steps, t + 1) for t in range(steps)]
 
 
 def limits_of_regularizers() -> str | None:
@@ -75,7 +81,7 @@ def limits_of_rules() -> str | None:
         return {n: noise(t, n, x) for n, x in w.items()}
 
     def end(rule: Rule, by: optim.Optimizer) -> Tensors:
-        return train(rule, by, params, noisy, constant(0.1, 0.05, 5))[-1]
+        return train(rule, by, params, noisy, 0.1, 0.05, [1.0] * 5)[-1]
 
     for coupling in COUPLINGS:
         link = Decay(L1(), coupling, ones)
@@ -99,7 +105,7 @@ def torch_weight_decay() -> str | None:
     for name, coupling, ours, twin, options in twins:
         w = weights()["fc.weight"]
         rule = Decay(L2(), coupling, {"w": 1.0})
-        found = train(rule, ours, {"w": w}, lambda t, p: {"w": noise(t, "w", p["w"])}, constant(0.1, 0.01, 30))[-1]["w"]
+        found = train(rule, ours, {"w": w}, lambda t, p: {"w": noise(t, "w", p["w"])}, 0.1, 0.01, [1.0] * 30)[-1]["w"]
         leaf = w.clone().requires_grad_()
         theirs = twin([leaf], lr=0.01, weight_decay=0.1, **options)
         for t in range(1, 31):
@@ -131,7 +137,7 @@ def cautious_mask() -> str | None:
     g = torch.tensor([1.0, 1.0, -3.0, -3.0, 0.0], dtype=torch.float64)
     expected = torch.tensor([0.45, -1.5, 3.5, -0.4, 0.475], dtype=torch.float64)  # w − ½(g + 0.1·mask·w)
     rule = Decay(L2(), "cautious", {"w": 1.0})
-    found = train(rule, SGD, {"w": w}, lambda t, p: {"w": g}, constant(0.1, 0.5, 1))[-1]["w"]
+    found = train(rule, SGD, {"w": w}, lambda t, p: {"w": g}, 0.1, 0.5, [1.0] * 1)[-1]["w"]
     return None if (found - expected).abs().max() < 1e-15 else f"got {found.tolist()}, by hand {expected.tolist()}"
 
 
@@ -145,8 +151,7 @@ def shrink_is_total_decay() -> str | None:
         scale = [s(k / steps) for k in range(steps)]
         for of, rates in (("lr", scale), ("λ", [1.0] * steps)):
             rule = Decay(L2(), "decoupled", dict.fromkeys(zero, 1.0), s if of == "λ" else lambda progress: 1.0)
-            knobs = [Knobs(0.02, 0.05 * r, r, k / steps, k + 1) for k, r in enumerate(rates)]
-            before, *_, after = train(rule, SGD, weights(), lambda t, p: zero, knobs)
+            before, *_, after = train(rule, SGD, weights(), lambda t, p: zero, 0.02, 0.05, rates)
             left = after["fc.weight"].norm() / before["fc.weight"].norm()
             total = sum(0.05 * 0.02 * x for x in scale)
             if abs(-left.log().item() - total) > 0.01 * total:
@@ -170,7 +175,7 @@ def equilibrium_rotation() -> str | None:
             return {"w": (g - (g @ unit) * unit) / w.norm()}  # across w, and ∝ 1/‖w‖: the loss sees the direction only
 
         start = {"w": torch.randn(size, generator=source, dtype=torch.float64)}
-        seen = train(Decay(L2(), coupling, {"w": 1.0}), by, start, scale_free, constant(eta_lambda / lr, lr, steps))
+        seen = train(Decay(L2(), coupling, {"w": 1.0}), by, start, scale_free, eta_lambda / lr, lr, [1.0] * steps)
         late = [rotation(a["w"], b["w"]) for a, b in zip(seen[-400:-1], seen[-399:], strict=True)]
         found = torch.stack(late).mean().item() * pi / 180
         if abs(found / expected - 1) > 0.1:
@@ -194,7 +199,7 @@ def ridge_regression() -> str | None:
     for c in (0.01, 0.3):
         for penalty, lam, slope in (("(c/2)w²", c, xy / (xx + c / 2)), ("c·w²", 2 * c, xy / (xx + c))):
             rule = Decay(L2(), "coupled", {"w": 1.0})
-            end = train(rule, optim.Adam(0.9, 0.999, 1e-8), start, gradient, constant(lam, 0.01, 3000))[-1]
+            end = train(rule, optim.Adam(0.9, 0.999, 1e-8), start, gradient, lam, 0.01, [1.0] * 3000)[-1]
             if abs(end["w"] - slope) > 1e-3 or abs(end["b"] - (y.mean() - slope * x.mean())) > 1e-3:
                 return f"{penalty}, c = {c}: w = {end['w']:.5f}, the closed form is {slope:.5f}"
     return None
@@ -218,9 +223,7 @@ def lasso() -> str | None:
     ends = {}
     for coupling in ("proximal", "coupled"):
         start = {"w": torch.full((12,), 0.5, dtype=torch.float64)}
-        ends[coupling] = train(Decay(L1(), coupling, {"w": 1.0}), SGD, start, gradient, constant(lam, 0.3, 500))[-1][
-            "w"
-        ]
+        ends[coupling] = train(Decay(L1(), coupling, {"w": 1.0}), SGD, start, gradient, lam, 0.3, [1.0] * 500)[-1]["w"]
     if not torch.equal(ends["proximal"] == 0, w == 0) or not (w == 0).any():
         return f"zeros of proximal l1 {ends['proximal'].tolist()}, of coordinate descent {w.tolist()}"
     if (off := (ends["proximal"] - w).abs().max().item()) > 1e-9:

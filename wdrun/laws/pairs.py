@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wdrun.decay import Decay, Regularizer, Tensors
+from wdrun.decay import Decay, Knobs, Regularizer
 from wdrun.errors import ConfigError
 from wdrun.laws.cases import LAM, LR, STEPS, Case, noise, nothing, weights
-from wdrun.training.step import Knobs, Training
+from wdrun.tensors import Tensors
+from wdrun.training.step import Training
 
 
 def zero_is_none(case: Case) -> str | None:
@@ -95,7 +96,7 @@ def lifts_over_runs(case: Case) -> str | None:
     def steps(params: Tensors, lam: float | Tensor, lr: float | Tensor) -> Tensors:
         now = Training(params, step.optimizer.init(params), rule.init(params))
         for t, grads in enumerate(noises, start=1):
-            now = step.update(now, grads, Knobs(lam, lr, 1.0, (t - 1) / STEPS, t))
+            now = step.update(now, grads, Knobs(lam, lr, 1.0, rule.lam_scales((t - 1) / STEPS), t))
         return now.params
 
     stacked = {n: torch.stack([run[n] for run in runs]) for n in runs[0]}
@@ -134,7 +135,8 @@ def resumes_from_its_memory(case: Case) -> str | None:
 
     def once(at: Training, t: int, by: object) -> Training:
         grads = {n: noise(t, n, w) for n, w in at.params.items()}
-        return (step if by is step else again).update(at, grads, Knobs(LAM, LR, 1.0, (t - 1) / STEPS, t))
+        knobs = Knobs(LAM, LR, 1.0, step.rule.lam_scales((t - 1) / STEPS), t)
+        return (step if by is step else again).update(at, grads, knobs)
 
     for t in range(1, 4):
         now = once(now, t, step)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from wdrun.decay import Decay, Regularizer, Tensors
+from wdrun.decay import Decay, Regularizer
 from wdrun.laws.cases import Case, weights
+from wdrun.tensors import Tensors
 
 
 def gradient_is_derivative(case: Case) -> str | None:

@@ -18,9 +18,9 @@ from wdrun.optim.rules import (
     RmsProp,
     Sgd,
     State,
-    Tensors,
     orthogonalize,
 )
+from wdrun.tensors import Tensors
 
 __all__ = [
     "OPTIMIZERS",

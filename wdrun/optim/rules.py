@@ -16,7 +16,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-Tensors = dict[str, Tensor]
+from wdrun.tensors import Scalar, Tensors, axpy, is_off
+
 State = dict[str, Tensors]
 
 
@@ -47,10 +48,10 @@ class Sgd(Optimizer):
         return {"b": _zeros(params)} if self.momentum else {}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        if _is_off(self.momentum):
+        if is_off(self.momentum):
             return grads, state
-        b = {k: _plus(g, state["b"][k], self.momentum) for k, g in grads.items()}
-        u = {k: _plus(g, b[k], self.momentum) for k, g in grads.items()} if self.nesterov else b
+        b = {k: axpy(self.momentum, state["b"][k], g) for k, g in grads.items()}
+        u = {k: axpy(self.momentum, b[k], g) for k, g in grads.items()} if self.nesterov else b
         return u, {"b": b}
 
     def gain(self) -> float | None:
@@ -113,8 +114,8 @@ class RmsProp(Optimizer):
             # A variance is ≥ 0; rounding makes it slightly negative when g hardly changes, and its root nan.
             variance = {k: torch.addcmul(v, m[k], m[k], value=-1).clamp(min=0) for k, v in variance.items()}
         u = {k: g / variance[k].sqrt().add_(self.eps) for k, g in grads.items()}
-        if not _is_off(self.momentum):
-            u = new["b"] = {k: _plus(x, state["b"][k], self.momentum) for k, x in u.items()}
+        if not is_off(self.momentum):
+            u = new["b"] = {k: axpy(self.momentum, state["b"][k], x) for k, x in u.items()}
         return u, new
 
 
@@ -245,25 +246,16 @@ def _zeros(params: Tensors) -> Tensors:
     return {k: torch.zeros_like(w) for k, w in params.items()}
 
 
-def _is_off(number: float | Tensor) -> bool:
-    return not isinstance(number, Tensor) and number == 0
-
-
-def _plus(x: Tensor, y: Tensor, a: float | Tensor) -> Tensor:
-    """x + a·y, in one kernel when a is a number."""
-    return x + a.to(y.dtype) * y if isinstance(a, Tensor) else torch.add(x, y, alpha=a)
-
-
-def _toward(old: Tensor, new: Tensor, share: float | Tensor) -> Tensor:
+def _toward(old: Tensor, new: Tensor, share: Scalar) -> Tensor:
     """old + share·(new − old); of a float64 share the difference to 1 was taken before it is rounded."""
     return old.lerp(new, share.to(old.dtype) if isinstance(share, Tensor) else share)
 
 
-def _mean(old: Tensors, new: Tensors, beta: float | Tensor) -> Tensors:
+def _mean(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x, for the names of `new`."""
     return {k: _toward(old[k], x, 1 - beta) for k, x in new.items()}
 
 
-def _mean_square(old: Tensors, new: Tensors, beta: float | Tensor) -> Tensors:
+def _mean_square(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x², for the names of `new`."""
     return {k: _toward(old[k], x.square(), 1 - beta) for k, x in new.items()}

@@ -182,7 +182,7 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     """Columns of the run's row that are known before training."""
-    budget = explain.budget(trainer)
+    budget = trainer.budget
     params = [p for n, p in trainer.initial().tensors.items() if n.startswith("params/")]
     return {
         "cause": "",

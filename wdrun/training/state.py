@@ -1,8 +1,7 @@
-"""Where a run stands between two epochs: state, best weights so far, whether it is over. Shared by serial and fused."""
+"""Where a run stands between two epochs: its tensors, its best weights so far, whether it is over."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wdrun.config.run import Run
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 from wdrun.training.step import Training
 
 
@@ -37,8 +36,12 @@ class Epoch:
     summary: dict[str, Any] = field(default_factory=dict)  # columns of the run's row
 
 
-class Course:
-    """One run from epoch to epoch. `advance` takes what an epoch of training gave and says whether it was the last."""
+class Standing:
+    """How a run stands: the state after its last epoch, and the best weights on validation so far.
+
+    `advance` takes what an epoch of training gave, alone or with others, and says whether the run is over.
+    `classes` is 1 for a regression, which is judged by its loss.
+    """
 
     def __init__(self, run: Run, classes: int, state: State) -> None:
         self.run, self.classes, self.state = run, classes, state
@@ -47,11 +50,15 @@ class Course:
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that are behind it."""
+        """Number of the last epoch taken, 0 at the start."""
         return int(self.values["epoch"])
 
     def advance(self, number: int, training: Training, buffers: Tensors, val: Mapping[str, Any]) -> bool:
-        """Note epoch `number`, its tensors and its validation row; True when the run ends with it."""
+        """Take epoch `number`, its tensors and its validation row; whether the run ends with it.
+
+        Best is the highest accuracy, of a regression the lowest loss, the earliest of equals. The run ends with the
+        last epoch, or when `early_stopping.patience` epochs have gone by since the best.
+        """
         score = val["accuracy"] if self.classes > 1 else -val["data_loss"]
         if self.values["best_score"] is None or score > self.values["best_score"]:
             self.values |= {"best_score": score, "best_epoch": number}
@@ -64,20 +71,14 @@ class Course:
         stopped = patience is not None and number - self.values["best_epoch"] >= patience
         return stopped or number == self.run.epochs
 
-    def tested(self) -> tuple[Tensors, Tensors]:
-        """Parameters and buffers the test split shall see: the last, or with early stopping the best on validation."""
+    def to_test(self) -> tuple[Tensors, Tensors]:
+        """Parameters and buffers for the test split: the last, or with early stopping the best on validation."""
         training, buffers = unflatten(self.state.tensors)
         params = training.params
         if self.run.early_stopping["patience"] is not None:
             params = {n: self.best[n] for n in params}
             buffers = {n: self.best[n] for n in buffers}
         return params, buffers
-
-
-def lost(val: Mapping[str, Any], number: int) -> str | None:
-    """Why the run left the finite numbers, by its validation row; None when it did not."""
-    loss = val["data_loss"]
-    return None if math.isfinite(loss) else f"validation loss is {loss} (epoch {number})"
 
 
 def channels_last(state: State) -> State:

@@ -14,19 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wdrun import decay, models, optim
-from wdrun.decay import Context, Rule, Tensors
+from wdrun import models, optim
+from wdrun.decay import Context, Knobs, Rule
 from wdrun.devices import Machine
-
-
-class Knobs(NamedTuple):
-    """The arguments of one step; under a lift λ and lr hold one value a run."""
-
-    lam: float | Tensor
-    lr: float | Tensor
-    lr_scale: float
-    progress: float
-    t: int
+from wdrun.tensors import Tensors, axpy
 
 
 class Training(NamedTuple):
@@ -102,19 +93,13 @@ class Step:
         grads = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
         return {name: g.to(params[name].dtype) for name, g in zip(leaves, grads, strict=True)}, loss.detach(), right
 
-    def gradients_func(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
-        """The same as `gradients`, as torch.func can lift it."""
-        grads, (loss, right) = torch.func.grad_and_value(self.loss, has_aux=True)(params, buffers, x, y)
-        return grads, loss, right
-
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
-        context = Context(now.params, *knobs, state=now.decay)
-        grads = optim.clip(self.rule.couple(grads, context), self.clip_norm, self.clip_value)
+        context = Context(now.params, knobs, now.decay)
+        grads = optim.clip(self.rule.before(grads, context), self.clip_norm, self.clip_value)
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
-        stepped = {n: decay.axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
-        after = Context(now.params, *knobs, state=now.decay, grads=grads, updates=updates, optimizer_state=memory)
-        params, remembered = self.rule.shrink(stepped, after)
+        stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
+        params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, grads, updates))
         return Training(params, memory, remembered)
 
     def __call__(

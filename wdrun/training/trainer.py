@@ -7,23 +7,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from wdrun import decay, models, optim, schedules
+from wdrun import conventions, decay, models, optim, schedules
 from wdrun.config.run import Run
+from wdrun.conventions import Budget
 from wdrun.data import Batches, Dataset
-from wdrun.decay import Tensors
+from wdrun.decay import Knobs
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, stream_seed
-from wdrun.training import diagnostics
+from wdrun.tensors import Tensors
+from wdrun.training import diagnostics, divergence
 from wdrun.training.evaluation import Evaluator
 from wdrun.training.evaluation.predictions import predict
-from wdrun.training.state import Course, Epoch, State, channels_last, flatten, lost, unflatten
-from wdrun.training.step import Knobs, Step, Training, accuracy
+from wdrun.training.state import Epoch, Standing, State, channels_last, flatten, unflatten
+from wdrun.training.step import Step, Training, accuracy
 
 __all__ = ["CHECK_EVERY", "Epoch", "State", "Trainer", "penalised"]
 
@@ -33,7 +36,11 @@ CHECK_EVERY = 100  # steps between looks at the losses for one that is not finit
 
 @dataclass
 class Trainer:
-    """A run made ready: model, rule, optimizer, schedule and batches. Building it checks what config alone cannot."""
+    """A run made ready: model, rule, optimizer, schedules and batches; it is not changed by training.
+
+    Building it checks what a config alone cannot: ConfigError for a decay, optimizer or schedule that does not fit the
+    model, the data or the number of steps.
+    """
 
     run: Run
     dataset: Dataset
@@ -59,7 +66,7 @@ class Trainer:
         limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
-        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self._sample)
+        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample)
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
@@ -71,7 +78,7 @@ class Trainer:
             dtype=machine.input_dtype, augment=run.augment, channels_last=not models.flattens(self.model),
         )  # fmt: skip
 
-    def _sample(self, size: int) -> tuple[Tensor, Tensor]:
+    def sample(self, size: int) -> tuple[Tensor, Tensor]:
         """Training examples x (B, C, H, W), y (B,), as they are, drawn by the seed alone: the same ones every time."""
         rows = self.dataset.splits["train"].rows
         chosen = torch.randperm(len(rows), generator=generator(self.run.seed, "sample"))[:size]
@@ -86,63 +93,81 @@ class Trainer:
         return State(flatten(training, buffers), values)
 
     def knobs(self, t: int) -> Knobs:
-        """λ, lr and progress of step t = 1, 2, …"""
+        """λ, lr and the schedules' values of step t, counted from 1 over the whole run."""
         progress = (t - 1) / self.steps
         scale = self.schedule(progress)
-        return Knobs(self.run.lam, self.run.lr * scale, scale, progress, t)
+        return Knobs(self.run.lam, self.run.lr * scale, scale, self.rule.lam_scales(progress), t)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
+        return self.budget_of(self.run.lam)
+
+    def budget_of(self, lam: float) -> Budget:
+        """The budget this run would have at another λ."""
+        run, steps = self.run, range(self.steps)
+        weights = {n: p.detach() for n, p in self.model.named_parameters()}
+        scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
+        return conventions.budget(
+            run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
+            gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,
+        )  # fmt: skip
 
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
-        """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step."""
-        course = self.course(state)
-        training, buffers = unflatten(course.state.tensors)
-        for number in range(course.epochs_done + 1, self.run.epochs + 1):
+        """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step.
+
+        The last epoch has the status done or diverged. What `tick` raises leaves the training there.
+        """
+        standing = self.standing(state)
+        training, buffers = unflatten(standing.state.tensors)
+        for number in range(standing.epochs_done + 1, self.run.epochs + 1):
             started = time.perf_counter()
             # The model's own randomness (dropout) comes from the global generator, keyed anew each epoch and put back.
             with torch.random.fork_rng(devices=[self.machine.device] if self.machine.device.type == "cuda" else []):
                 torch.manual_seed(stream_seed(self.run.seed, "model", number))
                 outcome = self._epoch(number, training, buffers, tick)
             if isinstance(outcome, str):
-                yield self.diverged(number, outcome, course)
+                yield self.diverged(number, outcome, standing)
                 return
             training, running, measured = outcome
             trained = time.perf_counter()
             val = self.evaluate("val", number, training.params, buffers)
-            if cause := lost(val, number):
-                yield self.diverged(number, cause, course)
+            if cause := divergence.in_validation(val, number):
+                yield self.diverged(number, cause, standing)
                 return
             rows = [{"epoch": number, "split": "train", **running}, val]
-            last = course.advance(number, training, buffers, val)
+            last = standing.advance(number, training, buffers, val)
             if last:
-                weights = course.tested()
+                weights = standing.to_test()
                 rows += [self.evaluate("test", number, *weights), *self.shifted(number, *weights)]
             curvature = self.inspector.end(training.params, buffers) if last else {}
             timing = self.timing(number, trained - started, time.perf_counter() - trained)
-            yield self.close(course, last, rows, measured, timing, curvature)
+            yield self.completed(standing, last, rows, measured, timing, curvature)
             if last:
                 return
 
-    def course(self, state: State | None) -> Course:
-        """The run at this state, or at its start."""
-        return Course(self.run, self.dataset.classes, channels_last(state or self.initial()))
+    def standing(self, state: State | None) -> Standing:
+        """How the run stands at this state, or at its start."""
+        return Standing(self.run, self.dataset.classes, channels_last(state or self.initial()))
 
-    def close(
+    def completed(
         self,
-        course: Course,
+        standing: Standing,
         last: bool,
         metrics: Rows,
         measured: tuple[Rows, Rows],
         timing: dict[str, Any],
         curvature: dict[str, float],
     ) -> Epoch:
-        """The epoch that `course` has just advanced by."""
-        number, status = course.epochs_done, "done" if last else "running"
+        """The epoch that `standing` has just advanced by, with its rows: metrics, (layers, histograms), timing."""
+        number, status = standing.epochs_done, "done" if last else "running"
         layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
-        summary = self._summary(status, "", course.state) | curvature
-        return Epoch(number, status, course.state, metrics, layers, histograms, [timing], summary)
+        summary = self._summary(status, "", standing.state) | curvature
+        return Epoch(number, status, standing.state, metrics, layers, histograms, [timing], summary)
 
-    def diverged(self, number: int, cause: str, course: Course) -> Epoch:
-        """The end of a run that left the finite numbers in epoch `number`: no rows of it, the state before it."""
-        return Epoch(number, "diverged", course.state, summary=self._summary("diverged", cause, course.state))
+    def diverged(self, number: int, cause: str, standing: Standing) -> Epoch:
+        """The last epoch of a run that left the finite numbers in it: no rows, and the state before it."""
+        return Epoch(number, "diverged", standing.state, summary=self._summary("diverged", cause, standing.state))
 
     def _summary(self, status: str, cause: str, state: State) -> dict[str, Any]:
         values = state.values
@@ -181,12 +206,12 @@ class Trainer:
             losses[i], right[i] = loss, correct
             if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(losses):
                 unseen = i - i % CHECK_EVERY
-                if cause := _not_finite(losses[unseen : i + 1], first + unseen, number):
+                if cause := divergence.in_losses(losses[unseen : i + 1], first + unseen, number):
                     return cause
             tick(t)
-        for name, w in (training.params | buffers).items():
-            if not torch.isfinite(w).all():
-                return f"{name} is not finite after step {t} (epoch {number})"
+        finite = {name: bool(torch.isfinite(w).all()) for name, w in (training.params | buffers).items()}
+        if cause := divergence.in_tensors(finite, t, number):
+            return cause
         running = self.running(losses.mean().item(), right.sum().item())
         measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
         return training, self._with_penalty(running, training.params), measured
@@ -215,7 +240,7 @@ class Trainer:
         """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""
         if self.dataset.classes > 1:
             return []
-        params, buffers = self.course(state).tested()
+        params, buffers = self.standing(state).to_test()
         return predict(self.step, self.dataset, params, buffers, self.run.lam)
 
     def timing(self, number: int, train_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
@@ -233,15 +258,6 @@ class Trainer:
             "images_per_second": images / train_seconds,
             "peak_memory_mib": peak,
         }
-
-
-def _not_finite(losses: Tensor, t: int, epoch: int) -> str | None:
-    """Which of the losses, those of the steps from t on, is the first that is not finite."""
-    finite = torch.isfinite(losses)
-    if finite.all():
-        return None
-    first = int((~finite).int().argmax())
-    return f"data loss is {losses[first].item()} at step {t + first} (epoch {epoch})"
 
 
 def penalised(row: dict[str, Any], penalty: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 
 PROBES, ITERATIONS, TOLERANCE = 32, 100, 1e-4
 

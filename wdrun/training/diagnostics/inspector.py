@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from wdrun import models
-from wdrun.decay import Tensors
+from wdrun.decay import Knobs
 from wdrun.streams import generator
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics.curvature import curvature
 from wdrun.training.diagnostics.histograms import histogram
 from wdrun.training.diagnostics.layers import layers
 from wdrun.training.diagnostics.patterns import patterns
-from wdrun.training.step import Knobs, Step, Training, data_loss
+from wdrun.training.step import Step, Training, data_loss
 
 Rows = list[dict[str, Any]]
 PATTERN_EXAMPLES, CURVATURE_EXAMPLES = 64, 256

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdrun.decay import Decay, Rule, Tensors
+from wdrun.decay import Decay, Knobs, Rule
 from wdrun.decay.l2 import L2
 from wdrun.optim import Adam, Optimizer, Sgd
-from wdrun.training.step import Knobs, Step, Training
+from wdrun.tensors import Tensors
+from wdrun.training.step import Step, Training
 
 MEASURES = (
     *("l1_norm", "l2_norm", "sparsity", "near_zero", "dead_filters"),
@@ -89,7 +90,7 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
     rate = {"coupled": knobs.lr / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(rule.coupling)
     if rate is None:
         return None
-    shrink = float(rate * knobs.lam * rule.schedule(knobs.progress)) * c
+    shrink = float(rate * knobs.lam * knobs.lam_scales[0]) * c
     return math.degrees(math.sqrt(2 * shrink * (1 - beta) / (1 + beta)))
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from wdrun.config.run import Group
 from wdrun.data import Batches, Dataset
-from wdrun.decay import Tensors
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, stream_seed
+from wdrun.tensors import Tensors
 from wdrun.training.evaluation.attacks import fgsm, pgd
 from wdrun.training.evaluation.corruptions import CORRUPTIONS, corrupt
 from wdrun.training.evaluation.scores import score
@@ -58,7 +58,7 @@ class Evaluator:
         self.step.model.eval()
         with torch.no_grad():
             pairs = ((self.step.outputs(params, buffers, x), y) for x, y in self.batches(split).sequential())
-            found = score(self._ticked(pairs), self.options["calibration"])
+            found = score(self.ticked(pairs), self.options["calibration"])
         return {"corruption": "", "severity": 0, **found}
 
     def shifted(self, split: str, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
@@ -74,10 +74,11 @@ class Evaluator:
                 pixels = self._pixels(split, few if attack else None)
                 shift = self._attacked if attack else self._corrupted
                 pairs = shift(name, float(strength), pixels, params, buffers)
-                found = score(self._ticked(pairs), self.options["calibration"])
+                found = score(self.ticked(pairs), self.options["calibration"])
                 yield {"corruption": name, "severity": severity, "strength": float(strength), **found}
 
-    def _ticked(self, pairs: Pairs) -> Pairs:
+    def ticked(self, pairs: Pairs) -> Pairs:
+        """The pairs as they are, with a tick after the work on each."""
         for pair in pairs:
             yield pair
             self.tick()

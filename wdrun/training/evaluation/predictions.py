@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from wdrun.data import Dataset, Split
-from wdrun.decay import Decay, Tensors
+from wdrun.decay import Decay
 from wdrun.decay.l2 import L2
+from wdrun.tensors import Tensors
 from wdrun.training.step import Step
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -18,23 +18,26 @@ def score(batches: Iterable[tuple[Tensor, Tensor]], calibration: bool) -> dict[s
 
     Each example counts once, whatever the batches; batches are (outputs (B, K), targets (B,)) with at least one.
     """
+    return means(*summed(batches, lambda outputs, y: sums(outputs, y, calibration)))
+
+
+def summed(
+    batches: Iterable[tuple[Tensor, Tensor]], sums: Callable[[Tensor, Tensor], dict[str, Tensor]]
+) -> tuple[dict[str, Tensor], int]:
+    """The sums of every batch (outputs, targets (B,)) added up, and the number of examples."""
     total: dict[str, Tensor] = {}
     examples = 0
     for outputs, y in batches:
-        total = added(total, sums(outputs, y, calibration))
+        found = sums(outputs, y)
+        total = {name: total[name] + value for name, value in found.items()} if total else found
         examples += len(y)
-    return means(total, examples)
+    return total, examples
 
 
 def sums(outputs: Tensor, y: Tensor, calibration: bool) -> dict[str, Tensor]:
     """Sums over a batch of what the scores need; pure, so that `torch.func.vmap` lifts it over runs."""
     found = {"data_loss": data_loss(outputs, y).double() * len(y), "accuracy": hits(outputs, y).double()}
     return found | calibrate(outputs, y) if calibration else found
-
-
-def added(total: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sums over the batches so far."""
-    return {name: total[name] + value for name, value in found.items()} if total else found
 
 
 def means(total: dict[str, Tensor], examples: int) -> dict[str, float | None]:

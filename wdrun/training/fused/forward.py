@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from wdrun import models
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 
 WAYS = ("vmap", "grouped", "unfolded")
 PRODUCTS = {

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdrun.decay import Tensors
+from wdrun.decay import Knobs
+from wdrun.tensors import Tensors
 from wdrun.training.fused.forward import forward
-from wdrun.training.step import Knobs, Step, Training, data_loss, hits
+from wdrun.training.step import Step, Training, data_loss, hits
 from wdrun.training.trainer import Trainer
 
 
 class Lift:
-    """These trainers' step and outputs, the model going one of `ways(model)`."""
+    """Step and outputs of R trainers of one structure; `way` is one of `ways(model)`. Stacked tensors are (R, …)."""
 
-    def __init__(self, trainers: Sequence[Trainer], way: str, step: Step | None = None) -> None:
+    def __init__(self, trainers: Sequence[Trainer], way: str) -> None:
         self.trainers, self.first, self.runs, self.way = trainers, trainers[0], len(trainers), way
-        self.step = step or self.first.step
         self.device, self.dtype = self.first.machine.device, self.first.machine.dtype
         self.forward = forward(self.first.model, way, self.first.machine.precision == "bf16")
         self.exact_lam = self._column([t.run.lam for t in trainers])
@@ -51,13 +51,13 @@ class Lift:
         """`Step.update` of every run; of the knobs, λ and lr are the runs' own, what is given holds for all."""
 
         def one(now: Training, grads: Tensors, lam: Tensor, lr: Tensor, numbers: Tensors) -> Training:
-            return _with(self.step, numbers).update(now, grads, knobs._replace(lam=lam, lr=lr))
+            return _with(self.first.step, numbers).update(now, grads, knobs._replace(lam=lam, lr=lr))
 
         moved: Training = torch.func.vmap(one)(now, grads, self.lam, self.rates(knobs), self.numbers)
         return moved
 
     def over(self, function: Any, knobs: Knobs, *stacked: Any) -> Tensor:
-        """function(step, *of one run, its knobs) of every run, stacked."""
+        """function(step, *stacked, knobs), written for one run, of every run: (R, …)."""
 
         def one(lam: Tensor, lr: Tensor, numbers: Tensors, *of: Any) -> Tensor:
             found: Tensor = function(_with(self.first.step, numbers), *of, knobs._replace(lam=lam, lr=lr))

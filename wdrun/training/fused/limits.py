@@ -17,7 +17,6 @@ from wdrun.config.run import SCALARS
 from wdrun.training.fused.forward import ways
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
-from wdrun.training.step import Knobs
 from wdrun.training.trainer import Trainer
 from wdrun.wording import named
 
@@ -58,14 +57,14 @@ def _exact(trainer: Trainer) -> Trainer:
 
 def _probe(trainer: Trainer) -> str | None:
     """Step two equal runs on a few examples: None, or what is not as it is in one run alone."""
-    x, y = trainer._sample(PROBED)
+    x, y = trainer.sample(PROBED)
     x = x.to(trainer.machine.input_dtype)
     now, buffers = unflatten(trainer.initial().tensors)
     twice, beside = tree_map(lambda w: torch.stack([w, w]), (now, buffers))
     trainer.model.train()
     lift = Lift([trainer, trainer], "vmap")
     grads, loss, _ = lift.gradients(twice.params, beside, x, y, True)
-    moved = lift.update(twice, grads, Knobs(0.0, 0.0, 1.0, 0.0, 1))
+    moved = lift.update(twice, grads, trainer.knobs(1))
     if not all(moved.params[n].dtype == w.dtype for n, w in now.params.items()):
         return "lifted over runs, its weights change their type"
     if trainer.machine.precision == "bf16":
@@ -108,7 +107,7 @@ def bytes_per_run(trainer: Trainer) -> int:
     leaves = [module for module in trainer.model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
-        x, _ = trainer._sample(PROBED)
+        x, _ = trainer.sample(PROBED)
         trainer.model.eval()
         with torch.no_grad(), trainer.machine.autocast():
             trainer.model(x)

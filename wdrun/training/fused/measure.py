@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wdrun.decay import Tensors
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics.layers import table
-from wdrun.training.evaluation.scores import added, means, sums
+from wdrun.training.divergence import in_losses, in_tensors
+from wdrun.training.evaluation.scores import means, summed, sums
 from wdrun.training.fused.lift import Lift
 from wdrun.training.fused.stack import Stack
 from wdrun.training.step import Training
@@ -21,23 +22,15 @@ EXAMPLES, MOST = 20_000, 1000  # of an evaluation batch: examples × runs, and e
 
 
 def causes(stack: Stack, tensors: Tensors, number: int) -> list[str | None]:
-    """Why each run left the finite numbers in epoch `number`, in `Trainer`'s words; None when it did not."""
-    steps = len(stack.losses)
-    start = (number - 1) * steps
-    losses = stack.losses.cpu()
-    bad_loss = ~torch.isfinite(losses)
-    bad = torch.stack([~torch.isfinite(w).reshape(len(w), -1).all(1) for w in tensors.values()]).cpu()  # (names, R)
-    found: list[str | None] = []
-    for r in range(losses.shape[1]):
-        cause = None
-        if bad_loss[:, r].any():
-            first = int(bad_loss[:, r].int().argmax())
-            cause = f"data loss is {losses[first, r].item()} at step {start + first + 1} (epoch {number})"
-        elif bad[:, r].any():
-            name = list(tensors)[int(bad[:, r].int().argmax())]
-            cause = f"{name} is not finite after step {start + steps} (epoch {number})"
-        found.append(cause)
-    return found
+    """Why each run left the finite numbers in epoch `number`; None when it did not."""
+    end = number * len(stack.losses)
+    losses = stack.losses.T.cpu()  # (R, S)
+    rows = [torch.isfinite(w).reshape(len(w), -1).all(1) for w in tensors.values()]
+    finite = torch.stack(rows, dim=1).tolist()  # (R, names)
+    return [
+        in_losses(of, end - len(of) + 1, number) or in_tensors(dict(zip(tensors, fine, strict=True)), end, number)
+        for of, fine in zip(losses, finite, strict=True)
+    ]
 
 
 def running(stack: Stack) -> list[tuple[float, float]]:
@@ -46,14 +39,14 @@ def running(stack: Stack) -> list[tuple[float, float]]:
 
 
 def tables(lift: Lift, before: Training, after: Training, grads: Tensors, number: int) -> list[list[list[float]]]:
-    """The numbers of `diagnostics.layers.table` over the last step of epoch `number`."""
+    """`diagnostics.layers.table` over the last step of epoch `number`, as numbers: [run][parameter][measure]."""
     knobs = lift.first.knobs(number * lift.first.steps_per_epoch)
     found: list[list[list[float]]] = lift.over(table, knobs, before, after, grads).tolist()
     return found
 
 
 def penalties(lift: Lift, params: Tensors) -> list[float]:
-    """λΣcΩ(w), 0 where λ is."""
+    """λΣcΩ(w) of every run, exactly 0 where λ is 0."""
     lams = [t.run.lam for t in lift.trainers]
     if not any(lams):
         return [0.0] * lift.runs
@@ -85,14 +78,11 @@ def evaluated(lift: Lift, split: str, number: int, params: Tensors, buffers: Ten
 def _scores(lift: Lift, places: list[int], split: str, params: Tensors, buffers: Tensors) -> Rows:
     evaluator = lift.trainers[places[0]].evaluator
     calibration = evaluator.options["calibration"]
-    total: dict[str, Tensor] = {}
-    examples = 0
+    lifted = torch.func.vmap(lambda outputs, y: sums(outputs, y, calibration), (0, None))
     with torch.no_grad():
-        for x, y in evaluator.batches(split, max(1, min(MOST, EXAMPLES // len(places)))).sequential():
-            outputs = lift.outputs(params, buffers, x, True)
-            total = added(total, torch.func.vmap(lambda out, y: sums(out, y, calibration), (0, None))(outputs, y))
-            examples += len(y)
-            evaluator.tick()
+        batches = evaluator.batches(split, max(1, min(MOST, EXAMPLES // len(places)))).sequential()
+        pairs = ((lift.outputs(params, buffers, x, True), y) for x, y in batches)
+        total, examples = summed(evaluator.ticked(pairs), lifted)
     total = {n: v.cpu() for n, v in total.items()}
     return [means({n: v[r] for n, v in total.items()}, examples) for r in range(len(places))]
 

@@ -7,53 +7,35 @@ R runs, S steps of an epoch, B batch, G distinct batches a step (one for each se
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from wdrun.decay import Chain, Rule, Tensors
+from wdrun.decay import Chain, Decay, Knobs, Rule
+from wdrun.tensors import Tensors
 from wdrun.training.fused.capture import captured
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import State, flatten, unflatten
-from wdrun.training.step import Knobs, Training
+from wdrun.training.step import Training
 from wdrun.training.trainer import Trainer
 
 
-class Slot:
-    """Stands in for a λ-schedule: gives the tensor that the step has put into it."""
-
-    def __init__(self, schedule: Callable[[float], float]) -> None:
-        self.schedule = schedule
-        self.now: Any = None
-
-    def __call__(self, progress: float) -> Any:
-        return self.now
-
-
-def slotted(rule: Rule, slots: list[Slot]) -> Rule:
-    """The rule with a slot, appended to `slots`, in the place of each of its schedules."""
-    changes: dict[str, Any] = {}
+def recordable(rule: Rule) -> bool:
+    """Whether a step of it waits for nothing the device computes, so that a CUDA graph can hold it."""
     if isinstance(rule, Chain):
-        changes["rules"] = tuple(slotted(inner, slots) for inner in rule.rules)
-    if callable(schedule := getattr(rule, "schedule", None)):
-        slots.append(Slot(schedule))
-        changes["schedule"] = slots[-1]
-    replaced: Rule = dataclasses.replace(rule, **changes) if changes else rule  # type: ignore[type-var]
-    return replaced
+        return all(map(recordable, rule.rules))
+    return not isinstance(rule, Decay) or rule.regularizer.capturable
 
 
 class Stack:
-    """The runs of these trainers, at these states, as one."""
+    """The runs of these trainers, all at the same epoch, stacked from their states; `epoch` trains them in place."""
 
     def __init__(self, trainers: Sequence[Trainer], states: Sequence[State], way: str) -> None:
         first = self.first = trainers[0]
-        self.slots: list[Slot] = []
-        step = dataclasses.replace(first.step, rule=slotted(first.rule, self.slots))
-        self.lift = Lift(trainers, way, step)
+        self.lift = Lift(trainers, way)
         kept = [n for n in states[0].tensors if not n.startswith("best/")]
         self.training, self.buffers = unflatten({n: torch.stack([s.tensors[n] for s in states]) for n in kept})
         sources = [(t.run.seed, t.run.fold) for t in trainers]
@@ -62,7 +44,7 @@ class Stack:
         device = self.lift.device
         self.source_of = torch.tensor([list(self.sources).index(s) for s in sources], device=device)
         steps = first.steps_per_epoch
-        self.table = torch.zeros(steps, 2 + len(self.slots), dtype=torch.float64, device=device)
+        self.table = torch.zeros(steps, len(self._row(1)), dtype=torch.float64, device=device)
         self.counter = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(steps, len(trainers), dtype=torch.float64, device=device)
         self.right = torch.zeros_like(self.losses)
@@ -87,8 +69,14 @@ class Stack:
         return before, grads
 
     def _row(self, t: int) -> list[float]:
+        """Step t's row of the table: t, the lr's schedule, the rule's λ-schedules."""
         knobs = self.first.knobs(t)
-        return [float(t), knobs.lr_scale, *(slot.schedule(knobs.progress) for slot in self.slots)]
+        return [float(of) for of in (t, knobs.lr_scale, *knobs.lam_scales)]
+
+    def knobs(self, row: Tensor) -> Knobs:
+        """What holds for all runs at the step of this row of the table; λ and lr are the runs' own."""
+        t, scale, *lam_scales = row.unbind()
+        return Knobs(0.0, 0.0, scale, tuple(m.to(self.lift.dtype) for m in lam_scales), cast(int, t))
 
     def fill(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Put the batches of a step, one for each source, where the step reads them."""
@@ -104,22 +92,19 @@ class Stack:
     def _moved(self) -> Tensors:
         if self._advance is None:
             # A rule that cannot be recorded goes step by step, as on a CPU.
-            device = self.lift.device if self.first.rule.capturable else torch.device("cpu")
+            device = self.lift.device if recordable(self.first.rule) else torch.device("cpu")
             self._advance = captured(self.advance, self.written(), device)
         return self._advance()
 
     def written(self) -> list[Tensor]:
-        """All tensors that `advance` writes to."""
+        """All tensors that `advance` writes to, so that a rehearsal can be undone."""
         return [*flatten(self.training, {}).values(), *self.buffers.values(), self.counter, self.losses, self.right]
 
     def advance(self) -> Tensors:
         """One step in place, by the counter's row of the table; the gradients of the data loss (R, …)."""
-        t, scale, *lams = self.table.index_select(0, self.counter)[0].unbind()
-        for slot, value in zip(self.slots, lams, strict=True):
-            slot.now = value.to(self.lift.dtype)
+        knobs = self.knobs(self.table.index_select(0, self.counter)[0])
         x, y = (w[0] if self.shared else w.index_select(0, self.source_of) for w in (self.x, self.y))
         grads, loss, right = self.lift.gradients(self.training.params, self.buffers, x, y, self.shared)
-        knobs = Knobs(0.0, 0.0, cast(float, scale), 0.0, cast(int, t))  # λ and lr are the runs', progress is in slots
         old, new = flatten(self.training, {}), flatten(self.lift.update(self.training, grads, knobs), {})
         torch._foreach_copy_(list(old.values()), [new[n] for n in old])
         self.losses.index_copy_(0, self.counter, loss[None].double())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from wdrun.decay import Tensors
 from wdrun.errors import ConfigError
+from wdrun.tensors import Tensors
 from wdrun.training.diagnostics.layers import tabulate
+from wdrun.training.divergence import in_validation
 from wdrun.training.fused import measure
 from wdrun.training.fused.forward import ways
 from wdrun.training.fused.limits import fusable, group_key
 from wdrun.training.fused.stack import Stack
-from wdrun.training.state import Course, Epoch, State, lost
+from wdrun.training.state import Epoch, Standing, State
 from wdrun.training.step import Training
 from wdrun.training.trainer import Trainer, penalised
 
@@ -44,31 +45,31 @@ class FusedTrainer:
         An epoch's results come run by run once all of them are there. A run that diverges or stops early ends alone.
         """
         given = states if states is not None else [None] * len(self.trainers)
-        courses = [t.course(s) for t, s in zip(self.trainers, given, strict=True)]
-        done = {course.epochs_done for course in courses}
+        standings = [t.standing(s) for t, s in zip(self.trainers, given, strict=True)]
+        done = {standing.epochs_done for standing in standings}
         if len(done) != 1:
             raise ConfigError(f"fused runs must start after the same epoch; these have done {sorted(done)}")
-        alive = members = list(range(len(courses)))
-        stack = self._stack(courses, members)
+        alive = members = list(range(len(standings)))
+        stack = self._stack(standings, members)
         for number in range(done.pop() + 1, self.first.run.epochs + 1):
             if len(alive) < RESTACK * len(members):
                 members = alive
-                stack = self._stack(courses, members)
+                stack = self._stack(standings, members)
             left = []
-            places = {members.index(i): courses[i] for i in alive}
+            places = {members.index(i): standings[i] for i in alive}
             for place, epoch in self._epoch(number, stack, places, tick):
                 yield members[place], epoch
                 left += [members[place]] if epoch.status == "running" else []
             if not (alive := left):
                 return
 
-    def _stack(self, courses: Sequence[Course], members: Sequence[int]) -> Stack:
-        return Stack([self.trainers[i] for i in members], [courses[i].state for i in members], self.way)
+    def _stack(self, standings: Sequence[Standing], members: Sequence[int]) -> Stack:
+        return Stack([self.trainers[i] for i in members], [standings[i].state for i in members], self.way)
 
     def _epoch(
-        self, number: int, stack: Stack, courses: dict[int, Course], tick: Callable[[int], None]
+        self, number: int, stack: Stack, standings: dict[int, Standing], tick: Callable[[int], None]
     ) -> Iterator[tuple[int, Epoch]]:
-        """Train an epoch: (place in the stack, epoch) of the runs in `courses`; the others there are over."""
+        """Train an epoch: (place in the stack, epoch) of the runs in `standings`; the others there are over."""
         started = time.perf_counter()
         before, grads = stack.epoch(number, tick)
         training, buffers = stack.copy()
@@ -77,26 +78,26 @@ class FusedTrainer:
         trained = time.perf_counter()
         tables = measure.tables(stack.lift, before, training, grads, number)
         val = measure.evaluated(stack.lift, "val", number, training.params, buffers)
-        runs = {r: _of(r, training, buffers) for r in courses}
+        runs = {r: _of(r, training, buffers) for r in standings}
         lasts: dict[int, bool] = {}
-        for r, course in courses.items():
-            causes[r] = causes[r] or lost(val[r], number)
+        for r, standing in standings.items():
+            causes[r] = causes[r] or in_validation(val[r], number)
             if causes[r] is None:
-                lasts[r] = course.advance(number, *runs[r], val[r])
-        tested = measure.tested(stack.lift, number, {r: courses[r].tested() for r, last in lasts.items() if last})
+                lasts[r] = standing.advance(number, *runs[r], val[r])
+        tested = measure.tested(stack.lift, number, {r: standings[r].to_test() for r, last in lasts.items() if last})
         # A run's share of the time: those of a group sum to what the group took.
-        shares = (trained - started) / len(courses), (time.perf_counter() - trained) / len(courses)
-        for r, course in courses.items():
+        shares = (trained - started) / len(standings), (time.perf_counter() - trained) / len(standings)
+        for r, standing in standings.items():
             trainer, (mine, beside) = stack.lift.trainers[r], runs[r]
             if r not in lasts:
-                yield r, trainer.diverged(number, str(causes[r]), course)
+                yield r, trainer.diverged(number, str(causes[r]), standing)
                 continue
             train = penalised(trainer.running(*running[r]), val[r]["penalty"])
             rows = [{"epoch": number, "split": "train", **train}, val[r], *tested.get(r, [])]
             layers = tabulate(trainer.step, mine.params, tables[r], trainer.knobs(number * trainer.steps_per_epoch))
             measured = trainer.inspector.beside(layers, mine.params, beside)
             curvature = trainer.inspector.end(mine.params, beside) if lasts[r] else {}
-            yield r, trainer.close(course, lasts[r], rows, measured, trainer.timing(number, *shares), curvature)
+            yield r, trainer.completed(standing, lasts[r], rows, measured, trainer.timing(number, *shares), curvature)
 
 
 def _of(r: int, training: Training, buffers: Tensors) -> tuple[Training, Tensors]:

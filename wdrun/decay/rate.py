@@ -1,0 +1,36 @@
+"""How strongly a rule pulls weights to zero, relative to their size: what total decay is computed with."""
+
+from __future__ import annotations
+
+import torch
+
+from wdrun.decay.base import Decay, Rule
+from wdrun.tensors import Tensors
+
+
+def rate(rule: Rule, params: Tensors) -> float | None:
+    """⟨∇ΣcΩ(w), w⟩/‖w‖² over the scope: relative pull on these weights at λη = 1; 1 for L2, 0 for an empty scope.
+
+    None where the rule does not pull the weights to zero by λη alone: bounds, memory, an Ω that ignores their size, and
+    several rules in a chain.
+    """
+    if not isinstance(rule, Decay):
+        return None
+    if not rule.scale:
+        return 0.0
+    state = rule.init(params)
+    if rule.coupling == "projected" or state:
+        return None
+    leaves = {n: params[n].detach().double().requires_grad_() for n in rule.scale}
+    value = rule.value({**params, **leaves}, state)
+    if not value.requires_grad:
+        return None
+    pulls = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
+    along, across, size = 0.0, 0.0, 0.0
+    for pull, (name, w) in zip(pulls, leaves.items(), strict=True):
+        inside = torch.as_tensor(rule.scale[name]) != 0
+        along += (pull * w).sum().item()
+        across += (pull * w).abs().sum().item()
+        size += (w.square() * inside).sum().item()
+    # An Ω that does not depend on the size of w pulls across it: what is left along it is rounding.
+    return along / size if abs(along) > 1e-6 * across else None

@@ -1,0 +1,19 @@
+"""Tensors by name, and numbers that are one tensor, a value a run, where runs are trained together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Tensors = dict[str, Tensor]  # by parameter name
+Scalar = float | Tensor  # a float in one run; a 0-d tensor under vmap, one value a run
+
+
+def axpy(a: Scalar, x: Tensor, y: Tensor) -> Tensor:
+    """a·x + y, in one kernel when a is a number; a tensor a is rounded to the type of x."""
+    return y + a.to(x.dtype) * x if isinstance(a, Tensor) else torch.add(y, x, alpha=a)
+
+
+def is_off(number: Scalar) -> bool:
+    """Whether it is the number 0, and what it multiplies can be left out; never of a tensor, which may hold others."""
+    return not isinstance(number, Tensor) and number == 0
