@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from wdrun import conventions
@@ -112,8 +111,8 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
 
 def lambda_for(trainer: Trainer, total: float) -> float:
     """The λ whose total decay is `total`; D is proportional to λ. ConfigError where D is not defined."""
-    run = replace(trainer.run, lam=1.0)
-    per_lambda = budget(replace(trainer, run=run)).total
+    run = trainer.run
+    per_lambda = budget(trainer.at(1.0)).total
     if not per_lambda:
         raise ConfigError(
             f"a total decay of {total:.3g} is asked for, but it is not defined for {run.decay['name']}, "

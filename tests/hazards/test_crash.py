@@ -51,14 +51,17 @@ class Case:
     def parsed(self):
         given = {word.partition("=")[0] for word in self.words}
         words = [*(word for word in WORDS if word.partition("=")[0] not in given), *self.words]
-        return experiments.parse_lines(experiments.lines(words, multirun=True))
+        return experiments.sweep(experiments.lines(words, multirun=True))
 
     def jobs(self, folder):
-        return [replace(job, options=replace(job.options, output_dir=str(folder))) for job in self.parsed]
+        return [replace(job, options=replace(job.options, output_dir=str(folder))) for job in self.parsed[0]]
+
+    def execute(self, folder):
+        return execute(self.jobs(folder), self.parsed[1])
 
     @property
     def epochs(self):
-        return self.parsed[0].run.epochs
+        return self.parsed[0][0].run.epochs
 
 
 @dataclass
@@ -87,7 +90,7 @@ def train(case, folder, **death):
 
         recording.Record.take = told
         groups.SAVE_SECONDS = 0.0
-        execute(case.jobs(folder))
+        case.execute(folder)
         trace.write_text(json.dumps(disk.calls))
 
     code = child(task, log)
@@ -247,7 +250,7 @@ def warm():
     """What a process does once (lazy imports, data) is done before the forks."""
     with tempfile.TemporaryDirectory(dir=PLACE) as place:
         for words in ((), ("lambda=0,1", "fuse=true")):
-            execute(Case(words).jobs(Path(place)))
+            Case(words).execute(Path(place))
 
 
 SWEEP = Case(TWO)
@@ -295,7 +298,7 @@ RICH = Case(
 @pytest.mark.parametrize("power", [None, "all", "content"])
 @pytest.mark.parametrize("case", [Case(), RICH, Case(("epochs=3", *TWO)), GROUP], ids=["run", "rich", "sweep", "group"])
 def test_dying_at_every_call(case, power, tmp_path):
-    execute(case.jobs(tmp_path))  # warm, as above
+    case.execute(tmp_path)  # warm, as above
     deaths, kinds = check_deaths(case, power=power)
     print(f"{deaths} deaths")
     assert kinds == KINDS

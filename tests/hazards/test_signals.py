@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -20,10 +19,10 @@ from tests.hazards.durable import child
 from tests.hazards.test_crash import PLACE, TWO, WORDS, Case, content, pytestmark, train, uninterrupted, warm  # noqa: F401
 from wdrun import cli, data
 from wdrun.config import experiments
-from wdrun.sweep import checkpoint, recording
+from wdrun.sweep import checkpoint, outcome, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Stop
-from wdrun.tables import aggregate, columns
+from wdrun.tables import aggregate
 from wdrun.tables.read import read_run
 from wdrun.training.evaluation import Evaluator
 from wdrun.training.step import Step
@@ -51,15 +50,15 @@ def sends(where, name, signum, times=1, nth=1, after=False):
 
 # phase: what to do it with, and whether the program has something to save then (else it just ends)
 PHASES = {
-    "config": (lambda s: sends(experiments, "jobs", s), False),
+    "config": (lambda s: sends(experiments, "sweep", s), False),
     "data": (lambda s: sends(data, "load", s), False),
     "before the first step": (lambda s: sends(recording.Record, "__init__", s, after=True), True),
     "mid-epoch": (lambda s: sends(Step, "__call__", s, nth=2), True),
     "evaluation": (lambda s: sends(Evaluator, "batches", s, nth=2), True),
     "checkpoint": (lambda s: sends(checkpoint, "encode", s, nth=2), True),
-    "tables": (lambda s: sends(columns, "write", s, nth=3), True),
+    "tables": (lambda s: sends(recording, "write_tables", s, nth=3), True),
     "the last tables": (lambda s: sends(recording, "_finish", s), True),
-    "between runs": (lambda s: sends(cli, "_print_result", s), True),
+    "between runs": (lambda s: sends(outcome, "print_result", s), True),
     "aggregation": (lambda s: sends(aggregate, "run_of", s, nth=1), True),
 }
 
@@ -146,7 +145,7 @@ def test_a_second_signal_while_saving_ends_at_once(whole, tmp_path, moment):
     def twice():
         if moment == "tables":
             sends(Step, "__call__", signal.SIGTERM, nth=5)
-            sends(columns, "write", signal.SIGTERM, nth=3)
+            sends(recording, "write_tables", signal.SIGTERM, nth=3)
         else:
             sends(checkpoint, "encode", signal.SIGTERM, times=2, nth=2)
 
@@ -313,7 +312,7 @@ def test_killed_at_random_times(tmp_path, group):
     words = [*base, "epochs=150", *(["lambda=1e-2,1e-1", "parallel=2"] if group else ["lambda=1e-2"])]
     whole = tmp_path / "whole"
     jobs = experiments.parse_lines(experiments.lines([*words[1:], f"output_dir={whole}"], multirun=True))
-    execute([replace(job, options=replace(job.options, parallel=1)) for job in jobs])
+    execute(jobs)
     expected = {n: c for n, c in content(whole).items() if not n.endswith((".yaml", "plan.csv"))}
     kills, round_ = 0, 0
     while kills < 50:

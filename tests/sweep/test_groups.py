@@ -24,8 +24,7 @@ TABLES = ("runs", "metrics", "layers", "histograms")
 
 
 def run(folder, *words):
-    jobs = experiments.jobs([*TINY, f"output_dir={folder}", *words], True)
-    return execute(jobs)
+    return execute(*experiments.sweep(experiments.lines([*TINY, f"output_dir={folder}", *words], True)))
 
 
 def tables(folder):

@@ -8,7 +8,8 @@ from wdrun.config import experiments
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep import checkpoint, recording
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
+from wdrun.sweep.outcome import exit_code
 from wdrun.tables.read import read_table
 
 TINY = [

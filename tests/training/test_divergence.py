@@ -12,8 +12,9 @@ from wdrun.config import experiments
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.selection import select
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import exit_code
 from wdrun.tables import status
 from wdrun.tables.read import load, read_table
 from wdrun.tables.write import render
@@ -30,7 +31,7 @@ TWO = ("lambda=0,1e6",)
 
 
 def swept(folder, *words):
-    outcomes = execute(experiments.jobs([*SWEEP, f"output_dir={folder}", *words], multirun=True))
+    outcomes = execute(*experiments.sweep(experiments.lines([*SWEEP, f"output_dir={folder}", *words], multirun=True)))
     return outcomes, folder / "default"
 
 
