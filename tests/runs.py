@@ -42,9 +42,14 @@ def job(*words, base=TINY):
     return parse(compose(line), line)
 
 
+def asked(folder, *words, base=TINY):
+    """The jobs of a sweep into the folder, and what is asked of the sweep as a whole."""
+    return experiments.sweep(experiments.lines(changed(base, f"output_dir={folder}", *words), multirun=True))
+
+
 def jobs(folder, *words, base=TINY):
     """The jobs of a sweep into the folder."""
-    return experiments.jobs(changed(base, f"output_dir={folder}", *words), multirun=True)
+    return asked(folder, *words, base=base)[0]
 
 
 def run(*words, base=TINY):

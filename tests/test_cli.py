@@ -154,7 +154,7 @@ def test_a_run_writes_one_line_and_its_tables(shell, here):
 def test_a_finished_run_is_not_trained_again(wdrun, here, capsys, monkeypatch):
     first = wdrun(*TINY, capture=capsys)
     before = files(here / "outputs")
-    monkeypatch.setattr(one_run, "train", lambda job, stop: pytest.fail("trained again"))
+    monkeypatch.setattr(one_run, "train", lambda *given: pytest.fail("trained again"))
     code, out, err = wdrun(*TINY, capture=capsys)
     assert (code, out) == (0, first[1])
     assert err.startswith("already done: ")

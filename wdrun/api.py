@@ -12,12 +12,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from wdrun import models
+from wdrun import data, models
 from wdrun.config import experiments
 from wdrun.config.run import Run
 from wdrun.errors import ConfigError
 from wdrun.sweep.execute import execute
-from wdrun.sweep.one_run import ready
 from wdrun.tables.columns import TABLES
 from wdrun.tables.read import read_table
 
@@ -40,9 +39,9 @@ class Result:
 
         FileNotFoundError when the run diverged and so has no weights.
         """
-        trainer = ready(self.definition)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")
-        model = models.build(self.definition.model, trainer.dataset.input_shape, trainer.dataset.classes, seed=0)
+        dataset = data.load(self.definition.data, self.definition.fold)
+        model = models.build(self.definition.model, dataset.input_shape, dataset.classes, seed=0)
         model.to(next(w.dtype for w in state.values() if w.is_floating_point())).load_state_dict(state)
         return model.to(torch.device("cpu")).eval()
 
@@ -56,10 +55,10 @@ def run(*overrides: str, config_dir: str | None = None, **options: Any) -> Resul
     """
     words = [*overrides]
     words += [f"{'lambda' if key == 'lam' else key}={_value(value)}" for key, value in options.items()]
-    jobs = experiments.jobs(words, False, config_dir)
+    jobs, asked = experiments.sweep(experiments.lines(words, False, config_dir), config_dir)
     if len(jobs) > 1:
         raise ConfigError(f"{' '.join(words)}: is a sweep of {len(jobs)} runs; wdrun.run trains one")
-    (outcome,) = execute(jobs)
+    (outcome,) = execute(jobs, asked)
     if outcome.error is not None:
         raise outcome.error
     tables = {name: read_table(outcome.directory / f"{name}.csv") for name in ("run", *TABLES)}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
-import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wdrun import __version__
 from wdrun.errors import ConfigError, WdrunError
+
+if TYPE_CHECKING:
+    from wdrun.config.run import Job, SweepOptions
 
 # A command is a function (words, flags) -> exit code, imported when it is called.
 COMMANDS = {
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader of stdout left (`| head -1`): nothing more can be said there, and it is not our failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = 128 + signal.SIGPIPE
     except WdrunError as error:
         code = _report(error)
     except OSError as error:  # of a path the user named, or of stdout, which has no name
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _report(storage_error(Path(error.filename or "/dev/stdout"), error))
     except KeyboardInterrupt:
-        code = 130
+        code = 128 + signal.SIGINT
     sys.exit(code)
 
 
@@ -137,22 +140,24 @@ def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
         return launch.command([word for word in overrides if word not in engine], engine, flags)
     from wdrun.config import experiments, targets
 
-    jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
+    lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
+    jobs, options = experiments.sweep(lines, flags["config_dir"])
     targets.announce(jobs)
+    return train(jobs, options)
 
-    from wdrun.sweep import halving
-    from wdrun.sweep.execute import exit_code  # torch starts here, after every value is known to be sound
+
+def train(jobs: Sequence[Job], options: SweepOptions) -> int:
+    """Take the jobs to their ends, a result on stdout each; the exit code."""
+    from wdrun.sweep import outcome
+    from wdrun.sweep.execute import execute  # torch starts here, after every value is known to be sound
+    from wdrun.sweep.halving import in_rungs
     from wdrun.sweep.signals import Interrupted
 
     try:
-        outcomes = halving.in_rungs(jobs, on_end=_print_result)
+        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, outcome.print_result)
     except Interrupted as interrupted:
-        return 128 + interrupted.signum
-    return exit_code(outcomes)
-
-
-def _print_result(outcome: Any) -> None:
-    print(json.dumps(outcome.result(), allow_nan=False), flush=True)
+        return interrupted.exit_code
+    return outcome.exit_code(outcomes)
 
 
 def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
@@ -173,10 +178,12 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
     targets.announce(jobs)
     from wdrun import explain
-    from wdrun.sweep.one_run import ready, with_lambda
+    from wdrun.sweep.one_run import Trainers, with_lambda
 
+    trainers = Trainers()
     for number, job in enumerate(jobs):
-        print("\n".join(["", *explain.whole(ready(with_lambda(job).run))][0 if number else 1 :]))
+        run = with_lambda(job, trainers).run
+        print("\n".join(["", *explain.whole(trainers.take(run))][0 if number else 1 :]))
     return 0
 
 

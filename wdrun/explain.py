@@ -107,7 +107,7 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
 
 def lambda_for(trainer: Trainer, total: float) -> float:
     """The λ whose total decay D over the run is `total`: D is proportional to λ. ConfigError where D is not defined."""
-    run, per_lambda = trainer.run, trainer.budget_of(1.0).total
+    run, per_lambda = trainer.run, trainer.at(1.0).budget.total
     if not per_lambda:
         raise ConfigError(
             f"a total decay of {total:.3g} is asked for, but it is not defined for {run.decay['name']}, "

@@ -41,10 +41,10 @@ def trained(count, folder, *words):
     from wdrun.sweep.execute import execute
 
     began = time.perf_counter()
-    jobs = experiments.jobs([*grid(count), f"output_dir={folder}", *words], multirun=True)
+    jobs, options = experiments.sweep(experiments.lines([*grid(count), f"output_dir={folder}", *words], multirun=True))
     planned = time.perf_counter()
     samples = []
-    outcomes = execute(jobs, lambda outcome: samples.append((time.perf_counter(), *now())))
+    outcomes = execute(jobs, options, lambda outcome: samples.append((time.perf_counter(), *now())))
     ended = time.perf_counter()
     assert [o.status for o in outcomes] == ["done"] * count
     disk = sum(p.stat().st_blocks * 512 for p in Path(folder).rglob("*"))

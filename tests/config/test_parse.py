@@ -14,8 +14,8 @@ from wdrun.config.parse import parse
 from wdrun.data import cifar10, download
 from wdrun.data.canonical import BadSource
 from wdrun.sweep import execute, one_run
-from wdrun.sweep.execute import Outcome
-from wdrun.sweep.one_run import Ending, ready
+from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import Outcome
 from wdrun.tables.columns import run_row
 
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100")
@@ -752,7 +752,7 @@ ACCEPTED = [
 def test_accepted(monkeypatch, wdrun, capsys, own, words):
     """The words get past every check: the command would train one run."""
     seen = []
-    monkeypatch.setattr(execute, "settle", lambda job, stop, bar: seen.append(job) or Ending("waiting"))
+    monkeypatch.setattr(execute, "settle", lambda job, *rest, **more: seen.append(job) or Outcome(job, "seen"))
     monkeypatch.setattr(Outcome, "result", lambda outcome: {})
     code, out, _err = wdrun(*TINY, *shlex.split(words.replace("<own>", own)),
                             capture=capsys)  # fmt: skip

@@ -49,14 +49,17 @@ class Case:
 
     @cached_property
     def parsed(self):
-        return experiments.jobs(changed(WORDS, *self.words), multirun=True)
+        return experiments.sweep(experiments.lines(changed(WORDS, *self.words), multirun=True))
 
     def jobs(self, folder):
-        return [replace(job, options=replace(job.options, output_dir=str(folder))) for job in self.parsed]
+        return [replace(job, options=replace(job.options, output_dir=str(folder))) for job in self.parsed[0]]
+
+    def execute(self, folder):
+        return execute(self.jobs(folder), self.parsed[1])
 
     @property
     def epochs(self):
-        return self.parsed[0].run.epochs
+        return self.parsed[0][0].run.epochs
 
 
 @dataclass
@@ -85,7 +88,7 @@ def train(case, folder, **death):
 
         recording.Record.take = told
         groups.SAVE_SECONDS = 0.0
-        execute(case.jobs(folder))
+        case.execute(folder)
         trace.write_text(json.dumps(disk.calls))
 
     code = child(task, log)
@@ -245,4 +248,4 @@ def warm():
     """What a process does once (lazy imports, data) is done before the forks."""
     with tempfile.TemporaryDirectory(dir=PLACE) as place:
         for words in ((), ("lambda=0,1", "fuse=true")):
-            execute(Case(words).jobs(Path(place)))
+            Case(words).execute(Path(place))

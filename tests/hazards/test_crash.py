@@ -12,7 +12,6 @@ from tests.hazards.deaths import (  # noqa: F401 - marks and fixture of this mod
     uninterrupted,
     warm,
 )
-from wdrun.sweep.execute import execute
 
 SWEEP = Case(TWO)
 GROUP = Case((*TWO, "fuse=true", "precision=fp64"))
@@ -59,7 +58,7 @@ RICH = Case(
 @pytest.mark.parametrize("power", [None, "all", "content"])
 @pytest.mark.parametrize("case", [Case(), RICH, Case(("epochs=3", *TWO)), GROUP], ids=["run", "rich", "sweep", "group"])
 def test_dying_at_every_call(case, power, tmp_path):
-    execute(case.jobs(tmp_path))  # warm, as above
+    case.execute(tmp_path)  # warm, as above
     deaths, kinds = check_deaths(case, power=power)
     print(f"{deaths} deaths")
     assert kinds == KINDS

@@ -25,7 +25,8 @@ from wdrun import cli
 from wdrun.data import archive, cache, canonical, load, source
 from wdrun.errors import ConfigError, StorageError
 from wdrun.sweep import checkpoint, one_run
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
+from wdrun.sweep.outcome import exit_code
 from wdrun.tables import aggregate, read, status
 from wdrun.tables.read import read_run
 from wdrun.tables.write import csv_text
@@ -223,7 +224,8 @@ def folder_or_why(directory):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_cut_at_any_byte_is_left_out_and_never_read_as_other_numbers(name, finished):
-    path = finished / name
+    path, (job,) = finished / name, jobs(finished.parent.parent)
+    assert job.directory == finished
     text = path.read_bytes()
     ends = {i + 1 for i, byte in enumerate(text[:-1]) if byte == 10}
     everywhere = range(len(text)) if len(text) < 3000 else {*range(600), *range(len(text) - 400, len(text))}
@@ -232,7 +234,7 @@ def test_a_table_cut_at_any_byte_is_left_out_and_never_read_as_other_numbers(nam
         assert isinstance(folder_or_why(finished), str), length
         if name == "run.csv":
             assert read_run(finished) is None, length
-            assert one_run.finished(finished).status == "busy", length
+            assert one_run.finished(job).status == "busy", length
             with pytest.raises(ValueError, match=r"run\.csv"):
                 status.look(finished, 0)
     path.write_bytes(text)
@@ -241,7 +243,8 @@ def test_a_table_cut_at_any_byte_is_left_out_and_never_read_as_other_numbers(nam
 
 @pytest.mark.parametrize("name", TABLES[:-1])
 def test_results_leave_a_cut_table_out_as_well(name, finished):
-    path = finished / name
+    path, (job,) = finished / name, jobs(finished.parent.parent)
+    assert job.directory == finished
     text = path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(text) if byte == 10][:-1]
     for length in {*ends[:2], *ends[-2:], *random.Random(0).sample(range(len(text)), 6)}:
@@ -327,7 +330,7 @@ def test_line_ends_of_another_system_change_no_number(finished):
         path = finished / name
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert folder_or_why(finished) == before
-    assert one_run.finished(finished).skipped
+    assert one_run.finished(*jobs(finished.parent.parent)).skipped
 
 
 @pytest.mark.parametrize("name", TABLES)

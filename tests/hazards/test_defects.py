@@ -26,7 +26,7 @@ from wdrun.decay import base
 from wdrun.errors import BusyError
 from wdrun.selection import cells
 from wdrun.sweep import checkpoint, execute, one_run, recording
-from wdrun.tables import aggregate, write
+from wdrun.tables import aggregate, plan, write
 from wdrun.tables.columns import TABLES
 from wdrun.tables.write import write_tables
 from wdrun.training import trainer
@@ -278,7 +278,7 @@ DEFECTS = [
     ),
     Defect(
         "what a killed process was writing stays",
-        [(module, "hold", without_cleaning) for module in (one_run, aggregate, execute)],
+        [(module, "hold", without_cleaning) for module in (one_run, aggregate, plan)],
         deaths("overrides.yaml", "middle", "write"), "other files",
     ),
     Defect(
@@ -288,7 +288,7 @@ DEFECTS = [
     ),
     Defect(
         "a finished run trains again",
-        [(module, "finished", lambda directory: None) for module in (one_run, execute)],
+        [(module, "finished", lambda job: None) for module in (one_run, execute)],
         deaths("runs.csv", "after", "replace"), "progress lost",
     ),
     Defect(

@@ -29,10 +29,10 @@ from wdrun import cli
 from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
 from wdrun.sweep import halving
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
 
 WORDS = changed(SMALLEST, "lambda=1e-2")
-jobs = partial(runs.jobs, base=WORDS)
+jobs = partial(runs.asked, base=WORDS)  # the jobs, and what is asked of the sweep
 SWEEP = ("lambda=1e-2,1e-1", "halving=2", "fuse=false", "parallel=1")
 FAULTS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "short")
 TIMING = ("timing.csv", ".lock")  # what no two runs have in common
@@ -72,7 +72,7 @@ class Faulty(Disk):
 
 def command(parsed, monkeypatch, capsys):
     """The command line on these jobs: exit code, the lines on stdout, stderr."""
-    monkeypatch.setattr(cli, "dispatch", lambda _: exit_code(halving.in_rungs(parsed, cli._print_result)))
+    monkeypatch.setattr(cli, "dispatch", lambda _: cli.train(*parsed))
     with pytest.raises(SystemExit) as stop:
         cli.main([])
     out, err = capsys.readouterr()
@@ -125,7 +125,7 @@ def one(tmp_path_factory):
     """The files of a run that met no fault, and its durable calls."""
     folder = tmp_path_factory.mktemp("one")
     with Faulty(folder) as disk:
-        execute(jobs(folder / "runs"))
+        execute(*jobs(folder / "runs"))
     return tree(folder / "runs"), disk.calls
 
 
@@ -134,7 +134,7 @@ def many(tmp_path_factory):
     """The same of two runs by successive halving."""
     folder = tmp_path_factory.mktemp("many")
     with Faulty(folder) as disk:
-        halving.in_rungs(jobs(folder / "runs", *SWEEP))
+        halving.in_rungs(*jobs(folder / "runs", *SWEEP))
     return tree(folder / "runs"), disk.calls
 
 
@@ -193,7 +193,7 @@ def test_files_limited_in_size_by_the_system(one, tmp_path, monkeypatch, capsys)
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             true, streams = (sys.stdout, sys.stderr), (io.StringIO(), io.StringIO())
             sys.stdout, sys.stderr = streams
-            monkeypatch.setattr(cli, "dispatch", lambda _: exit_code(execute(parsed, cli._print_result)))
+            monkeypatch.setattr(cli, "dispatch", lambda _: cli.train(*parsed))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             try:
                 cli.main([])
@@ -219,7 +219,7 @@ def test_files_limited_in_size_by_the_system(one, tmp_path, monkeypatch, capsys)
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_while_select_writes(fault, many, tmp_path, monkeypatch, capsys):
-    halving.in_rungs(jobs(tmp_path / "runs", "lambda=1e-2,1e-1"))
+    execute(*jobs(tmp_path / "runs", "lambda=1e-2,1e-1"))
     folder = tmp_path / "runs" / "default"
     capsys.readouterr()
     for at in range(1, 11):

@@ -16,11 +16,11 @@ from tests import runs
 from tests.data import stand_in as cifar
 from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from tests.runs import SMALLEST, changed
-from wdrun import cli
 from wdrun.data import cache
 from wdrun.storage import write_atomically
 from wdrun.sweep import recording
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
+from wdrun.sweep.outcome import exit_code, print_result
 from wdrun.tables import aggregate, sound, status
 from wdrun.tables.columns import TABLES
 from wdrun.tables.read import load, read_run
@@ -72,7 +72,7 @@ def typed(parsed):
     """A task: the jobs as the command line trains them."""
 
     def task():
-        return exit_code(execute(parsed, cli._print_result))
+        return exit_code(execute(parsed, on_end=print_result))
 
     return task
 

@@ -14,7 +14,7 @@ from wdrun.config.run import Run
 from wdrun.selection import select
 from wdrun.sweep import groups, one_run
 from wdrun.sweep.execute import execute
-from wdrun.sweep.one_run import ready
+from wdrun.sweep.one_run import Trainers, ready
 from wdrun.tables import aggregate, status
 from wdrun.tables.read import load
 from wdrun.terminal.board import Board
@@ -105,14 +105,14 @@ def jobs(count, *words):
 
 def test_a_thousand_jobs_share_one_family_found_once_each(monkeypatch, tmp_path):
     many = [replace(job, options=replace(job.options, output_dir=str(tmp_path))) for job in jobs(1000)]
-    asked, family = [], groups._family
-    monkeypatch.setattr(groups, "_family", lambda job: asked.append(job) or family(job))
+    asked, family = [], groups.fused.family
+    monkeypatch.setattr(groups.fused, "family", lambda run: asked.append(run) or family(run))
     monkeypatch.setattr(groups.fused, "fusable", lambda first: None)
     monkeypatch.setattr(groups.fused, "chunk", lambda n, first: min(n, 64))
     handed = []
-    monkeypatch.setattr(groups, "_fused", lambda some, watches, stop: handed.append(list(some)) or ())
-    monkeypatch.setattr(groups, "settle", lambda job, stop, watch: None)
-    numbers = [number for number, _ in groups.in_groups(many, [None] * 1000, None, lambda: False)]
+    monkeypatch.setattr(groups, "_fused", lambda some, watches, stop, trainers: handed.append(list(some)) or ())
+    monkeypatch.setattr(groups, "settle", lambda job, stop, watch, prepare: None)
+    numbers = [number for number, _ in groups.in_groups(many, [None] * 1000, None, lambda: False, Trainers())]
     assert numbers == list(range(1000)) == [number for group in handed for number in group]
     assert [len(group) for group in handed] == [64] * 15 + [40]
     assert len(asked) == 1000
@@ -165,9 +165,9 @@ FILES = ("run.csv", "metrics.csv", "layers.csv", "last.safetensors", "best.safet
 
 def bits(folder, *words, order=0):
     """Every file of every run of a sweep whose jobs were shuffled."""
-    given = experiments.jobs([*scale.TINY, *MIXED, f"output_dir={folder}", *words], multirun=True)
-    random.Random(order).shuffle(given)
-    outcomes = execute(given)
+    lines = experiments.lines([*scale.TINY, *MIXED, f"output_dir={folder}", *words], multirun=True)
+    random.Random(order).shuffle(lines)
+    outcomes = execute(*experiments.sweep(lines))
     assert {o.status for o in outcomes} == {"done"}
     whole = {name: (folder / "default" / name).read_bytes() for name in ("runs.csv", "metrics.csv", "layers.csv")}
     return whole | {(o.directory.name, name): (o.directory / name).read_bytes() for o in outcomes for name in FILES}

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -21,7 +20,7 @@ from tests.hazards.durable import child
 from tests.runs import changed
 from wdrun import cli, data
 from wdrun.config import experiments
-from wdrun.sweep import checkpoint, recording
+from wdrun.sweep import checkpoint, outcome, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Stop
 from wdrun.tables import aggregate
@@ -52,7 +51,7 @@ def sends(where, name, signum, times=1, nth=1, after=False):
 
 # phase: what to do it with, and whether the program has something to save then (else it just ends)
 PHASES = {
-    "config": (lambda s: sends(experiments, "jobs", s), False),
+    "config": (lambda s: sends(experiments, "sweep", s), False),
     "data": (lambda s: sends(data, "load", s), False),
     "before the first step": (lambda s: sends(recording.Record, "__init__", s, after=True), True),
     "mid-epoch": (lambda s: sends(Step, "__call__", s, nth=2), True),
@@ -60,7 +59,7 @@ PHASES = {
     "checkpoint": (lambda s: sends(checkpoint, "encode", s, nth=2), True),
     "tables": (lambda s: sends(recording, "write_tables", s, nth=3), True),
     "the last tables": (lambda s: sends(recording, "_finish", s), True),
-    "between runs": (lambda s: sends(cli, "_print_result", s), True),
+    "between runs": (lambda s: sends(outcome, "print_result", s), True),
     "aggregation": (lambda s: sends(aggregate, "run_of", s, nth=1), True),
 }
 
@@ -313,7 +312,7 @@ def test_killed_at_random_times(tmp_path, group):
     words = [*base, "epochs=150", *(["lambda=1e-2,1e-1", "parallel=2"] if group else ["lambda=1e-2"])]
     whole = tmp_path / "whole"
     jobs = experiments.parse_lines(experiments.lines([*words[1:], f"output_dir={whole}"], multirun=True))
-    execute([replace(job, options=replace(job.options, parallel=1)) for job in jobs])
+    execute(jobs)
     expected = {n: c for n, c in content(whole).items() if not n.endswith((".yaml", "plan.csv"))}
     kills, round_ = 0, 0
     while kills < 50:

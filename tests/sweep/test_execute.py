@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from tests.runs import TINY, changed, jobs
+from tests.runs import TINY, asked, changed, jobs
+from wdrun.config.run import SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.sweep import one_run
-from wdrun.sweep.execute import _ways, check, execute, exit_code
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import exit_code
+from wdrun.sweep.preparation import check, ways
 from wdrun.tables import aggregate
 from wdrun.tables.columns import run_row
 
@@ -70,10 +74,10 @@ def mixed(own, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixed")
     order = []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("wdrun.sweep.execute.REFRESH_SECONDS", 0.0)
-        monkeypatch.setattr("wdrun.sweep.execute.REFRESH_SHARE", 0.0)
-        wild = jobs(folder, "lr=1e9", "schedule=constant", "parallel=2")
-        outcomes = execute([*jobs(folder, *MIXED, "parallel=2"), *wild], order.append)
+        monkeypatch.setattr("wdrun.tables.aggregate.REFRESH_SECONDS", 0.0)
+        monkeypatch.setattr("wdrun.tables.aggregate.REFRESH_SHARE", 0.0)
+        wild = jobs(folder, "lr=1e9", "schedule=constant")
+        outcomes = execute([*jobs(folder, *MIXED), *wild], SweepOptions(parallel=2), order.append)
     return outcomes, folder, order
 
 
@@ -129,7 +133,7 @@ def test_the_same_sweep_again_trains_the_failed_ones_only(mixed, own, monkeypatc
 def test_fail_fast_ends_at_the_first_bad_run(own, tmp_path, capsys, allowed):
     words = ("lr=0.1,1e9,0.2", "schedule=constant", "fail_fast=true", f"allow_diverged={str(allowed).lower()}")
     for _ in range(2):  # and the same command ends in the same place
-        outcomes = execute(jobs(tmp_path, *words))
+        outcomes = execute(*asked(tmp_path, *words))
         assert [o.status for o in outcomes] == ["done", "diverged", "done" if allowed else "waiting"]
         said = capsys.readouterr().err
         assert ("stopped  fail_fast=true" in said, "1 waiting" in said) == (not allowed, not allowed)
@@ -139,23 +143,24 @@ def test_fail_fast_ends_at_the_first_bad_run(own, tmp_path, capsys, allowed):
 
 @pytest.mark.long
 def test_fail_fast_interrupts_the_others_side_by_side(own, tmp_path):
-    net = ("model._target_=sweep_net.Net", "fail_fast=true", "parallel=2")
+    net = ("model._target_=sweep_net.Net",)
     long = jobs(tmp_path, *net, "+model.how=fine", "epochs=100000", "seed=0,1")
-    outcomes = execute([long[0], *jobs(tmp_path, *net, "+model.how=raise"), long[1]])
+    options = SweepOptions(parallel=2, fail_fast=True)
+    outcomes = execute([long[0], *jobs(tmp_path, *net, "+model.how=raise"), long[1]], options)
     assert [o.status for o in outcomes] == ["interrupted", "failed", "waiting"]
     assert exit_code(outcomes) == 1
 
 
 def test_the_tables_are_there_while_the_sweep_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("wdrun.sweep.execute.REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("wdrun.sweep.execute.REFRESH_SHARE", 0.0)
+    monkeypatch.setattr("wdrun.tables.aggregate.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("wdrun.tables.aggregate.REFRESH_SHARE", 0.0)
     monkeypatch.setattr("wdrun.terminal.board.REDRAW_SECONDS", 0.0)
     seen = []
 
     def look(outcome):
         seen.append([row["status"] for row in table(tmp_path / "default" / "runs.csv")])
 
-    execute(jobs(tmp_path, "seed=0,1,2"), look)
+    execute(jobs(tmp_path, "seed=0,1,2"), on_end=look)
     assert [len(statuses) for statuses in seen] == [1, 2, 3]
 
 
@@ -203,9 +208,8 @@ def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
         )
         for ndim, device, threads in trainers
     ]
-    monkeypatch.setattr("wdrun.sweep.execute.check", lambda jobs: iter(built))
-    options = SimpleNamespace(parallel=parallel, fuse=False)
-    return _ways([SimpleNamespace(options=options)] * jobs)[0]
+    monkeypatch.setattr("wdrun.sweep.preparation.check", lambda jobs, build: iter(built))
+    return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 
 def test_the_number_of_processes(monkeypatch):
@@ -231,15 +235,12 @@ def test_threads_are_divided_unless_they_were_given(tmp_path, monkeypatch):
     assert ready(job.run, 4).machine.threads == 5
 
 
-def test_a_thousand_jobs_of_one_structure_are_checked_by_one_trainer(tmp_path, monkeypatch):
+def test_a_thousand_jobs_of_one_structure_are_checked_by_one_trainer(tmp_path):
     built = []
-    monkeypatch.setattr("wdrun.sweep.execute.ready", lambda run: built.append(run))
     (job,) = jobs(tmp_path)
-    from dataclasses import replace
-
     many = [replace(job, run=replace(job.run, lam=i / 1000, seed=i)) for i in range(1000)]
-    list(check(many))
-    assert len(built) == 1
+    list(check(many, built.append))
+    assert built == [many[0].run]
 
 
 # Killed and interrupted

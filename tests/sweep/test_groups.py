@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from tests.runs import MLP, TINY, changed, jobs
+from tests.runs import MLP, TINY, asked, changed
 from wdrun.errors import ConfigError
 from wdrun.sweep import checkpoint, groups
 from wdrun.sweep.execute import execute
@@ -23,7 +23,7 @@ TABLES = ("runs", "metrics", "layers", "histograms")
 
 
 def run(folder, *words):
-    return execute(jobs(folder, *words, base=WORDS))
+    return execute(*asked(folder, *words, base=WORDS))
 
 
 def tables(folder):
@@ -147,7 +147,7 @@ class Raising(nn.Linear):
 def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "own_net", sys.modules[__name__])
     words = ("model=mlp", "model._target_=own_net.Raising", "lambda=0,1e-2", "fuse=true")
-    outcomes = execute(jobs(tmp_path, *words))
+    outcomes = execute(*asked(tmp_path, *words))
     assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "RuntimeError")] * 2
     said = capsys.readouterr().err
     assert "2 runs train one after another: its step cannot be lifted over runs (RuntimeError)\n" in said

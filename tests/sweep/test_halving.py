@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from tests.runs import jobs
+from tests.runs import asked, jobs
 from wdrun.errors import ConfigError
 from wdrun.sweep import halving
-from wdrun.sweep.execute import Outcome
+from wdrun.sweep.outcome import Outcome
 from wdrun.tables.read import read_table
 
 
@@ -37,13 +37,13 @@ def scored(monkeypatch):
     calls = []
 
     def run(of):
-        def execute(jobs, on_end=None, *, more=False):
+        def execute(jobs, options, on_end=None, *, more=False):
             calls.append([(job.run.lam, job.run.seed, job.run.epochs) for job in jobs])
             outcomes = []
             for job in jobs:
                 status, value = of(job.run.lam, job.run.seed, job.run.epochs)
                 row = {"status": status, "val_loss": value, "val_accuracy": value}
-                outcomes.append(Outcome(job, job.directory, status, row))
+                outcomes.append(Outcome(job, status, row))
             return outcomes
 
         monkeypatch.setattr(halving, "execute", execute)
@@ -64,9 +64,9 @@ def test_survivors_are_those_of_brute_force(scored, tmp_path, seed, objective):
     }  # fmt: skip
     calls = scored(lambda *key: fate[key])
     words = [f"lambda={','.join(map(str, lams))}", "seed=0,1", "epochs=9", "halving=3", f"objective={objective}"]
-    made = jobs(tmp_path, *words)
+    made, options = asked(tmp_path, *words)
     ids = {setting.jobs[0].run.lam: setting.id for setting in halving.group(made)}
-    outcomes = halving.in_rungs(rng.sample(made, len(made)))
+    outcomes = halving.in_rungs(rng.sample(made, len(made)), options)
 
     alive, expected, spent = lams, [], 0
     for keep, epochs in ((3, 1), (1, 3), (1, 9)):
@@ -108,14 +108,14 @@ def test_a_shortened_run_is_the_one_that_would_be_typed(tmp_path):
 
 def test_settings_by_budget_stay_apart(scored, tmp_path):
     calls = scored(lambda lam, seed, epochs: ("done", lam))
-    halving.in_rungs(jobs(tmp_path, "budget=0.5,1,2,4", "epochs=2", "halving=2"))
+    halving.in_rungs(*asked(tmp_path, "budget=0.5,1,2,4", "epochs=2", "halving=2"))
     assert [len(call) for call in calls] == [4, 2]
     assert [row["overrides"] for row in table(tmp_path)] == [f"budget={budget}" for budget in (0.5, 1, 2, 4, 0.5, 1)]
 
 
 def test_nothing_to_choose_among(scored, tmp_path, capsys):
     scored(lambda lam, seed, epochs: ("failed", None))
-    outcomes = halving.in_rungs(jobs(tmp_path, "lambda=0.1,0.2,0.3,0.4", "epochs=4", "halving=2"))
+    outcomes = halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2,0.3,0.4", "epochs=4", "halving=2"))
     assert len(outcomes) == 4
     assert {row["kept"] for row in table(tmp_path)} == {"false"}
     assert "stops here: no setting of this rung has a val_loss" in capsys.readouterr().err
@@ -123,24 +123,23 @@ def test_nothing_to_choose_among(scored, tmp_path, capsys):
 
 def test_runs_that_are_not_there_are_waited_for(scored, tmp_path, capsys):
     scored(lambda lam, seed, epochs: ("busy" if lam == 0.2 else "done", lam))
-    assert len(halving.in_rungs(jobs(tmp_path, "lambda=0.1,0.2", "epochs=4", "halving=2"))) == 2
+    assert len(halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=4", "halving=2"))) == 2
     assert "stops here: 1 runs of this rung are not there" in capsys.readouterr().err
     assert not (tmp_path / "default").exists()
 
 
-def test_without_halving_or_with_one_setting_it_is_a_plain_sweep(scored, tmp_path):
+def test_with_one_setting_it_is_a_plain_sweep(scored, tmp_path):
     calls = scored(lambda lam, seed, epochs: ("done", lam))
-    halving.in_rungs(jobs(tmp_path, "lambda=0.1,0.2", "epochs=4"))
-    halving.in_rungs(jobs(tmp_path, "seed=0,1", "lambda=0.5", "epochs=4", "halving=2"))
-    assert calls == [[(0.1, 0, 4), (0.2, 0, 4)], [(0.5, 0, 4), (0.5, 1, 4)]]
+    halving.in_rungs(*asked(tmp_path, "seed=0,1", "lambda=0.5", "epochs=4", "halving=2"))
+    assert calls == [[(0.5, 0, 4), (0.5, 1, 4)]]
     assert not (tmp_path / "default").exists()
 
 
 def test_what_cannot_be_halved_is_said_before_anything_exists(tmp_path):
     with pytest.raises(ConfigError, match=r"halving=2: needs one epochs= for all runs.*; here they have 2, 4"):
-        halving.in_rungs(jobs(tmp_path, "lambda=0.1,0.2", "epochs=2,4", "halving=2"))
+        halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=2,4", "halving=2"))
     with pytest.raises(ConfigError, match=r"halving has a rung of 1 epochs, and there: schedule.warmup"):
-        halving.in_rungs(jobs(tmp_path, "lambda=0.1,0.2", "epochs=2", "halving=2", "schedule.warmup=1.5"))
+        halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=2", "halving=2", "schedule.warmup=1.5"))
     assert not list(tmp_path.iterdir())
 
 
@@ -160,13 +159,13 @@ def test_stopped_and_started_again_it_ends_with_the_same_bytes(tmp_path):
 
         return on_end
 
-    ended = halving.in_rungs(jobs(tmp_path / "a", *REAL))
+    ended = halving.in_rungs(*asked(tmp_path / "a", *REAL))
     assert [o.job.run.epochs for o in ended] == [1] * 6 + [2] * 3 + [4]
     assert sum(o.status == "diverged" for o in ended) == 3
     for number in (4, 8, 10):
         with pytest.raises(Stopped):
-            halving.in_rungs(jobs(tmp_path / "b", *REAL), stop_at(number))
-    again = halving.in_rungs(jobs(tmp_path / "b", *REAL))
+            halving.in_rungs(*asked(tmp_path / "b", *REAL), stop_at(number))
+    again = halving.in_rungs(*asked(tmp_path / "b", *REAL))
     assert [o.directory.name for o in again] == [o.directory.name for o in ended]
     for name in ("halving.csv", "runs.csv", "metrics.csv", "layers.csv"):
         assert (tmp_path / "a" / "default" / name).read_bytes() == (tmp_path / "b" / "default" / name).read_bytes()

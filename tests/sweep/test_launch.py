@@ -14,11 +14,12 @@ from tests import runs
 from tests.runs import changed
 from wdrun.config import experiments
 from wdrun.config.options import conf_dir
+from wdrun.config.run import SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.storage import hold
 from wdrun.sweep import launch
-from wdrun.sweep.execute import Outcome
 from wdrun.sweep.launch import engine, jobs, remote
+from wdrun.sweep.outcome import Outcome
 from wdrun.tables.read import read_run
 
 TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=64", "epochs=1", "device=cpu")
@@ -219,14 +220,15 @@ def test_the_own_launcher_returns_objectives(here, capsys, no_signals):
     ("val_accuracy", "diverged", -math.inf),
 ])  # fmt: skip
 def test_the_value_of_a_job(objective, status, value):
-    job = of([f"objective={objective}"])
+    job, options = of([]), SweepOptions(objective=objective)
     row = {"val_loss": "0.75", "val_accuracy": "0.5", "status": status}
-    assert jobs._returned(Outcome(job, job.directory, status, row)).return_value == value
+    assert jobs._returned(Outcome(job, status, row), options).return_value == value
 
 
 def test_a_failed_job_raises_its_error(capsys):
     job = of([])
-    returned = jobs._returned(Outcome(job, job.directory, "failed", {"status": "failed"}, ArithmeticError("no")))
+    outcome = Outcome(job, "failed", {"status": "failed"}, ArithmeticError("no"))
+    returned = jobs._returned(outcome, SweepOptions())
     with pytest.raises(ArithmeticError, match="no"):
         _ = returned.return_value
 

@@ -9,7 +9,8 @@ from tests import runs
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep import checkpoint, recording
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
+from wdrun.sweep.outcome import exit_code
 from wdrun.tables.read import read_table
 
 jobs = partial(runs.jobs, base=(*runs.TINY, "lambda=1e-2"))

@@ -8,8 +8,8 @@ from tests import runs
 from wdrun import storage
 from wdrun.errors import BusyError
 from wdrun.storage import hold
-from wdrun.sweep.execute import Tables, execute
-from wdrun.tables import status
+from wdrun.sweep.execute import execute
+from wdrun.tables import plan, status
 from wdrun.tables.columns import run_row
 from wdrun.tables.write import render
 from wdrun.wording import age
@@ -19,7 +19,7 @@ from wdrun.wording import age
 def root(tmp_path):
     """A sweep of five runs with the second failed, the third waiting and the last two killed while they trained."""
     jobs = runs.jobs(tmp_path, "seed=range(0,5)")
-    Tables([tmp_path / "default"]).plan(jobs)
+    plan.write(jobs)
     for job, state in zip(jobs, ("done", "failed", None, "running", "running"), strict=True):
         if state:
             job.directory.mkdir(parents=True)

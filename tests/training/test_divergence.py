@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.runs import TINY, changed, jobs, trainer
+from tests.runs import TINY, asked, changed, trainer
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.selection import select
-from wdrun.sweep.execute import execute, exit_code
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import exit_code
 from wdrun.tables import status
 from wdrun.tables.read import load, read_table
 from wdrun.tables.write import render
@@ -31,7 +32,7 @@ TWO = ("lambda=0,1e6",)
 
 
 def swept(folder, *words):
-    outcomes = execute(jobs(folder, *words, base=SWEEP))
+    outcomes = execute(*asked(folder, *words, base=SWEEP))
     return outcomes, folder / "default"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from wdrun.config import axes
 from wdrun.config.compose import compose, opened
-from wdrun.config.parse import parse, values
-from wdrun.config.run import Job
+from wdrun.config.parse import parse, sweep_options, values
+from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
 
 DECAY_STRENGTH = ("lambda", "budget", "tau")  # each says how strong the decay is: one of them replaces another's axis
@@ -39,6 +39,14 @@ def parse_lines(lines: Iterable[Sequence[str]], config_dir: str | None = None) -
     """The job of each line of overrides, composed and checked."""
     with opened(config_dir) as composed:
         return [parse(composed(line), line) for line in lines]
+
+
+def sweep(lines: Sequence[Sequence[str]], config_dir: str | None = None) -> tuple[list[Job], SweepOptions]:
+    """The job of each line of overrides, and what the first line asks of all of them together."""
+    with opened(config_dir) as composed:
+        first = composed(lines[0])
+        jobs = [parse(first, lines[0]), *(parse(composed(line), line) for line in lines[1:])]
+        return jobs, sweep_options(first)
 
 
 def _left(words: Sequence[str], typed: Sequence[str]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from wdrun.config.options import GROUPS, conf_dir, option_names
+from wdrun.errors import Exit
 
 EXAMPLES = """\
 wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
@@ -31,14 +34,14 @@ Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same 
 
 Flags: -m/--multirun  --cfg job  --config-dir DIR (your own options)  --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
-Exit codes: 0 done, 1 a run failed, 2 wrong command or config, 3 a run diverged, 4 folder in use or of another run,
-            5 disk or download, 6 a require.* threshold missed, 130/143 interrupted (the same command goes on)
 """
+INTERRUPTED = "130/143 interrupted (the same command goes on)"
 
 
 def whole_help() -> str:
     """Examples, groups with their options, top-level keys with their comments."""
-    lines = [EXAMPLES]
+    codes = ", ".join([*(f"{code.value} {code.meaning}" for code in Exit), INTERRUPTED])
+    lines = [EXAMPLES + textwrap.fill(f"Exit codes: {codes}", width=116, subsequent_indent=" " * 12) + "\n"]
     for group in (*GROUPS, "experiment"):
         lines.append(f"{group}=")
         files = [conf_dir() / group / f"{name}.yaml" for name in option_names(group)]

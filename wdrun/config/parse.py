@@ -13,7 +13,7 @@ from wdrun import schedules
 from wdrun.config.compose import compose, flatten
 from wdrun.config.keys import DIAGNOSTICS, RULES, check
 from wdrun.config.options import GROUPS, conf_dir, option_names
-from wdrun.config.run import Job, Options, Run
+from wdrun.config.run import Job, Options, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.wording import first_line, nearest, shown
 
@@ -51,6 +51,12 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
     _check_budget(plain, overrides)
     options = Options(**{field.name: plain[field.name] for field in fields(Options)})
     return Job(run, options, tuple(overrides))
+
+
+def sweep_options(config: Any) -> SweepOptions:
+    """What a composed config asks of the whole sweep; ConfigError as for `parse`."""
+    plain = values(config)
+    return SweepOptions(**{field.name: plain[field.name] for field in fields(SweepOptions)})
 
 
 def values(config: Any) -> dict[str, Any]:

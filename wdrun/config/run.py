@@ -16,7 +16,7 @@ from wdrun.wording import short
 
 Group = Mapping[str, Any]  # a config group as plain JSON values
 
-SCALARS = ("lam", "lr", "seed", "fold")  # arguments of a training step; all else is structure
+SCALARS = ("lambda", "lr", "seed", "fold")  # knobs that are arguments of a training step; all else is structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +61,15 @@ class Run:
         """First 8 hex digits of the SHA-256 of the knobs: equal runs, equal ids, on every machine."""
         return _digest(self.knobs)
 
+    @property
+    def structural(self) -> dict[str, Any]:
+        """The knobs without λ, lr, seed and fold: where they are equal, so is the training step."""
+        return {key: value for key, value in self.knobs.items() if key not in SCALARS}
+
     @cached_property
     def structure(self) -> str:
-        """Digest of the run without λ, lr, seed and fold: runs of equal structure can train together."""
-        return _digest({k: v for k, v in self.knobs.items() if k not in ("lambda", *SCALARS)})
+        """Digest of the structural knobs; what builds one run of a structure builds all of them."""
+        return _digest(self.structural)
 
     @property
     def coupling(self) -> str:
@@ -91,12 +96,18 @@ class Options:
     allow_diverged: bool
     budget: float | None = None  # choose λ so that the total decay is this
     tau: float | None = None  # choose λ so that the timescale is this many epochs
-    parallel: int | str = 1  # the others are the sweep's: those of its first job count
-    fuse: bool | str = "auto"
-    fail_fast: bool = False
-    halving: int | None = None
-    objective: str = "val_loss"
-    logger: str | None = None
+    logger: str | None = None  # writes the run's metrics in another tool's format too
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a user asks of all runs of a command together: how they train, and by what they are compared."""
+
+    parallel: int | str = 1  # processes that train side by side, or auto
+    fuse: bool | str = "auto"  # train alike runs as one computation
+    fail_fast: bool = False  # end with the first run that failed or diverged
+    halving: int | None = None  # keep one setting in this many, rung by rung
+    objective: str = "val_loss"  # or val_accuracy
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun.errors import ConfigError
 from wdrun.storage import storage_error, write_atomically
-from wdrun.tables.read import folders_and_settings
+from wdrun.tables.words import folders_and_settings
 
 if TYPE_CHECKING:
     from wdrun.report.markup import Picture

@@ -14,7 +14,8 @@ from wdrun.errors import ConfigError
 from wdrun.selection import line, printing
 from wdrun.selection.selecting import Selection, select
 from wdrun.storage import write_atomically
-from wdrun.tables.read import folders_and_settings, load
+from wdrun.tables.read import load
+from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
 from wdrun.wording import typed

@@ -7,85 +7,72 @@ by run. What cannot be lifted, or fails when it is, trains alone, and that is sa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
-from wdrun import devices
 from wdrun.config.run import Job
 from wdrun.errors import BusyError, StorageError
 from wdrun.storage import hold, storage_error
-from wdrun.sweep.one_run import Ending, finished, ready, settle
+from wdrun.sweep.one_run import Trainers, begin, finished, interrupted, settle
+from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
-from wdrun.tables.read import read_run
 from wdrun.terminal.progress import Watch, say
 from wdrun.training import fused
 from wdrun.wording import named
 
 SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hundreds of files take their time
 
-Numbered = tuple[int, Ending]
+Numbered = tuple[int, Outcome]
 
 
 def in_groups(
-    jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool]
+    jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool], trainers: Trainers
 ) -> Generator[Numbered, None, None]:
     """The jobs in groups that train as one, until `enough()`; which job, and how it ended."""
-    families: dict[tuple[object, ...], list[int]] = {}
+    families: dict[Hashable, list[int]] = {}
     for number, job in enumerate(jobs):
-        families.setdefault(_family(job), []).append(number)
+        families.setdefault(fused.family(job.run), []).append(number)
     waiting = list(families.values())[::-1]
     while waiting and not enough():
         alike = waiting.pop()
-        first = ready(jobs[alike[0]].run)
+        first = trainers.take(jobs[alike[0]].run)
+        trainers.keep(first)  # for the run itself, once it is known how it trains
         if reason := fused.fusable(first):
             if len(alike) > 1:
                 say(f"{len(alike)} runs train one after another: {reason}")
-            group, endings = alike, None
+            group, outcomes = alike, None
         else:
             group = alike[: fused.chunk(len(alike), first)]
-            endings = _fused({number: jobs[number] for number in group}, watches, stop)
+            outcomes = _fused({number: jobs[number] for number in group}, watches, stop, trainers)
         if left := alike[len(group) :]:
             waiting.append(left)
         ended = set()
-        for number, ending in endings or ():
+        for number, outcome in outcomes or ():
             ended.add(number)
-            yield number, ending
+            yield number, outcome
         for number in group:
             if number not in ended and not enough():
-                yield number, settle(jobs[number], stop, watches[number])
+                yield number, settle(jobs[number], stop, watches[number], trainers.take)
 
 
-def _family(job: Job) -> tuple[object, ...]:
-    """Equal for jobs that may well be fusable: `fused.group_key`, which needs a built trainer, decides."""
-    numbers = ("lambda", "lr", "seed", "fold")
-    return tuple(
-        (key, str(value))
-        for key, value in job.run.knobs.items()
-        if key not in numbers and not (key.startswith("optimizer.") and isinstance(value, float))
-    )
-
-
-def _fused(jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop) -> Iterator[Numbered]:
-    """Train these jobs as one, or as few as their states allow; a job without an ending is left to train alone."""
+def _fused(jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop, trainers: Trainers) -> Iterator[Numbered]:
+    """Train these jobs as one, or as few as their states allow; a job without an outcome is left to train alone."""
     with ExitStack() as held:
         runs: dict[int, Record] = {}
         for number, job in jobs.items():
             try:
                 held.enter_context(hold(job.directory))
-                if ended := finished(job.directory):  # by another process, since the sweep looked
+                if ended := finished(job):  # by another process, since the sweep looked
                     yield number, ended
                     continue
-                trainer = ready(job.run)
-                trainer.evaluator = replace(trainer.evaluator, tick=stop.check)
-                devices.apply(trainer.machine)
-                runs[number] = Record(job, trainer, watches[number])
+                runs[number] = begin(job, trainers.take(job.run), stop, watches[number])
+                held.callback(runs[number].close)
             except BusyError as error:
-                yield number, Ending("busy", {"status": "busy", "cause": str(error)}, error)
+                yield number, Outcome.busy(job, error)
         for number in [number for number, record in runs.items() if record.over]:
             yield number, _end(runs.pop(number))
-        groups: dict[tuple[object, ...], list[int]] = {}
+        groups: dict[Hashable, list[int]] = {}
         for number, record in runs.items():
             groups.setdefault((fused.group_key(record.trainer), record.epochs_done), []).append(number)
         for members in groups.values():
@@ -117,7 +104,7 @@ def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
         for record in runs.values():
             record.interrupted()
         for left, record in runs.items():
-            yield left, Ending("interrupted", dict(read_run(record.job.directory) or {}))
+            yield left, interrupted(record.job)
     except StorageError:
         raise
     except OSError as error:
@@ -126,6 +113,6 @@ def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
         say(f"{len(runs)} runs train one after another: {named(error)}")
 
 
-def _end(record: Record) -> Ending:
+def _end(record: Record) -> Outcome:
     row = record.end()
-    return Ending(row["status"], row)
+    return Outcome(record.job, row["status"], row)

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wdrun.config.run import Job
+from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.storage import hold, write_atomically
-from wdrun.sweep.execute import Outcome, check, distinct, execute
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import with_lambda
+from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.preparation import check, distinct
 from wdrun.tables.columns import typed_row
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
@@ -39,14 +41,15 @@ class Setting:
     overrides: str
 
 
-def in_rungs(jobs: Sequence[Job], on_end: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
-    """As sweep.execute; where the first job asks for `halving=K`, rung after rung. The outcomes of all rungs."""
-    options = jobs[0].options
+def in_rungs(
+    jobs: Sequence[Job], options: SweepOptions, on_end: Callable[[Outcome], None] = lambda outcome: None
+) -> list[Outcome]:
+    """Train the jobs rung by rung, each as `execute` would, K being `options.halving`; the outcomes of all rungs."""
     if options.halving is None:
-        return execute(jobs, on_end)
+        raise ValueError("halving=null: nothing to halve by; execute trains all jobs whole")
     settings = group(distinct([with_lambda(job) for job in jobs]))
     if len(settings) == 1:
-        return execute(jobs, on_end)
+        return execute(jobs, options, on_end)
     if len(lengths := sorted({job.run.epochs for job in jobs})) > 1:
         raise ConfigError(
             f"halving={options.halving}: needs one epochs= for all runs, which its last rung has; here they have "
@@ -62,7 +65,7 @@ def in_rungs(jobs: Sequence[Job], on_end: Callable[[Outcome], None] = lambda out
         runs = {setting.id: [shortened(job, epochs) for job in setting.jobs] for setting in going}
         jobs = [job for members in runs.values() for job in members]
         say(f"\nrung {rung} of {len(plan)}: {len(going)} settings, {len(jobs)} runs of {epochs} epochs")
-        ended = execute(jobs, on_end, more=rung < len(plan))
+        ended = execute(jobs, options, on_end, more=rung < len(plan))
         outcomes += ended
         if missing := sum(o.status in ("waiting", "busy") for o in ended):
             say(f"halving  stops here: {missing} runs of this rung are not there; the same command goes on")

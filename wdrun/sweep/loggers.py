@@ -16,19 +16,16 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from wdrun.config.run import Job
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import METRICS
 from wdrun.terminal.progress import say
 from wdrun.wording import named, shown
-
-if TYPE_CHECKING:
-    from wdrun.training.state import Epoch
 
 Row = Mapping[str, Any]
 Scalars = dict[str, float]
@@ -56,29 +53,6 @@ def check(name: str | None) -> None:
         raise ConfigError(f"logger={name}: needs the extra: pip install 'wdrun[{name}]'")
 
 
-def follow(job: Job, epochs: Iterable[Epoch], rows: Sequence[Row], summary: Row) -> Generator[Epoch, None, None]:
-    """The same epochs, each handed to the run's logger on its way.
-
-    `rows` are the metrics rows before them, of a resumed run's checkpoint; `summary` is what its row holds so far.
-    """
-    name = job.options.logger
-    if name is None:
-        yield from epochs
-        return
-    log = _Guarded(name, job)
-    last: Scalars = {}
-    try:
-        for _, before in groupby(list(rows), key=lambda row: row["epoch"]):
-            last |= log.epoch(list(before))
-        for epoch in epochs:
-            last |= log.epoch(epoch.metrics)
-            summary = {**summary, **epoch.summary}
-            yield epoch
-        log.end({**summary, **last})
-    finally:
-        log.close()
-
-
 def scalars(rows: Iterable[Row]) -> Scalars:
     """The scores of some metrics rows by their names; those a run does not have are left out."""
     found = {}
@@ -90,13 +64,21 @@ def scalars(rows: Iterable[Row]) -> Scalars:
     return found
 
 
-class _Guarded:
-    """A sink whose first failure is a warning and its last deed."""
+class Logger:
+    """The job's logger, silent where it has none; its first failure is a warning, and the last it does.
 
-    def __init__(self, name: str, job: Job) -> None:
-        self.name, self.status = name, "interrupted"
+    `rows` are the metrics rows of a resumed run's checkpoint.
+    """
+
+    def __init__(self, job: Job, rows: Sequence[Row]) -> None:
         self.sink: Sink | None = None
-        self._attempt(self._open, job)
+        self.status = "interrupted"
+        self.last: Scalars = {}
+        if job.options.logger:
+            self.name = job.options.logger
+            self._attempt(self._open, job)
+        for _, before in groupby(rows, key=lambda row: row["epoch"]):
+            self.epoch(list(before))
 
     def _open(self, job: Job) -> None:
         folder = job.directory / self.name
@@ -105,20 +87,24 @@ class _Guarded:
         folder.mkdir()
         self.sink = SINKS[self.name](folder, job)
 
-    def epoch(self, rows: Sequence[Row]) -> Scalars:
-        found = scalars(rows)
-        if self.sink and found:
+    def epoch(self, rows: Sequence[Row]) -> None:
+        """Log an epoch's metrics rows."""
+        if self.sink and (found := scalars(rows)):
+            self.last |= found
             self._attempt(self.sink.log, rows[0]["epoch"], found)
-        return found
 
     def end(self, summary: Row) -> None:
+        """Log what came of the run, and its last scores, and close."""
         self.status = summary["status"]
         if self.sink:
-            self._attempt(self.sink.end, {k: v for k, v in summary.items() if v not in (None, "")})
+            self._attempt(self.sink.end, {k: v for k, v in {**summary, **self.last}.items() if v not in (None, "")})
+        self.close()
 
     def close(self) -> None:
+        """Let the logger write what it still holds; a second time does nothing."""
         if self.sink:
             self._attempt(self.sink.close, self.status)
+        self.sink = None
 
     def _attempt(self, action: Callable[..., None], *arguments: Any) -> None:
         try:

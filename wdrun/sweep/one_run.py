@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from wdrun import data, devices, explain, optim
@@ -12,13 +13,14 @@ from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, StorageError, WdrunError
 from wdrun.storage import hold, storage_error, write_atomically
 from wdrun.sweep import checkpoint
+from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.tables.columns import run_row
 from wdrun.tables.read import read_run
 from wdrun.tables.sound import run_of, whole
-from wdrun.tables.write import render
-from wdrun.terminal.progress import Bar, Watch
+from wdrun.tables.write import write_row
+from wdrun.terminal.progress import Watch
 from wdrun.training.trainer import Trainer
 from wdrun.wording import named
 
@@ -35,54 +37,72 @@ def ready(run: Run, share: int = 1) -> Trainer:
     return Trainer(run, data.load(run.data, run.fold), machine)
 
 
-def with_lambda(job: Job) -> Job:
+class Trainers:
+    """The trainers of one command: of those built before anything trains, the first is kept for its own run."""
+
+    def __init__(self) -> None:
+        self._kept: Trainer | None = None
+
+    def keep(self, trainer: Trainer) -> None:
+        """Keep it unless one is kept: the memory of one is affordable, that of a sweep's structures is not."""
+        self._kept = self._kept or trainer
+
+    def check(self, run: Run) -> Trainer:
+        """The run's trainer, to look at."""
+        if self._kept is not None and self._kept.run is run:
+            return self._kept
+        trainer = ready(run)
+        self.keep(trainer)
+        return trainer
+
+    def take(self, run: Run) -> Trainer:
+        """The run's trainer, to train; it is the taker's, and whichever was kept is given up."""
+        kept, self._kept = self._kept, None
+        return kept if kept is not None and kept.run is run else ready(run)
+
+
+def with_lambda(job: Job, trainers: Trainers | None = None) -> Job:
     """The job with the λ that its `budget` or `tau` asks for; itself when it gave λ. D = epochs/τ."""
     options, run = job.options, job.run
     total = options.budget or (run.epochs / options.tau if options.tau else None)
     if total is None or run.decay["name"] == "none":
         return job
-    return replace(job, run=replace(run, lam=explain.lambda_for(ready(run), total)))
+    trainer = ready(run)
+    trainer = trainer.at(explain.lambda_for(trainer, total))
+    if trainers is not None:
+        trainers.keep(trainer)
+    return replace(job, run=trainer.run)
 
 
-def train(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> dict[str, Any]:
-    """Train the job from where its folder stands (held by the caller) to the end; its row of runs.csv.
-
-    `watch` (a bar unless given) is told how it goes; `share` is that of `ready`.
-    """
-    trainer = ready(job.run, share)
+def begin(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> Record:
+    """The record of a job whose folder the caller holds, from where that stands; its evaluations heed `stop`."""
     trainer.evaluator = replace(trainer.evaluator, tick=stop.check)
     devices.apply(trainer.machine)
-    watch = watch or Bar()
-    record = Record(job, trainer, watch)
+    return Record(job, trainer, watch)
+
+
+def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any]:
+    """Train the job from where its folder stands (held by the caller) to the end; its row of runs.csv."""
 
     def tick(step: int) -> None:
         stop.check()
         watch.tick(step)
 
+    with closing(begin(job, trainer, stop, watch)) as record:
+        try:
+            for epoch in () if record.over else trainer.train(record.state, tick):
+                record.take(epoch)
+        except Interrupted:
+            record.interrupted()
+            raise
+        return record.end()
+
+
+def finished(job: Job) -> Outcome | None:
+    """The outcome of a job that needs no training any more, its row as text; busy where that cannot be known."""
+    directory = job.directory
     try:
-        for epoch in () if record.over else trainer.train(record.state, tick):
-            record.take(epoch)
-    except Interrupted:
-        record.interrupted()
-        raise
-    return record.end()
-
-
-@dataclass
-class Ending:
-    """How a job ended: done, diverged, failed, busy or interrupted; `row` is its row of runs.csv."""
-
-    status: str
-    row: dict[str, Any] = field(default_factory=dict)
-    error: Exception | None = None
-    skipped: bool = False
-
-
-def finished(directory: Path) -> Ending | None:
-    """The ending of a run that needs no training any more, its row as text; busy where that cannot be known."""
-    path = directory / "run.csv"
-    try:
-        row = run_of(*whole(path))
+        row = run_of(*whole(directory / "run.csv"))
         if not directory.name.endswith(row["id"]):
             raise ValueError(f"run.csv is that of run {row['id']}")
     except FileNotFoundError:
@@ -90,40 +110,47 @@ def finished(directory: Path) -> Ending | None:
     except ValueError as error:
         if (directory / checkpoint.NAME).exists():  # not finished; it goes on from there and writes its tables anew
             return None
-        cause = f"{path.parent}: {error}: is the run finished? Restore the file, or remove the folder to train it again"
-        return Ending("busy", {"status": "busy", "cause": cause}, BusyError(cause))
-    if row["status"] in ("done", "diverged"):
+        cause = f"{directory}: {error}: is the run finished? Restore the file, or remove the folder to train it again"
+        return Outcome.busy(job, BusyError(cause))
+    if row["status"] in FINAL:
         checkpoint.remove(directory)  # left behind if the process was killed between the last table and this
-        return Ending(row["status"], row, skipped=True)
+        return Outcome(job, row["status"], row, skipped=True)
     return None
 
 
-def settle(job: Job, stop: Stop, watch: Watch | None = None, share: int = 1) -> Ending:
-    """Train one job to its end and say how it ended; StorageError is the only error that gets through."""
-    directory = job.directory
+def settle(job: Job, stop: Stop, watch: Watch, prepare: Callable[[Run], Trainer] = ready) -> Outcome:
+    """Train one job to its end and say how it ended; StorageError is the only error that gets through.
+
+    `watch` is told how it goes; `prepare` makes the trainer, once the folder is held.
+    """
     try:
-        with hold(directory):
-            if ended := finished(directory):  # by another process, since the sweep looked
+        with hold(job.directory):
+            if ended := finished(job):  # by another process, since the sweep looked
                 return ended
-            row = train(job, stop, watch, share)
-            return Ending(row["status"], row)
+            row = train(job, prepare(job.run), stop, watch)
+            return Outcome(job, row["status"], row)
     except Interrupted:
-        return Ending("interrupted", dict(read_run(directory) or {}))
+        return interrupted(job)
     except StorageError:
         raise
     except BusyError as error:
-        return Ending("busy", {"status": "busy", "cause": str(error)}, error)
+        return Outcome.busy(job, error)
     except OSError as error:
-        raise storage_error(directory, error) from error
+        raise storage_error(job.directory, error) from error
     except (Exception, SystemExit) as error:  # a run's failure is a row of the sweep, not its end
         cause = named(error)
         own = error if isinstance(error, Exception) else WdrunError(cause)
         return failed(job, cause, traceback.format_exc(), own)
 
 
-def failed(job: Job, cause: str, log: str, error: Exception) -> Ending:
-    """The ending of a job that broke: `log` goes to its error.log, the cause, one line, into its row."""
+def interrupted(job: Job) -> Outcome:
+    """The outcome of a job that a signal ended, its row as its folder has it."""
+    return Outcome(job, "interrupted", dict(read_run(job.directory) or {}))
+
+
+def failed(job: Job, cause: str, log: str, error: Exception) -> Outcome:
+    """The outcome of a job that broke: `log` goes to its error.log, the cause, one line, into its row."""
     write_atomically(job.directory / "error.log", log.encode())
     row = run_row(job.run, {"status": "failed", "cause": cause})
-    write_atomically(job.directory / "run.csv", render(list(row), [row]))
-    return Ending("failed", row, error)
+    write_row(job.directory, row)
+    return Outcome(job, "failed", row, error)

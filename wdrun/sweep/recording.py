@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections import deque
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,7 @@ class Record:
         )
         self.started = self.written = time.perf_counter()
         self._write({"status": "running", "epochs_done": self.epochs_done})
-        self.passing: deque[Epoch | None] = deque()
-        so_far = self.rows["metrics"], self.fixed | self.summary
-        self.log = loggers.follow(job, iter(self.passing.popleft, None), *so_far)
+        self.logger = loggers.Logger(job, self.rows["metrics"])
 
     @property
     def epochs_done(self) -> int:
@@ -67,8 +64,7 @@ class Record:
 
     def take(self, epoch: Epoch, save: bool = True) -> None:
         """Put the epoch on disk; without `save` it is remembered, and lost with the process until one is saved."""
-        self.passing.append(epoch)
-        next(self.log)
+        self.logger.epoch(epoch.metrics)
         for name in TABLES:
             self.rows[name] += getattr(epoch, name)
         self.summary = epoch.summary
@@ -86,7 +82,7 @@ class Record:
 
     def interrupted(self) -> None:
         """Leave the folder as one that the same command goes on with."""
-        self.log.close()
+        self.logger.close()
         if self.state and self.unsaved:
             self._save(self.state)
         done = _epochs(self.rows)
@@ -98,14 +94,17 @@ class Record:
 
     def end(self) -> dict[str, Any]:
         """Finish the folder of a run that is done or diverged; its row of runs.csv."""
-        self.passing.append(None)
-        next(self.log, None)
+        self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
         seconds = time.perf_counter() - self.started
         for line in _result(self.job, self.trainer, summary, predictions, seconds) if self.watch.detailed else ():
             self.watch.line(line)
         return run_row(self.job.run, summary)
+
+    def close(self) -> None:
+        """Let go of the logger; the folder is left as it stands."""
+        self.logger.close()
 
     def _save(self, state: State) -> None:
         values = {
@@ -183,12 +182,11 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
 def _describe(trainer: Trainer) -> dict[str, Any]:
     """Columns of the run's row that are known before training."""
     budget = trainer.budget
-    params = [p for n, p in trainer.initial().tensors.items() if n.startswith("params/")]
     return {
         "cause": "",
         "total_decay": budget.total,
         "timescale": budget.timescale,
-        "parameters": sum(p.numel() for p in params),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "norm_start": trainer.decayed_norm(trainer.initial()),
         "data_digest": trainer.dataset.digest,
         "wdrun_version": __version__,

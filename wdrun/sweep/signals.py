@@ -19,6 +19,7 @@ class Interrupted(Exception):
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
         self.signum = signum
+        self.exit_code = 128 + signum  # as a shell has it of a process that the signal ended
 
 
 class Stop:

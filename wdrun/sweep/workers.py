@@ -14,33 +14,39 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from wdrun.config.run import Job
+from wdrun.config.run import Job, Run
 from wdrun.errors import WdrunError
 from wdrun.storage import hold
-from wdrun.sweep.one_run import Ending, failed, settle
+from wdrun.sweep.one_run import failed, ready, settle
+from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
 from wdrun.terminal.progress import Row, Watch
+from wdrun.training.trainer import Trainer
 
 TELL_SECONDS = 0.25  # a worker tells how far it is at most this often
 LEAVE_SECONDS = 30.0  # what a worker that should leave may still take before it is killed
 
-
-Numbered = tuple[int, Ending]  # which job, and how it ended
+Numbered = tuple[int, Outcome]  # which job, and how it ended
 
 
 def in_turn(
-    jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool]
+    jobs: Sequence[Job],
+    watches: Sequence[Watch],
+    stop: Stop,
+    enough: Callable[[], bool],
+    prepare: Callable[[Run], Trainer] = ready,
 ) -> Generator[Numbered, None, None]:
-    """The jobs one after another in this process, until `enough()`."""
+    """The jobs one after another in this process, until `enough()`; `prepare` makes the trainer of each."""
     for number, (job, watch) in enumerate(zip(jobs, watches, strict=True)):
         if enough():
             return
-        yield number, settle(job, stop, watch)
+        yield number, settle(job, stop, watch, prepare)
 
 
 def side_by_side(
@@ -76,6 +82,7 @@ def side_by_side(
                         raise content
                     elif kind == "end" and number is not None:
                         worker.number = None
+                        content.job = jobs[number]  # ours: thousands of copies would not share their options
                         yield number, content
                 if gone:
                     workers.remove(worker)
@@ -85,8 +92,8 @@ def side_by_side(
         _dismiss(workers)
 
 
-def _lost(job: Job, code: int) -> Ending:
-    """The ending of a job whose worker died."""
+def _lost(job: Job, code: int) -> Outcome:
+    """The outcome of a job whose worker died."""
     if code >= 0:
         cause = f"worker exited with {code}"
         why = "The code of the run, its model or its decay, ended the process (os._exit)."
@@ -230,10 +237,10 @@ def _serve(pipe: Connection, share: int) -> None:
             return
         job = jobs.pop()
         try:
-            ending = settle(job, stop, _Teller(send), share)
+            outcome = settle(job, stop, _Teller(send), partial(ready, share=share))
         except Exception as error:  # for the sweep to raise; as text where its class may not survive the pipe
             send(("raise", error if isinstance(error, WdrunError) else WdrunError(f"{type(error).__name__}: {error}")))
             continue
-        if ending.status == "failed":
-            ending.error = WdrunError(str(ending.row["cause"]))
-        send(("end", ending))
+        if outcome.status == "failed":
+            outcome.error = WdrunError(str(outcome.row["cause"]))
+        send(("end", outcome))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from wdrun.storage import hold, write_atomically
 from wdrun.tables.columns import RUN, TABLES
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import csv_text, render
 
-T = TypeVar("T")
+REFRESH_SECONDS = 30.0  # the tables are at most this old when a sweep is killed, or …
+REFRESH_SHARE = 50.0  # … so many times as old as writing them takes: a 50th of the time goes there at most
 
 
 def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int:
@@ -58,3 +59,24 @@ def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, lis
             raise ValueError(f"{path.name} holds rows of another run than {row['id']}")
     complete(row, tables)
     return (header, rows[0]), tables
+
+
+class Fresh:
+    """The tables of the folders `roots`, written again while a sweep goes on, seldom enough to be cheap."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self.roots = roots
+        self.due = time.monotonic() + REFRESH_SECONDS
+
+    def refresh(self) -> None:
+        """Write them if it is time."""
+        if time.monotonic() >= self.due:
+            self.write()
+
+    def write(self, tell: Callable[[str], None] = lambda problem: None) -> None:
+        """Write them now; `tell` as for `write` of a folder."""
+        began = time.monotonic()
+        for root in self.roots:
+            write(root, tell)
+        took = time.monotonic() - began
+        self.due = time.monotonic() + max(REFRESH_SECONDS, REFRESH_SHARE * took)

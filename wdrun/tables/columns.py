@@ -1,7 +1,4 @@
-"""The tables: schema, rendering, writing and reading. One kind of row a table, keys first, factors repeated.
-
-Files are whole at every moment (replaced atomically); floats are written by `repr`, so reading gives the same bits.
-"""
+"""What the tables hold: each column's name, type and meaning. One kind of row a table, keys first, factors repeated."""
 
 from __future__ import annotations
 

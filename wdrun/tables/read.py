@@ -15,7 +15,6 @@ from wdrun.errors import ConfigError
 from wdrun.tables.columns import PREDICTIONS, RUN, TABLES
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
-from wdrun.wording import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +126,12 @@ def read_run(directory: Path) -> dict[str, str] | None:
     return row if whole else None
 
 
+def status_of(directory: Path) -> str | None:
+    """What the run's row says of it; None where there is no such row."""
+    row = read_run(directory)
+    return row["status"] if row else None
+
+
 def without_decay(root: Path, run: Run) -> dict[str, str] | None:
     """The finished run below `root` that differs from this one in having no decay (λ = 0), if there is one."""
     same = {k: cell(v) for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.")}
@@ -147,25 +152,3 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     texts = [name for name in table.columns if kinds.get(name) is str]
     table[texts] = table[texts].fillna("")
     return table.astype({name: "float64" for name in table.columns if kinds.get(name) is float})
-
-
-def folders_and_settings(
-    command: str, words: Sequence[str], defaults: Mapping[str, str]
-) -> tuple[list[Path], dict[str, str]]:
-    """The folders among the words, all there, and every setting as text, the default where it was not given."""
-    folders, settings = [], dict(defaults)
-    for word in words:
-        key, given, value = word.partition("=")
-        if not given or Path(word).exists():
-            folders.append(Path(word))
-        elif key in defaults:
-            settings[key] = value
-        else:
-            takes = f"; {command} takes {', '.join(f'{k}=' for k in defaults)}" if defaults else ""
-            raise ConfigError(f"{key}: unknown setting of wdrun {command}{nearest(key, defaults) or takes}")
-    if not folders:
-        raise ConfigError(f"wdrun {command}: name a folder of results, such as outputs/default")
-    for folder in folders:
-        if not folder.is_dir():
-            raise ConfigError(f"{folder}: no such folder")
-    return folders, settings

@@ -29,7 +29,7 @@ def settled(directory: Path, read: Callable[[], T]) -> T:
 
 
 def left_out(directory: Path, error: Exception) -> str:
-    """The line that says so."""
+    """The line that names a folder left out of the tables, and why."""
     return printable(f"left out {directory}: {' '.join(str(error).split())}")
 
 

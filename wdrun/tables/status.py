@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from wdrun import storage
-from wdrun.tables.read import folders_and_settings, run_folders
+from wdrun.tables import plan
+from wdrun.tables.read import run_folders
 from wdrun.tables.sound import run_of, whole
+from wdrun.tables.words import folders_and_settings
 from wdrun.wording import age, printable
 
 ORDER = ("done", "running", "interrupted", "failed", "diverged", "waiting")
 NAMED = 20  # waiting runs that are named; of thousands the number says enough
-PLAN = "plan.csv"  # as the sweep wrote it: its runs, also those without a folder yet
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
 def _expand(folder: Path) -> list[Path]:
     """The folder itself, or those in it that have runs where it has none."""
-    if run_folders([folder]) or (folder / PLAN).is_file():
+    if _has_runs(folder):
         return [folder]
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    return [path for path in inside if run_folders([path]) or (path / PLAN).is_file()] or [folder]
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_runs(path)] or [folder]
+
+
+def _has_runs(folder: Path) -> bool:
+    return bool(run_folders([folder])) or (folder / plan.NAME).is_file()
 
 
 def report(folder: Path, now: float | None = None) -> list[str]:
@@ -56,9 +60,9 @@ def report(folder: Path, now: float | None = None) -> list[str]:
         except (OSError, ValueError) as error:
             broken.append(f"  cannot be read: {directory}: {' '.join(str(error).split())}")
     try:
-        lines += _waiting(folder)
+        lines += [Line(name, "waiting", f"0/{epochs}") for name, epochs in plan.waiting(folder)]
     except (OSError, ValueError) as error:
-        broken.append(f"  cannot be read: {folder / PLAN}: {' '.join(str(error).split())}")
+        broken.append(f"  cannot be read: {folder / plan.NAME}: {' '.join(str(error).split())}")
     if not lines and not broken:
         return [f"{folder}: no runs of wdrun there (no run.csv)"]
     counts = Counter(line.status for line in lines)
@@ -78,18 +82,6 @@ def look(directory: Path, now: float) -> Line:
         cause += f"; log {directory / 'error.log'}"
     epochs = f"{row['epochs_done'] or 0}/{row.get('epochs', '?')}"
     return Line(directory.name, status, epochs, age(now - path.stat().st_mtime), cause)
-
-
-def _waiting(folder: Path) -> list[Line]:
-    """The runs of the folder's last sweep that have no tables yet."""
-    if not (folder / PLAN).is_file():
-        return []
-    header, rows = whole(folder / PLAN)
-    if header[:2] != ["dir", "epochs"]:
-        raise ValueError("is not a plan of wdrun's")
-    return [
-        Line(name, "waiting", f"0/{epochs}") for name, epochs, *_ in rows if not (folder / name / "run.csv").is_file()
-    ]
 
 
 def _table(lines: Sequence[Line]) -> list[str]:

@@ -45,7 +45,11 @@ def write_tables(directory: Path, run: Run, rows: Mapping[str, Sequence[Row]], s
     for name, columns in TABLES.items():
         content = render([c.name for c in columns], (leading | dict(row) for row in rows[name]))
         write_atomically(directory / f"{name}.csv", content)
-    row = run_row(run, summary)
+    write_row(directory, run_row(run, summary))
+
+
+def write_row(directory: Path, row: Row) -> None:
+    """Replace the run's run.csv by this row, keys as they stand."""
     write_atomically(directory / "run.csv", render(list(row), [row]))
 
 

@@ -6,7 +6,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +68,13 @@ class Trainer:
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
         self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample)
+
+    def at(self, lam: float) -> Trainer:
+        """This trainer at another λ: nothing that is built depends on it."""
+        other = copy(self)
+        other.run = replace(self.run, lam=lam)
+        vars(other).pop("budget", None)  # where it was computed and kept, it is that of the other λ
+        return other
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)

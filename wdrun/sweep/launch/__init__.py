@@ -17,6 +17,7 @@ from wdrun.config import experiments
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch.engine import composed, fixed, quoted
 from wdrun.sweep.launch.jobs import Task, rises, task
+from wdrun.sweep.outcome import exit_code
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate
 from wdrun.terminal.progress import say
@@ -35,9 +36,9 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
             words.append(f"{group}=wdrun")
     own = "hydra/sweeper=wdrun" in words
     same = experiments.lines(overrides, True, flags["config_dir"])[0] if own else fixed(overrides)
-    first = experiments.parse_lines([same], flags["config_dir"])[0]
-    if first.options.halving is not None:
-        raise ConfigError(f"halving={first.options.halving}: compares all runs of a sweep; leave {engine[0]} away")
+    (first,), options = experiments.sweep([same], flags["config_dir"])
+    if options.halving is not None:
+        raise ConfigError(f"halving={options.halving}: compares all runs of a sweep; leave {engine[0]} away")
     root = Path(first.options.output_dir).absolute() / first.options.name
     folder = root / ".hydra-sweep" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     words += [*QUIET, f"hydra.sweep.dir={quoted(str(folder))}"]
@@ -45,7 +46,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
         place = "file://" + str(Path(flags["config_dir"]).absolute())
         words.append(f"hydra.searchpath=[{quoted(place)}]")
     if "hydra/sweeper=optuna" in words and not any(word.startswith("hydra.sweeper.direction=") for word in words):
-        words.append(f"hydra.sweeper.direction={'maximize' if rises(first) else 'minimize'}")
+        words.append(f"hydra.sweeper.direction={'maximize' if rises(options) else 'minimize'}")
     keep = Task()
     try:
         with _interruptible(), composed(words) as (config, context):
@@ -55,7 +56,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
             sweeper = plugins.instantiate_sweeper(hydra_context=context, task_function=keep, config=config)
             sweeper.sweep(list(overrides))
     except Interrupted as interrupted:
-        return 128 + interrupted.signum
+        return interrupted.exit_code
     except WdrunError:
         raise
     except Exception as error:  # of a plugin
@@ -66,8 +67,6 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
     best = folder / "optimization_results.yaml"
     if best.is_file():
         say("\n".join(["", *best.read_text(encoding="utf-8").splitlines()]))
-    from wdrun.sweep.execute import exit_code
-
     return exit_code(keep.outcomes)
 
 

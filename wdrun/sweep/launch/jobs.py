@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -14,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wdrun.config import experiments, targets
-from wdrun.config.run import Job
+from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch import remote
 from wdrun.sweep.launch.engine import aside
+from wdrun.sweep.outcome import FINAL, Outcome, print_result
 from wdrun.sweep.signals import Interrupted
-from wdrun.tables import aggregate
+from wdrun.tables import aggregate, plan
+from wdrun.tables.read import status_of
 from wdrun.terminal.progress import say
 from wdrun.wording import first_line
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from hydra.types import HydraContext
-
-    from wdrun.sweep.execute import Outcome
 
 WORKERS = 16  # taken to be there when a cluster does not say
 
@@ -46,10 +45,11 @@ def task(config: Any) -> float:
     """Train the one run of a composed config; its objective. For `hydra.main` and any launcher."""
     from hydra.core.hydra_config import HydraConfig
 
-    from wdrun.config.parse import parse
+    from wdrun.config.parse import parse, sweep_options
 
     job = parse(config, list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else ())
-    return float(_returned(_trained([job])[0]).return_value)
+    options = sweep_options(config)
+    return float(_returned(_trained([job], options)[0], options).return_value)
 
 
 def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> list[JobReturn]:
@@ -57,13 +57,13 @@ def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> li
     from wdrun.sweep.one_run import with_lambda
 
     with aside():
-        parsed = experiments.parse_lines(lines, _config_dir(config))
+        parsed, options = experiments.sweep(lines, _config_dir(config))
     jobs = [with_lambda(job) for job in parsed]
-    outcomes = _trained(jobs)
+    outcomes = _trained(jobs, options)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     ended = {outcome.directory: outcome for outcome in outcomes}
-    return [_returned(ended[job.directory]) for job in jobs]
+    return [_returned(ended[job.directory], options) for job in jobs]
 
 
 def grouped(
@@ -85,28 +85,25 @@ def grouped(
     with aside():
         parsed = experiments.parse_lines(lines, config_dir)
     targets.announce(parsed)
-    from wdrun.sweep.execute import Tables
-
     jobs = remote.prepare(parsed)
-    finished = [job for job in jobs if remote.finished(job)]
-    over = {job.directory for job in finished}
+    over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     lost = "its worker ended before it did"
     if left:
         launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
-        plan = remote.Plan(
+        share = remote.Plan(
             [list(job.overrides) for job in left],
             [str(job.directory) for job in left],
             str(Path(config_dir).absolute()) if config_dir else None,
             os.getcwd(),
             launcher.get("cpus_per_task"),
         )
-        remote.write(plan, folder / "plan.json")
+        remote.write(share, folder / "plan.json")
         size = size or math.ceil(len(left) / _workers(launcher))
         groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
         root = left[0].directory.parent
-        Tables([root]).plan(jobs)
+        plan.write(jobs)
         say(f"{len(left)} runs in {len(groups)} groups; logs in {folder}; how far they are: wdrun status {root}")
         instance = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=partial(_group, str(folder / "plan.json")), config=config
@@ -122,10 +119,10 @@ def grouped(
             say(f"{type(instance).__name__}: {first_line(error)}")
         finally:
             _aggregate(jobs)
-    outcomes = remote.collect(jobs, {job.directory for job in finished}, f"{lost}; logs in {folder}")
+    outcomes = remote.collect(jobs, over, f"{lost}; logs in {folder}")
     _aggregate(jobs)
     for outcome in outcomes:
-        _print_result(outcome)
+        print_result(outcome)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     if any(outcome.status == "interrupted" for outcome in outcomes):
@@ -156,11 +153,11 @@ def _workers(launcher: dict[str, Any]) -> int:
     return 1 if kind == "BasicLauncher" else WORKERS
 
 
-def _trained(jobs: Sequence[Job]) -> list[Outcome]:
+def _trained(jobs: Sequence[Job], options: SweepOptions) -> list[Outcome]:
     targets.announce(jobs)
     from wdrun.sweep.execute import execute
 
-    return execute(jobs, on_end=_print_result)
+    return execute(jobs, options, print_result)
 
 
 @contextmanager
@@ -178,30 +175,26 @@ def _ray_of_its_own() -> Iterator[None]:
             sys.modules["ray"].shutdown()
 
 
-def _print_result(outcome: Outcome) -> None:
-    print(json.dumps(outcome.result(), allow_nan=False), flush=True)
-
-
 def _aggregate(jobs: Sequence[Job]) -> None:
     for root in {job.directory.parent for job in jobs}:
         if root.is_dir():
             aggregate.write(root, say)
 
 
-def rises(job: Job) -> bool:
+def rises(options: SweepOptions) -> bool:
     """Whether a better objective is a larger one."""
-    return job.options.objective == "val_accuracy"
+    return options.objective == "val_accuracy"
 
 
-def _returned(outcome: Outcome) -> JobReturn:
+def _returned(outcome: Outcome, options: SweepOptions) -> JobReturn:
     """A job as Hydra hears of it: its objective, the worst there is when it diverged, else its error."""
     from hydra.core.utils import JobReturn, JobStatus
 
     returned = JobReturn(overrides=list(outcome.job.overrides), task_name="wdrun")
-    value = outcome.result()[outcome.job.options.objective]
-    if outcome.status == "diverged" or (outcome.status == "done" and value is None):
-        value = -math.inf if rises(outcome.job) else math.inf
-    ended = outcome.status in remote.FINAL
+    value = outcome.result()[options.objective]
+    ended = outcome.status in FINAL
+    if outcome.status == "diverged" or (ended and value is None):
+        value = -math.inf if rises(options) else math.inf
     returned.status = JobStatus.COMPLETED if ended else JobStatus.FAILED
     returned.return_value = value if ended else outcome.error or WdrunError(f"{outcome.directory}: {outcome.status}")
     return returned

@@ -17,23 +17,19 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wdrun.config import experiments
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, WdrunError
 from wdrun.storage import hold, write_atomically
+from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.signals import SIGNALS, Interrupted
 from wdrun.tables.columns import TABLES, Row
-from wdrun.tables.read import read_run
-from wdrun.tables.write import render, write_tables
-
-if TYPE_CHECKING:
-    from wdrun.sweep.execute import Outcome
+from wdrun.tables.read import read_run, status_of
+from wdrun.tables.write import write_row, write_tables
 
 CHILD = "from wdrun.sweep.launch.remote import child; child()"
 INTERRUPTED = tuple(128 + number for number in SIGNALS)
-FINAL = ("done", "diverged")
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,8 @@ def prepare(jobs: Sequence[Job]) -> list[Job]:
 
     All is looked at on the CPU: the machine that launches need not have the devices of those that train.
     """
-    from wdrun.sweep.execute import check, distinct
     from wdrun.sweep.one_run import with_lambda
+    from wdrun.sweep.preparation import check, distinct
 
     here = [replace(job, run=replace(job.run, device="cpu", precision="auto")) for job in jobs]
     for _ in check(here):
@@ -68,19 +64,13 @@ def prepare(jobs: Sequence[Job]) -> list[Job]:
     return distinct([replace(job, run=replace(job.run, lam=lam)) for job, lam in zip(jobs, known, strict=True)])
 
 
-def finished(job: Job) -> bool:
-    """Whether the run is done, or diverged; it is never trained again."""
-    row = read_run(job.directory)
-    return row is not None and row["status"] in FINAL
-
-
 def work(file: str, log: str, first: int, last: int) -> None:
     """Train lines first … last − 1 of a plan; called in an engine's worker, any number of times for the same lines."""
     plan = Plan(**json.loads(Path(file).read_text(encoding="utf-8")))
     environment = dict(os.environ)
     if plan.threads:
         environment.setdefault("OMP_NUM_THREADS", str(plan.threads))
-    waiting = [n for n in range(first, last) if _status(Path(plan.folders[n])) not in FINAL]
+    waiting = [n for n in range(first, last) if status_of(Path(plan.folders[n])) not in FINAL]
     while waiting:
         with Path(log).open("ab") as output:
             output.write(f"worker {os.getpid()}: {len(waiting)} runs to do\n".encode())
@@ -102,7 +92,7 @@ def work(file: str, log: str, first: int, last: int) -> None:
             return
         folders = {number: Path(plan.folders[number]) for number in waiting}
         # Without a run under way the child could not even start: the next one could not either.
-        culprit = next((n for n, folder in folders.items() if _status(folder) == "running"), None)
+        culprit = next((n for n, folder in folders.items() if status_of(folder) == "running"), None)
         if culprit is None:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
@@ -120,7 +110,7 @@ def child() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     plan = Plan(**json.loads(Path(request["file"]).read_text(encoding="utf-8")))
     numbers = {Path(plan.folders[number]): number for number in request["lines"]}
-    jobs = experiments.parse_lines([plan.lines[number] for number in request["lines"]], plan.config_dir)
+    jobs, options = experiments.sweep([plan.lines[number] for number in request["lines"]], plan.config_dir)
 
     from wdrun.sweep.execute import execute
 
@@ -128,9 +118,9 @@ def child() -> None:
         print(numbers.pop(outcome.directory), file=answers)
 
     try:
-        execute(jobs, on_end=ended, part=True)
+        execute(jobs, options, ended, part=True)
     except Interrupted as interrupted:
-        sys.exit(128 + interrupted.signum)
+        sys.exit(interrupted.exit_code)
     except WdrunError as error:  # of this machine, such as a device it lacks: everything else was known before
         runs = {job.directory: job.run for job in jobs}
         for folder in numbers:
@@ -150,7 +140,7 @@ def fail(folder: Path, cause: str, run: Run | None = None) -> None:
         row = read_run(folder)
         if row is not None:
             row |= {"status": "failed", "cause": cause}
-            write_atomically(folder / "run.csv", render(list(row), [row]))
+            write_row(folder, row)
         elif run is not None:
             empty: dict[str, list[Row]] = {name: [] for name in TABLES}
             write_tables(folder, run, empty, {"status": "failed", "cause": cause})
@@ -158,24 +148,14 @@ def fail(folder: Path, cause: str, run: Run | None = None) -> None:
 
 def collect(jobs: Sequence[Job], skipped: Collection[Path], cause: str) -> list[Outcome]:
     """How each job ended, read from its folder; one that did not end is a failed row with this cause, not a retry."""
-    from wdrun.sweep.execute import Outcome
-
-    outcomes = []
-    for job in jobs:
-        folder = job.directory
-        outcome = Outcome(job, folder, skipped=folder in skipped)
-        if _status(folder) not in (*FINAL, "failed", "interrupted"):
-            try:
-                fail(folder, cause, job.run)
-            except BusyError as error:
-                outcome.status, outcome.error, outcome.row = "busy", error, {"status": "busy", "cause": str(error)}
-        if outcome.status != "busy":
-            outcome.row = dict(read_run(folder) or {})
-            outcome.status = outcome.row["status"]
-        outcomes.append(outcome)
-    return outcomes
+    return [_collected(job, job.directory in skipped, cause) for job in jobs]
 
 
-def _status(folder: Path) -> str | None:
-    row = read_run(folder)
-    return row["status"] if row else None
+def _collected(job: Job, skipped: bool, cause: str) -> Outcome:
+    if status_of(job.directory) not in (*FINAL, "failed", "interrupted"):
+        try:
+            fail(job.directory, cause, job.run)
+        except BusyError as error:
+            return Outcome.busy(job, error)
+    row = dict(read_run(job.directory) or {})
+    return Outcome(job, row["status"], row, skipped=skipped)

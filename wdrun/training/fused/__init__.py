@@ -5,7 +5,7 @@ lifted over that axis. λ, lr, seed, fold and the optimizer's numbers differ fre
 """
 
 from wdrun.training.fused.forward import WAYS
-from wdrun.training.fused.limits import bytes_per_run, chunk, fusable, group_key
+from wdrun.training.fused.limits import bytes_per_run, chunk, family, fusable, group_key
 from wdrun.training.fused.trainer import FusedTrainer
 
-__all__ = ["WAYS", "FusedTrainer", "bytes_per_run", "chunk", "fusable", "group_key"]
+__all__ = ["WAYS", "FusedTrainer", "bytes_per_run", "chunk", "family", "fusable", "group_key"]

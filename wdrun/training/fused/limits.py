@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from wdrun.config.run import SCALARS
+from wdrun import optim
+from wdrun.config.run import Run
 from wdrun.training.fused.forward import ways
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
@@ -24,13 +25,17 @@ PROBED = 4  # examples with which the lift is tried
 USED = 0.6  # share of the free memory that may be planned with: libraries take workspaces of their own
 
 
-def group_key(trainer: Trainer) -> Hashable:
-    """Equal for runs that can train together: structure (but of the optimizer's numbers only which are 0) and steps."""
-    run, optimizer = trainer.run, trainer.optimizer
+def family(run: Run) -> Hashable:
+    """Equal for runs of one training step: structural knobs, of the optimizer's numbers only which are 0."""
+    optimizer = optim.build(run.optimizer)
     numbers = [f.name for f in dataclasses.fields(optimizer) if f.type is float]  # type: ignore[arg-type]
-    knobs = {k: v for k, v in run.knobs.items() if k not in ("lambda", "optimizer.lr", *SCALARS)}
-    knobs |= {f"optimizer.{n}": bool(getattr(optimizer, n)) for n in numbers}
-    return json.dumps(knobs, sort_keys=True), trainer.machine, trainer.steps_per_epoch, trainer.dataset.input_shape
+    knobs = run.structural | {f"optimizer.{n}": bool(getattr(optimizer, n)) for n in numbers}
+    return json.dumps(knobs, sort_keys=True)
+
+
+def group_key(trainer: Trainer) -> Hashable:
+    """Equal for runs that can train together: their family, and what only a trainer knows of it."""
+    return family(trainer.run), trainer.machine, trainer.steps_per_epoch, trainer.dataset.input_shape
 
 
 def fusable(trainer: Trainer) -> str | None:

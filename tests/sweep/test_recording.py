@@ -1,0 +1,145 @@
+"""A run's folder while it trains: what is written when, what is said, and what a resume begins with."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from wdrun.config import experiments
+from wdrun.errors import BusyError
+from wdrun.storage import hold
+from wdrun.sweep import checkpoint, recording
+from wdrun.sweep.one_run import ready
+from wdrun.sweep.recording import Record
+from wdrun.tables.read import read_run, read_table
+from wdrun.terminal.progress import Watch
+
+TINY = ["data=synthetic", "data.train_examples=96", "data.test_examples=20", "model=linear", "epochs=3", "lambda=0.5"]
+TINY += ["batch_size=32", "threads=1", "precision=fp32", "device=cpu"]
+
+
+class Kept(Watch):
+    def __init__(self):
+        self.lines, self.numbers = [], []
+
+    def epoch(self, number, epochs, metrics, timing):
+        self.numbers.append(number)
+
+    def note(self, text):
+        self.lines.append(text)
+
+    line = note
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A record of a tiny run and its epochs, untaken."""
+    (job,) = experiments.jobs([*TINY, f"output_dir={tmp_path}"], False)
+    with hold(job.directory):
+        trainer, watch = ready(job.run), Kept()
+        record = Record(job, trainer, watch)
+        yield record, list(trainer.train()), watch
+        record.close()
+
+
+def files(record):
+    return {path.name for path in record.job.directory.iterdir() if path.is_file()}
+
+
+TABLES = {"run.csv", "metrics.csv", "layers.csv", "histograms.csv", "timing.csv"}
+
+
+def test_before_the_first_epoch_the_folder_says_what_it_will_be(begun):
+    record, _, _ = begun
+    assert files(record) == TABLES | {"config.yaml", ".lock"}
+    row = read_run(record.job.directory)
+    assert (row["status"], row["epochs_done"], row["id"]) == ("running", "0", record.job.run.id)
+    weights = [p.detach() for p in record.trainer.model.parameters()]
+    decayed = [w for w in weights if w.ndim > 1]
+    assert float(row["norm_start"]) == pytest.approx(math.sqrt(sum((w.double() ** 2).sum().item() for w in decayed)))
+    assert int(row["parameters"]) == sum(w.numel() for w in weights)
+    config = (record.job.directory / "config.yaml").read_text()
+    assert config.startswith(f"# wdrun {' '.join(record.job.overrides)}\nlambda: 0.5\n")
+
+
+def test_every_epoch_is_in_the_checkpoint_and_then_in_the_tables(begun):
+    record, epochs, watch = begun
+    for epoch in epochs[:2]:
+        record.take(epoch)
+        (tensors, values), notes = checkpoint.load(record.job.directory)
+        assert (values["state"]["epoch"], notes) == (epoch.number, [])
+        assert tensors.keys() == epoch.state.tensors.keys()
+        assert values["rows"]["metrics"] == [row for e in epochs[: epoch.number] for row in e.metrics]
+        table = read_table(record.job.directory / "metrics.csv")
+        assert table["data_loss"].tolist() == [row["data_loss"] for e in epochs[: epoch.number] for row in e.metrics]
+    assert watch.numbers == [1, 2]
+
+
+def test_an_epoch_that_is_not_saved_is_kept_for_the_way_out(begun):
+    record, epochs, watch = begun
+    record.take(epochs[0], save=False)
+    assert checkpoint.load(record.job.directory) == (None, [])
+    record.interrupted()
+    assert checkpoint.load(record.job.directory)[0][1]["state"]["epoch"] == 1
+    row = read_run(record.job.directory)
+    assert (row["status"], row["epochs_done"]) == ("interrupted", "1")
+    assert watch.lines[-1] == "interrupted after 1 of 3 epochs; the same command goes on from there"
+
+
+def test_the_end_leaves_weights_and_no_checkpoint(begun):
+    record, epochs, _ = begun
+    for epoch in epochs:
+        record.take(epoch)
+    row = record.end()
+    assert files(record) == TABLES | {"config.yaml", ".lock", "last.safetensors", "best.safetensors"}
+    assert (row["status"], row["epochs_done"], row["cause"]) == ("done", 3, "")
+    assert row["val_loss"] == epochs[-1].metrics[1]["data_loss"]
+    assert row["test_loss"] == epochs[-1].metrics[2]["data_loss"]
+
+
+def test_quick_epochs_of_a_long_run_are_written_now_and_then(begun, monkeypatch):
+    record, epochs, watch = begun
+    monkeypatch.setattr(recording, "SHORT_RUN", 1)
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", math.inf)
+    for epoch in epochs[:2]:
+        record.take(epoch)
+    assert watch.numbers == [1]
+    assert read_table(record.job.directory / "timing.csv")["epoch"].tolist() == [1]
+    assert len(checkpoint.load(record.job.directory)[0][1]["rows"]["timing"]) == 2
+
+
+def again(record):
+    """A new record of the same folder."""
+    watch = Kept()
+    return Record(record.job, ready(record.job.run), watch), watch
+
+
+def test_a_resumed_record_begins_where_the_last_was_saved(begun):
+    record, epochs, _ = begun
+    record.take(epochs[0])
+    resumed, watch = again(record)
+    assert (resumed.epochs_done, resumed.over) == (1, False)
+    assert resumed.rows == record.rows
+    assert watch.lines == ["resuming after epoch 1 of 3"]
+    for epoch in epochs[1:]:
+        record.take(epoch)
+    resumed, _ = again(record)
+    assert resumed.over  # killed between its last checkpoint and its last table
+
+
+def test_a_lost_checkpoint_is_said(begun):
+    record, epochs, _ = begun
+    record.take(epochs[0])
+    checkpoint.remove(record.job.directory)
+    resumed, watch = again(record)
+    assert resumed.epochs_done == 0
+    lost = f"{record.job.directory}: its checkpoint is gone, and with it 1 epochs"
+    assert watch.lines == [f"warning: {lost}; training starts again from the first epoch"]
+
+
+def test_the_checkpoint_of_another_run_is_left_alone(begun):
+    record, epochs, _ = begun
+    record.take(epochs[0])
+    other = replace(record.job.run, seed=7)
+    with pytest.raises(BusyError, match=rf"holds the checkpoint of run {record.job.run.id}; move it away or choose"):
+        Record(record.job, ready(other), Kept())

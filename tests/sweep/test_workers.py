@@ -1,0 +1,78 @@
+"""Jobs one after another and in processes: what a worker sends, how it dies, what it raises. Sweeps: test_execute."""
+
+import signal
+
+import pytest
+
+from wdrun.config import experiments
+from wdrun.errors import StorageError
+from wdrun.sweep import workers
+from wdrun.sweep.outcome import Outcome
+from wdrun.terminal.progress import Watch
+
+TINY = ["data=synthetic", "data.train_examples=96", "data.test_examples=20", "model=linear", "epochs=2"]
+TINY += ["batch_size=32", "lambda=0.001", "lr=0.02", "threads=1", "precision=fp32", "device=cpu"]
+
+
+class Kept(Watch):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.begun, self.epochs, self.notes = [], [], []
+
+    def begin(self, label, steps, steps_per_epoch, done):
+        self.begun.append((label, steps, steps_per_epoch, done))
+
+    def epoch(self, number, epochs, metrics, timing):
+        self.epochs.append((number, epochs, metrics))
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    return experiments.jobs([*TINY, f"output_dir={tmp_path / 'out'}", "seed=0,1,2"], True)
+
+
+def test_in_turn_until_it_is_enough(jobs, monkeypatch):
+    seen = []
+    monkeypatch.setattr(workers, "settle", lambda job, *rest: seen.append((job, *rest)) or Outcome(job, "done"))
+    endings = workers.in_turn(jobs, "abc", "stop", lambda: len(seen) == 2, "prepare")
+    assert [(number, outcome.job) for number, outcome in endings] == [(0, jobs[0]), (1, jobs[1])]
+    assert seen == [(jobs[0], "stop", "a", "prepare"), (jobs[1], "stop", "b", "prepare")]
+
+
+def test_what_a_worker_trains_is_told_here(jobs):
+    watches = [Kept() for _ in jobs]
+    ended = dict(workers.side_by_side(jobs, watches, lambda: False, lambda: None, 2))
+    assert sorted(ended) == [0, 1, 2]
+    for number, outcome in ended.items():
+        assert outcome.status == "done"
+        assert outcome.job is jobs[number]  # not the copy that travelled
+        assert watches[number].begun == [(f"λ=0.001 lr=0.02 seed={number}", 4, 2, 0)]
+        assert watches[number].epochs == [(1, 2, ()), (2, 2, ())]
+
+
+def test_nothing_starts_once_it_is_enough(jobs, tmp_path):
+    assert list(workers.side_by_side(jobs, [Kept()] * 3, lambda: True, lambda: None, 2)) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_error_that_ends_a_single_run_is_raised_here(jobs, tmp_path):
+    (tmp_path / "out").write_text("no folder")
+    with pytest.raises(StorageError, match="Not a directory"):
+        list(workers.side_by_side(jobs[:1], [Kept()], lambda: False, lambda: None, 1))
+
+
+@pytest.mark.parametrize(("code", "cause", "said"), [
+    (4, "worker exited with 4", "ended the process (os._exit)"),
+    (-signal.SIGKILL, "worker ended by signal 9", "SIGKILL. The system sends 9 when memory runs out"),
+])  # fmt: skip
+def test_a_job_whose_worker_died_has_failed(jobs, code, cause, said):
+    outcome = workers._lost(jobs[0], code)
+    assert (outcome.status, outcome.row["cause"], str(outcome.error)) == ("failed", cause, cause)
+    log = (outcome.directory / "error.log").read_text()
+    assert log.startswith(f"{cause}\n")
+    assert said in log
+    assert outcome.bad
