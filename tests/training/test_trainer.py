@@ -147,10 +147,10 @@ def test_a_budget_at_another_lambda_needs_no_other_trainer():
     assert ready.budget.total == pytest.approx(by_hand, rel=1e-12)
     assert ready.budget is ready.budget
     assert (
-        ready.budget_of(1.0)
+        ready.at(1.0).budget
         == trainer("decay.coupling=decoupled", "decay.schedule=linear", "schedule=cosine", "lambda=1").budget
     )
-    assert ready.budget_of(0.0).verdict == "off"
+    assert ready.at(0.0).budget.verdict == "off"
 
 
 def test_penalty_stands_apart_from_the_data_loss():

@@ -109,11 +109,7 @@ class Trainer:
     @cached_property
     def budget(self) -> Budget:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
-        return self.budget_of(self.run.lam)
-
-    def budget_of(self, lam: float) -> Budget:
-        """The budget this run would have at another λ."""
-        run, steps = self.run, range(self.steps)
+        run, lam, steps = self.run, self.run.lam, range(self.steps)
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
         scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
         return conventions.budget(
