@@ -47,6 +47,11 @@ def chosen(rows, **options):
     return select(pd.DataFrame(rows), **options)
 
 
+def said(selection):
+    """Each finding's sentence and what it would have one run."""
+    return [f"{found.facet}: {found.whole}" for found in selection.findings]
+
+
 def only(selection):
     (_, choice), *rest = selection.choices.iterrows()
     assert not rest
@@ -143,7 +148,7 @@ def test_the_order_of_rows_does_not_matter(cells, random):
     a, b = chosen(rows), chosen(shuffled)
     for name in ("cells", "points", "choices", "leaderboard"):
         pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
-    assert a.warnings == b.warnings
+    assert a.findings == b.findings
 
 
 @QUIET
@@ -159,7 +164,7 @@ def test_test_scores_decide_nothing(cells, random):
     pd.testing.assert_frame_equal(a.choices.drop(columns=test), b.choices.drop(columns=test))
     for name in ("cells", "points", "leaderboard"):
         pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
-    assert a.warnings == b.warnings
+    assert a.findings == b.findings
     for choice in (c for _, c in b.choices.iterrows() if not math.isnan(c["lambda_min"])):
         used = [
             r["test_loss"] for r in other
@@ -208,7 +213,7 @@ def test_a_diverged_run_changes_only_its_count(cells, lr):
 def test_ties_go_to_the_larger_lambda_and_are_said():
     selection = chosen(curve({0: [2, 2.5], 0.1: [1, 1.5], 1: [1, 1.5], 10: [3, 3]}))
     assert only(selection)["lambda_min"] == 1
-    assert any("λ = 0.1, 1 have the same best mean; the larger λ" in w for w in selection.warnings)
+    assert any("λ = 0.1, 1 have the same best mean; the larger λ" in w for w in said(selection))
 
 
 def test_of_a_projection_the_smaller_radius_is_the_stronger():
@@ -223,7 +228,7 @@ def test_one_seed_has_no_standard_error():
     assert choice["lambda_min"] == 0.1
     assert choice[["se", "lambda_1se", "lr_1se", "difference_low"]].isna().all()
     assert (choice["difference"], choice["pairs"], choice["method"]) == (-1, 1, "")
-    assert any("one replicate" in w and "lambda_1se" in w for w in selection.warnings)
+    assert any("one replicate" in w and "lambda_1se" in w for w in said(selection))
 
 
 @pytest.mark.parametrize("losses", [{0: [1, 2, 3]}, {0: [1]}])
@@ -232,13 +237,13 @@ def test_lambda_zero_only(losses):
     choice = only(selection)
     assert (choice["lambda_min"], choice["edge"]) == (0, "")
     assert math.isnan(choice["difference"])
-    assert any("only λ = 0 was tried" in w for w in selection.warnings)
+    assert any("only λ = 0 was tried" in w for w in said(selection))
 
 
 def test_a_single_lambda_is_both_edges():
     selection = chosen(curve({0.1: [1, 2, 3]}))
     assert only(selection)["edge"] == "both"
-    text = "\n".join(selection.warnings)
+    text = "\n".join(said(selection))
     assert "λ = 0 is missing" in text
     assert "add lambda=1,10" in text
     assert "add lambda=0.01,0.001" in text
@@ -248,26 +253,26 @@ def test_edges_say_how_to_go_on():
     rows = curve({0: [3, 3, 3], 0.1: [2, 2.1, 2.2], 0.3: [1, 1.1, 1.2]})
     up = chosen(rows)
     assert only(up)["edge"] == "upper"
-    assert any("best λ = 0.3 is the largest tried" in w and "add lambda=0.9,2.7" in w for w in up.warnings)
+    assert any("best λ = 0.3 is the largest tried" in w and "add lambda=0.9,2.7" in w for w in said(up))
     beyond = [row(0.9, 0, math.nan, status="diverged")]  # what lies above is known: it diverges
     assert only(chosen([*rows, *beyond]))["edge"] == ""
     zero = chosen(curve({0: [1, 1.1, 1.2], 0.1: [2, 2.1, 2.2], 0.3: [3, 3, 3]}))
     assert only(zero)["edge"] == ""
-    assert any("a weaker one may still help; add lambda=0.033,0.011" in w for w in zero.warnings)
+    assert any("a weaker one may still help; add lambda=0.033,0.011" in w for w in said(zero))
     lr = chosen(curve({0: [2, 2]}, lr=0.1) + curve({0: [1, 1]}, lr=0.2))
-    assert any("the best lr = 0.2 at that λ is the largest tried; add lr=0.4,0.8" in w for w in lr.warnings)
+    assert any("the best lr = 0.2 at that λ is the largest tried; add lr=0.4,0.8" in w for w in said(lr))
 
 
 def test_a_lambda_that_cannot_act_is_said():
     selection = chosen(curve({0: [2, 2.1, 2.2], 1e-5: [1, 1.1, 1.2], 1e-4: [2, 2.1, 2.2]}))  # D = 100λ here
-    assert any("too small to act" in w and "lambda=0.005 would act" in w for w in selection.warnings)
+    assert any("too small to act" in w and "lambda=0.005 would act" in w for w in said(selection))
     zero = chosen(curve({0: [1, 1.1, 1.2], 1e-5: [2, 2.1, 2.2]}))
-    assert any("no λ tried can act" in w for w in zero.warnings)
+    assert any("no λ tried can act" in w for w in said(zero))
 
 
 def test_all_within_one_standard_error_is_said():
     selection = chosen(curve({0: [1, 3, 2.2], 0.1: [1, 3, 2], 1: [1, 3, 2.1]}))
-    assert any("cannot tell whether decay matters" in w for w in selection.warnings)
+    assert any("cannot tell whether decay matters" in w for w in said(selection))
 
 
 def test_missing_replicates_and_cells_are_counted():
@@ -277,8 +282,8 @@ def test_missing_replicates_and_cells_are_counted():
     cells = selection.cells.set_index(["lr", "lambda"])["missing"]
     assert cells[(0.1, 0.1)] == 1
     assert cells.sum() == only(selection)["missing"] == 1
-    assert any("1 of the 6 cells" in w for w in selection.warnings)
-    assert any("1 replicates are missing" in w for w in selection.warnings)
+    assert any("1 of the 6 cells" in w for w in said(selection))
+    assert any("1 replicates are missing" in w for w in said(selection))
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
@@ -295,8 +300,8 @@ def test_all_diverged_has_no_choice():
     choice = only(selection)
     assert choice[["lambda_min", "lambda_1se", "mean", "test_loss"]].isna().all()
     assert (choice["runs"], choice["diverged"], choice["n"]) == (4, 4, 0)
-    assert len(selection.warnings) == 1
-    assert "4 of 4 runs diverged" in selection.warnings[0]
+    (finding,) = selection.findings
+    assert "4 of 4 runs diverged" in finding.sentence
     assert selection.leaderboard["rank"].isna().all()
 
 
@@ -322,7 +327,7 @@ def test_what_only_measures_is_no_facet_and_a_repeat_is_left_out():
     selection = chosen(rows)
     assert selection.facets == ()
     assert only(selection)["n"] == 2
-    assert any("2 runs repeat a replicate" in w for w in selection.warnings)
+    assert any("2 runs repeat a replicate" in w for w in said(selection))
 
 
 def test_decay_none_is_the_lambda_zero_of_every_decay():
@@ -341,14 +346,14 @@ def test_decay_none_is_the_lambda_zero_of_every_decay():
 def test_only_the_longest_runs_count():
     selection = chosen(curve({0: [2, 2], 1: [1, 1]}) + curve({0: [0, 0]}, epochs=1))
     assert only(selection)["lambda_min"] == 1
-    assert any("only the 4 runs of epochs=3 count" in w for w in selection.warnings)
+    assert any("only the 4 runs of epochs=3 count" in w for w in said(selection))
 
 
 def test_folds_are_replicates():
     rows = [row(lam, s, lam + s + 10 * f, fold=f) for lam, s, f in product([0, 1], [0, 1], [0, 1, 2])]
     selection = chosen(rows)
     assert only(selection)["n"] == 6
-    assert any("folds share training images" in w for w in selection.warnings)
+    assert any("folds share training images" in w for w in said(selection))
 
 
 @pytest.mark.parametrize(
@@ -412,7 +417,7 @@ def test_unequal_budgets_are_said_and_compared_at_equal_budget():
     rows = curve({0.1: [3, 3], 1: [1, 1], 10: [2, 2]}, decay="a") + curve({0.1: [1.5, 1.5]}, decay="b")
     selection = chosen(rows)
     assert selection.leaderboard["expected"].tolist() == pytest.approx([2, 1.5])
-    assert any("unequal budgets (1 to 3 cells)" in w and "another one leads" in w for w in selection.warnings)
+    assert any("unequal budgets (1 to 3 cells)" in w and "another one leads" in w for w in said(selection))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
@@ -578,7 +583,7 @@ def test_all_diverged_is_one_line(here, wdrun, capfd, command):
         write(here / "runs", *SMALL, f"seed={seed}", status="diverged")
     code, out, err = wdrun(command, "runs", capture=capfd)
     assert (code, out) == (2, "")
-    assert "nothing to choose from: of 2 runs 2 diverged" in err
+    assert "nothing to choose from: 2 of 2 runs diverged" in err
     assert err.count("\n") == 1
 
 
