@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import pandas as pd
 
 from wdrun.config.keys import RULES
 from wdrun.selection import overrides
-from wdrun.selection.cells import NO_DECAY, REPLICATE, Grid, name, rows_of
+from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of
 from wdrun.selection.overrides import Line
 
 SEEDS = 5  # replicates that say something about noise
 MOST_SEEDS = 50  # beyond this a difference is too small to be worth its runs
 
-Point = dict[str, Any]  # the keys of a run that differ from those of its facet's others: lambda, lr, seed, fold
+Point = dict[str, Any]  # what differs from the facet's other runs: a value of lambda, lr … or a list of seeds, folds
 
 
 class Facet:
@@ -36,7 +35,7 @@ class Facet:
         self.tried = list(self.positive["lambda"])
         self.here = {knob: row[f"{knob}_min"] for knob in grid.nuisance}
         self.decays = bool((self.runs["decay"] != NO_DECAY).any())
-        self.replicates = list(dict.fromkeys(zip(self.runs["seed"], self.runs["fold"], strict=True)))
+        self.replicates = _replicates(self.runs)
 
     @cached_property
     def typed(self) -> tuple[str, ...] | None:
@@ -58,18 +57,15 @@ class Facet:
         """The cells as points without seed and fold."""
         return cells[["lambda", *self.grid.nuisance]].to_dict("records")  # type: ignore[return-value]
 
-    def each(self, replicates: Iterable[tuple[int, int]]) -> list[Point]:
-        return [dict(zip(REPLICATE, replicate, strict=True)) for replicate in replicates]
-
     def every(self, lambdas: Iterable[float], here: Mapping[str, Any] | None = None) -> list[Point]:
         """These λ at this setting (all there are unless given) with every replicate of the facet."""
         settings = [here] if here is not None else self.settings(self.cells.drop_duplicates(list(self.grid.nuisance)))
-        return [{**s, "lambda": lam} | r for lam in lambdas for s in settings for r in self.each(self.replicates)]
+        return [{**s, "lambda": lam} | r for lam in lambdas for s in settings for r in self.replicates]
 
-    def seeded(self, seeds: Iterable[int], settings: Sequence[Point]) -> list[Point]:
+    def seeded(self, seeds: Sequence[int], settings: Sequence[Point]) -> list[Point]:
         """These settings with these seeds and all folds."""
-        replicates = list(product(seeds, sorted(self.runs["fold"].unique())))
-        return [setting | r for setting in settings for r in self.each(replicates)]
+        replicates = {"seed": seeds, "fold": sorted(self.runs["fold"].unique())}
+        return [setting | replicates for setting in settings] if seeds else []
 
     def more_seeds(self, times: float = math.nan) -> list[int]:
         """The seeds there are and new ones: SEEDS, or `times` as many, at least two more; none beyond MOST_SEEDS."""
@@ -120,6 +116,15 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     number = value.item() if hasattr(value, "item") else value
     return math.nan if number != number else number
+
+
+def _replicates(runs: pd.DataFrame) -> list[Point]:
+    """Every seed and fold of the runs: one point where they are a grid."""
+    pairs = dict.fromkeys(zip(runs["seed"], runs["fold"], strict=True))
+    seeds, folds = sorted({seed for seed, _ in pairs}), sorted({fold for _, fold in pairs})
+    if len(pairs) == len(seeds) * len(folds):
+        return [{"seed": seeds, "fold": folds}]
+    return [{"seed": seed, "fold": fold} for seed, fold in pairs]
 
 
 def again(runs: pd.DataFrame) -> tuple[Line, ...]:

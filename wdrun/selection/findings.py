@@ -85,7 +85,7 @@ def _zero(facet: Facet) -> Iterator[Found]:
         settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
         yield "zero lost", {"knob": "lr", "add": lower}, settles
     elif facet.lam > 0 and not facet.row["pairs"]:
-        points = [setting | r for setting in (facet.at_zero, facet.at_min) for r in facet.each(facet.replicates)]
+        points = [setting | r for setting in (facet.at_zero, facet.at_min) for r in facet.replicates]
         yield "no pair", both, facet.further(points)
 
 
@@ -174,11 +174,14 @@ def _holes(facet: Facet) -> Iterator[Found]:
         lacking = [s + r for s in settings for r in wanted if s + r not in held]
         points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in lacking]
         yield "missing", {"missing": len(points)}, facet.further(points)
-    whole = list(product(*(facet.cells[k].unique() for k in key)))
-    if 0 < len(whole) - len(settings) < len(whole) / 2:  # a random or zipped design is no grid with holes
-        empty = [dict(zip(key, setting, strict=True)) for setting in whole if setting not in {*settings}]
-        numbers = {"holes": len(empty), "cells": len(whole), "knobs": facet.grid.nuisance}
-        yield "holes", numbers, facet.further([e | r for e in empty for r in facet.each(facet.replicates)])
+    whole = math.prod(facet.cells[k].nunique() for k in key)
+    if 0 < whole - len(settings) < whole / 2:  # a random or zipped design is no grid with holes
+        known = {*settings}
+        empty = [
+            dict(zip(key, s, strict=True)) for s in product(*(facet.cells[k].unique() for k in key)) if s not in known
+        ]
+        numbers = {"holes": len(empty), "cells": whole, "knobs": facet.grid.nuisance}
+        yield "holes", numbers, facet.further([e | r for e in empty for r in facet.replicates])
 
 
 def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidence: float) -> Iterator[Found]:
@@ -211,7 +214,7 @@ def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterat
         if not math.isnan(facet.lam):
             own = set(facet.cells[key].itertuples(index=False, name=None))
             others = [s for s in known[key].itertuples(index=False, name=None) if s not in own][: most - len(own)]
-            points = [dict(zip(key, s, strict=True)) | r for s in others for r in facet.each(facet.replicates)]
+            points = [dict(zip(key, s, strict=True)) | r for s in others for r in facet.replicates]
             settles += facet.further(points)
     fair = (grid.sign * ranked["expected"]).idxmin() == ranked.index[0]
     yield "unequal budgets", {"fewest": int(ranked["cells"].min()), "most": most, "same": bool(fair)}, tuple(settles)

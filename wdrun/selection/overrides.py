@@ -71,15 +71,18 @@ def _merged(boxes: Sequence[dict[str, tuple[str, ...]]], key: str) -> list[dict[
 def further(overrides: Sequence[str], points: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
     """The lines of the runs that are typed like this one but for the keys of each point: lambda, lr, seed …
 
-    A knob that the point has not ("") is not typed, nor is `fold=0` where no fold ever was. Successive halving would
-    end some of the runs early, so it is left out.
+    A point has a value of each key, or a list of them. A knob that it has not ("") is not typed, nor is `fold=0` where
+    no fold ever was. Successive halving would end some of the runs early, so it is left out.
     """
     known = as_words(overrides)
-    folds = "fold" in known or any(point.get("fold") for point in points)
+    folds = "fold" in known or any(point.get("fold") not in (None, 0, [0]) for point in points)
     lines = []
     for point in points:
-        values = {key.removesuffix(".name"): typed_value(value) for key, value in point.items()}
-        changed = {key: (value,) for key, value in values.items() if value and (key != "fold" or folds)}
+        values = {
+            key.removesuffix(".name"): tuple(map(typed_value, value if isinstance(value, list) else [value]))
+            for key, value in point.items()
+        }
+        changed = {key: texts for key, texts in values.items() if any(texts) and (key != "fold" or folds)}
         gone = {"halving", *STRENGTH, *values}
         kept = {key: old for key, old in known.items() if key in changed or key.lstrip("+~") not in gone}
         lines.append(kept | changed)
