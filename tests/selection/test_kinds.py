@@ -76,3 +76,9 @@ def test_unequal_budgets_are_said_and_compared_at_equal_budget():
     selection = chosen(rows)
     assert selection.leaderboard["expected"].tolist() == pytest.approx([2, 1.5])
     assert any("unequal budgets (1 to 3 cells)" in w and "another one leads" in w for w in said(selection))
+
+
+def test_without_nuisance_knobs_a_lower_lr_is_not_proposed():
+    rows = [row(lam, s, math.nan, status="diverged") for lam in (0, 1) for s in (0, 1)]
+    (finding,) = chosen(rows, nuisance=[]).findings
+    assert (finding.kind, finding.numbers["add"], finding.settles) == ("nothing", [], ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,9 @@ class Facet:
         """The cells as points without seed and fold."""
         return cells[["lambda", *self.grid.nuisance]].to_dict("records")  # type: ignore[return-value]
 
-    def every(self, lambdas: Iterable[float], here: Mapping[str, Any] | None = None) -> list[Point]:
-        """These λ at this setting (all there are unless given) with every replicate of the facet."""
-        settings = [here] if here is not None else self.settings(self.cells.drop_duplicates(list(self.grid.nuisance)))
-        return [{**s, "lambda": lam} | r for lam in lambdas for s in settings for r in self.replicates]
+    def at(self, lambdas: Iterable[float]) -> list[Point]:
+        """These λ at the chosen nuisance knobs with every replicate of the facet."""
+        return [{"lambda": lam} | self.here | replicate for lam in lambdas for replicate in self.replicates]
 
     def seeded(self, seeds: Sequence[int], settings: Sequence[Point]) -> list[Point]:
         """These settings with these seeds and all folds."""

@@ -60,7 +60,8 @@ def _of(facet: Facet) -> Iterator[Found]:
     unfinished = again(facet.runs[(facet.runs["outcome"] == "failed") & (facet.runs["status"] != "done")])
     if math.isnan(facet.lam):
         lower = facet.lower_lr() if row["diverged"] else []
-        points = [p | {"lr": lr} for p in facet.every({*facet.curve["lambda"]}) for lr in lower]
+        cells = [cell | {"lr": lr} for cell in facet.settings(facet.cells) for lr in lower]
+        points = [cell | replicate for cell in cells for replicate in facet.replicates]
         numbers = counts | {"metric": facet.grid.metric, "knob": "lr", "add": lower}
         yield "nothing", numbers, (*unfinished, *facet.further(points))
         return
@@ -77,11 +78,11 @@ def _zero(facet: Facet) -> Iterator[Found]:
     zeros = facet.curve[facet.curve["lambda"] == 0]
     both = {"lambda": facet.lam}
     if zeros.empty:
-        yield "no zero", both, facet.further(facet.every([0.0], facet.here))
+        yield "no zero", both, facet.further(facet.at([0.0]))
     elif math.isnan(facet.row["mean_zero"]):
         lost = facet.runs[(facet.runs["lambda"] == 0) & (facet.runs["outcome"] == "failed")]
         lower = facet.lower_lr() if zeros["diverged"].any() else []
-        points = [point | {"lr": lr} for point in facet.every([0.0], facet.here) for lr in lower]
+        points = [point | {"lr": lr} for point in facet.at([0.0]) for lr in lower]
         settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
         yield "zero lost", {"knob": "lr", "add": lower}, settles
     elif facet.lam > 0 and not facet.row["pairs"]:
@@ -104,7 +105,7 @@ def _edges(facet: Facet) -> Iterator[Found]:
         if len(values) > 1 and at in (values[0], values[-1]):
             end, direction = ("largest", 1) if at == values[-1] else ("smallest", -1)
             add = beyond(values, direction, knob)
-            points = [point | {knob: value} for point in facet.every([facet.lam], facet.here) for value in add]
+            points = [point | {knob: value} for point in facet.at([facet.lam]) for value in add]
             numbers = {"knob": knob, "at": plain(at), "end": end, "add": add}
             yield "knob edge", numbers, facet.further(points)
 
@@ -112,7 +113,7 @@ def _edges(facet: Facet) -> Iterator[Found]:
 def _wider(facet: Facet, kind: str, direction: int) -> Found:
     """A finding that two λ beyond an end of the grid would settle."""
     add = beyond(facet.tried, direction)
-    return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.every(add, facet.here))
+    return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
 
 
 def _weak(facet: Facet) -> Iterator[Found]:
@@ -120,12 +121,12 @@ def _weak(facet: Facet) -> Iterator[Found]:
     total, strongest = float(facet.row["total_decay"]), float(facet.positive["total_decay"].max())
     if not facet.tried:
         decay = {} if facet.decays else {"decay": "l2"}
-        points = [point | decay for point in facet.every(ZERO_ONLY, facet.here)]
+        points = [point | decay for point in facet.at(ZERO_ONLY)]
         yield "only zero", {"add": list(ZERO_ONLY)}, facet.further(points)
     elif strongest < CANNOT_ACT:
         add = [rounded(facet.tried[-1] * USEFUL / strongest)] if strongest > 0 else []
         numbers = {"strongest": strongest, "add": add}
-        yield "weak grid", numbers, facet.further(facet.every(add, facet.here))
+        yield "weak grid", numbers, facet.further(facet.at(add))
     if facet.lam > 0 and total < CANNOT_ACT:
         acts = rounded(facet.lam * USEFUL / total) if total > 0 else None
         yield "weak choice", {"lambda": facet.lam, "total_decay": total, "acts": acts}, ()
