@@ -159,3 +159,43 @@ def test_sort_key_puts_numbers_by_size_before_words():
 )
 def test_named(message, said):
     assert wording.named(RuntimeError(message)) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.5, "+0.5000"), (-0.5, "−0.5000"), (-0.00001, "−1e-5"), (math.nan, "–"), (0.0, "+0.0000")]
+)
+def test_signs(value, shown):
+    assert wording.difference(value, "val_loss") == shown
+
+
+def test_words_of_scores():
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.listed("abcdefgh", at_most=4) == "a, b, c and 5 more"
+    assert wording.score(math.nan, "val_loss") == "–"
+    assert sorted(["b", "10", "9", "1e-3", "a", "nan"], key=wording.sort_key) == ["1e-3", "9", "10", "a", "b", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (wording.rough(0.123456), "0.12"),
+        (wording.rough(1234567.0, 3), "1.23e6"),
+        (wording.rough(math.nan), "–"),
+        (wording.rough(math.nan, 4, ""), ""),
+        (wording.p_value(0.0004), "<0.001"),
+        (wording.p_value(0.04321), "0.043"),
+        (wording.p_value(math.nan), ""),
+        (wording.ranged(0.123456, 1e-7), "[0.1235, 1e-7]"),
+        (wording.ranged(math.nan, math.nan), ""),
+        (wording.score(1e-7, "val_loss"), "1e-7"),
+        (wording.score(0.5, "test_accuracy"), "50.0 %"),
+        (wording.amount(0.005, "val_accuracy"), "0.50 points"),
+        (wording.interval(0.1, 0.2, "val_loss"), "0.1000 to 0.2000"),
+        (wording.interval(-0.1, 0.2, "val_loss", signed=True), "−0.1000 to +0.2000"),
+        (wording.distinct([2, 1.0, 1, None]), "1, 2 and none"),
+        (wording.distinct(range(20)), "20 values from 0 to 19"),
+    ],
+)
+def test_numbers_in_words(shown, expected):
+    assert shown == expected

@@ -87,6 +87,59 @@ def listed(items: Sequence[str], at_most: int = 6) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
+def distinct(values: Iterable[Any], at_most: int = 8) -> str:
+    """The different values in order, all of them when few, else their number and range."""
+    ordered = sorted({typed(value) or "none" for value in values}, key=sort_key)
+    if len(ordered) > at_most:
+        return f"{len(ordered)} values from {ordered[0]} to {ordered[-1]}"
+    return listed(ordered, at_most)
+
+
+def rough(value: float, digits: int = 2, unknown: str = "–") -> str:
+    """A number to so many significant digits."""
+    return unknown if math.isnan(value) else short(float(f"{value:.{digits}g}"))
+
+
+def p_value(value: float) -> str:
+    """A probability to two digits, down to 0.001; nothing where it is not known."""
+    return "<0.001" if value < 0.001 else rough(value, unknown="")
+
+
+def score(value: float, metric: str) -> str:
+    """A score in the unit of its metric: an accuracy in per cent, a loss as it is."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f} %" if metric.endswith("accuracy") else _loss(value)
+
+
+def difference(value: float, metric: str) -> str:
+    """A signed difference of scores: of accuracies in percentage points."""
+    if not math.isfinite(value):
+        return "–"
+    return ("−" if value < 0 else "+") + amount(abs(value), metric)
+
+
+def amount(value: float, metric: str) -> str:
+    """The size of a difference of scores."""
+    return f"{100 * value:.2f} points" if metric.endswith("accuracy") else _loss(value)
+
+
+def interval(low: float, high: float, metric: str, *, signed: bool = False) -> str:
+    """The ends of an interval of scores, or of a difference of scores."""
+    show = difference if signed else score
+    return "–" if math.isnan(low) else f"{show(low, metric)} to {show(high, metric)}"
+
+
+def ranged(low: float, high: float, digits: int = 4) -> str:
+    """The ends of an interval as a cell of a table of plain numbers: `[0.1, 0.2]`; nothing where it is not known."""
+    return "" if math.isnan(low) else f"[{rough(low, digits)}, {rough(high, digits)}]"
+
+
+def _loss(value: float) -> str:
+    """Four decimals; three digits of what would be 0.0000."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 5e-5 else rough(value, 3)
+
+
 def sort_key(text: str) -> tuple[bool, float, str]:
     """Numbers first and by size, then other text by its letters."""
     try:

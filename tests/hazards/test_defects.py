@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from tests.hazards.deaths import Case, check_deaths, pytestmark, warm  # noqa: F401 - marks and fixture of this module too
-from tests.selection import test_selecting as test_selection
+from tests.selection import test_cells, test_choice
 from tests.sweep import test_checkpoint
 from tests.training import test_trainer as test_train
 from wdrun import storage
@@ -314,12 +314,12 @@ DEFECTS = [
     Defect(
         "a diverged run enters the mean",
         [(cells, "_prepared", averaged)],
-        on_a_table(test_selection.test_a_diverged_run_changes_only_its_count, 0.1),
+        on_a_table(test_cells.test_a_diverged_run_changes_only_its_count, 0.1),
     ),
     Defect(
         "test scores choose lambda",
         [(cells, "_prepared", by_test)],
-        on_a_table(test_selection.test_test_scores_decide_nothing, random.Random(0)),
+        on_a_table(test_choice.test_test_scores_decide_nothing, random.Random(0)),
     ),
     Defect(
         "the penalty does not reach the gradient",

@@ -25,9 +25,8 @@ from wdrun.config import axes
 from wdrun.config.compose import _check, compose, opened
 from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
-from wdrun.report import reproduce
 from wdrun.report.markup import inert
-from wdrun.selection import line
+from wdrun.selection import line, overrides
 from wdrun.selection.intervals import holm, spread, t_interval
 from wdrun.sweep import checkpoint
 from wdrun.tables import aggregate, sound
@@ -504,7 +503,7 @@ ROWS = st.lists(
 def test_condensed_commands_give_back_their_lines(rows):
     lines = [tuple(f"{k}={v}" for k, v in zip(("decay", "lambda", "seed"), row, strict=True)) for row in rows]
     made = []
-    for box in reproduce.condensed(lines):
+    for box in overrides.condensed(lines):
         made += [tuple(words) for words in axes.expand([f"{key}={','.join(values)}" for key, values in box.items()])]
     assert sorted(made) == sorted(set(lines))
 

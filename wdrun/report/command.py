@@ -40,7 +40,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     from wdrun.tables.read import load
 
     found = load(folders)
-    selection = select(found.runs, metric=metric, margin=margin)
+    selection = select(found.runs, metric=metric, margin=margin, config_dir=flags["config_dir"])
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):

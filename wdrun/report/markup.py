@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from wdrun.wording import printable
+
 LONGEST, LONGEST_SENTENCE, LONGEST_COMMAND = 300, 2000, 4000  # characters; a longer text is cut and says so
 
 
@@ -27,7 +29,7 @@ def inert(value: object, longest: int = LONGEST) -> str:
     text = str(value)
     if len(text) > longest:
         text = f"{text[:longest]}… ({len(text):,} characters)"
-    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+    return escape(printable(text))
 
 
 def paragraphs(sentences: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.report import advice, reproduce, text, written
+from wdrun.report import page_tables, reproduce, text
 from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
 from wdrun.wording import counted, listed
 
@@ -58,13 +58,13 @@ def render(found: Results, selection: Selection, pictures: Sequence[Picture], fo
 
 
 def _summary(found: Results, selection: Selection) -> str:
-    names = ["all settings", *(selection.name(row) for _, row in selection.choices.iterrows())]
+    names = ["all", "every facet", *selection.names]
     parts = [paragraphs(text.compared(found, selection)), bullets(text.won(found, selection), names)]
-    if open_questions := text.untold(found, selection):
+    if open_questions := text.untold(selection):
         parts.append(f"<h3>What could not be told</h3>\n{bullets(open_questions, names)}")
-    if steps := advice.steps(found, selection):
+    if steps := text.steps(selection):
         parts.append("<h3>What to run next</h3>\n")
-        parts += [f'<div class="step"><p>{prose(step.why)}</p>\n{code([step.command])}</div>\n' for step in steps]
+        parts += [f'<div class="step"><p>{prose(step.why)}</p>\n{code(step.commands)}</div>\n' for step in steps]
     if warnings := text.warnings(found, selection):
         aside = f"<h3>Warnings</h3>\n{bullets(warnings, names)}"
         parts.append(f'<div class="warnings" role="note">{aside}</div>\n')
@@ -73,7 +73,8 @@ def _summary(found: Results, selection: Selection) -> str:
 
 def _choice(selection: Selection) -> str:
     return (
-        "".join(table(*content) for content in written.choice(selection)) or "<p>No finished run to choose from.</p>\n"
+        "".join(table(*content) for content in page_tables.choice(selection))
+        or "<p>No finished run to choose from.</p>\n"
     )
 
 
@@ -87,7 +88,7 @@ def _figures(pictures: Sequence[Picture], formats: Sequence[str]) -> str:
 
 
 def _runs(found: Results) -> str:
-    parts = [table(*content) for content in written.runs(found)]
+    parts = [table(*content) for content in page_tables.runs(found)]
     if found.problems:
         parts.append(f"<h3>Left out</h3>\n{bullets(found.problems)}")
     return "".join(parts)

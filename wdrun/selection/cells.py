@@ -7,7 +7,7 @@ it is done and its score is finite; every other run is counted as diverged or as
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +31,18 @@ NO_DECAY = "none"  # the option without decay
 @dataclass(frozen=True)
 class Grid:
     """The runs that count, by cell. `replicates` has one row a run: facets (as text), nuisance, lambda, seed, fold,
-    `outcome` (done, diverged, failed), the scores and `dir`; `cells` is documented in `Selection`."""
+    `outcome` (done, diverged, failed), the scores, `dir`, and whether it is `lent`: a λ = 0 of another facet.
+    `cells` is documented in `Selection`. Left out are `repeated` runs and, where there are any, `short` ones: how many
+    there are (`shorter`), and the `runs` and `epochs` of those that count.
+    """
 
     metric: str
     facets: tuple[str, ...]
     nuisance: tuple[str, ...]
     replicates: pd.DataFrame
     cells: pd.DataFrame
-    notes: tuple[str, ...]
+    short: Mapping[str, int]
+    repeated: int
 
     @property
     def key(self) -> list[str]:
@@ -48,13 +52,11 @@ class Grid:
     @property
     def sign(self) -> int:
         """sign × score is lower for the better run."""
-        return 1 if self.metric.endswith("loss") else -1
+        return 1 if lower_is_better(self.metric) else -1
 
     def finished(self, cell: pd.Series, column: str | None = None) -> pd.Series:
         """A column (the metric) of the finished runs of a cell, by (seed, fold), sorted."""
-        rows = self.replicates[self.replicates["outcome"] == "done"]
-        for name in self.key:
-            rows = rows[rows[name] == cell[name]]
+        rows = rows_of(self.replicates[self.replicates["outcome"] == "done"], cell, self.key)
         return rows.set_index(REPLICATE)[column or self.metric].sort_index()
 
     def differences(self, cell: pd.Series, other: pd.Series) -> np.ndarray:
@@ -70,7 +72,7 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
         if name not in runs.columns or name in ("lambda", *REPLICATE) or _is_outcome(name):
             knobs = [c for c in runs.columns if not _is_outcome(c) and c not in ("lambda", *REPLICATE)]
             raise ConfigError(f"nuisance={name}: must name knobs of the runs, such as lr{nearest(name, knobs)}")
-    runs, notes = _of_full_length(runs.reset_index(drop=True))
+    runs, short = _of_full_length(runs.reset_index(drop=True))
     facets = _facets(runs, nuisance)
     frame = _prepared(runs, metric, facets, nuisance)
     frame, facets = _shared_zero(frame, facets, nuisance)
@@ -78,15 +80,9 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
     order = ["_rank", "id"] if "id" in frame else ["_rank"]
     frame["_rank"] = frame["outcome"].map({"done": 0, "diverged": 1, "failed": 2})
     distinct = frame.sort_values(order, kind="stable").drop_duplicates([*key, *REPLICATE])
-    if again := len(frame) - len(distinct):
-        notes.append(f"{again} runs repeat a replicate of the same setting and are left out")
-    if frame["fold"].nunique() > 1:
-        notes.append(
-            "folds share training images, so intervals over them are somewhat too short (Bengio & Grandvalet 2004)"
-        )
     distinct = _sorted(distinct, [*key, *REPLICATE]).drop(columns="_rank")
     cells = _cells(distinct, metric, facets, key, confidence)
-    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, tuple(notes))
+    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, short, len(frame) - len(distinct))
 
 
 def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
@@ -95,10 +91,21 @@ def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
     return (a - b).to_numpy(dtype=float)
 
 
-def best_first(cells: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """Cells from best to worst mean; ties in the order of their settings; those without a mean last."""
-    order = (grid.sign * cells["mean"]).sort_values(kind="stable", na_position="last").index
-    return cells.loc[order]
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of a score is the better one."""
+    return "accuracy" not in metric
+
+
+def best_first(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Rows from best to worst `mean` of the metric; ties in their own order, those without a mean last."""
+    return frame.sort_values("mean", ascending=lower_is_better(metric), kind="stable")
+
+
+def rows_of(frame: pd.DataFrame, values: Mapping[str, Any] | pd.Series, names: Iterable[str]) -> pd.DataFrame:
+    """The rows that have these values in the columns `names`: those of a facet, of a cell."""
+    for name in names:
+        frame = frame[frame[name] == values[name]]
+    return frame
 
 
 def isolate(found: Grid) -> pd.DataFrame:
@@ -106,7 +113,7 @@ def isolate(found: Grid) -> pd.DataFrame:
     rows = []
     for _, cells in groups(found.cells, [*found.facets, "lambda"]):
         candidates = cells[cells["candidate"]]
-        rows.append(best_first(candidates if len(candidates) else cells, found).iloc[0])
+        rows.append(best_first(candidates if len(candidates) else cells, found.metric).iloc[0])
     columns = found.cells.columns
     return pd.DataFrame(rows, columns=columns).astype(found.cells.dtypes).reset_index(drop=True)
 
@@ -130,13 +137,13 @@ def _is_outcome(column: str) -> bool:
     return column in ("id", "dir", *(c.name for c in RUN))
 
 
-def _of_full_length(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The runs of the largest epochs=: rungs of successive halving are no replicates of whole runs."""
+def _of_full_length(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The runs of the largest epochs=, and how many are shorter: rungs of halving are no replicates of whole runs."""
     if "epochs" not in runs or runs["epochs"].nunique() < 2:
-        return runs, []
+        return runs, {}
     longest = runs["epochs"].max()
     kept = runs[runs["epochs"] == longest]
-    return kept, [f"only the {len(kept)} runs of epochs={longest} count; {len(runs) - len(kept)} shorter ones do not"]
+    return kept, {"runs": len(kept), "epochs": int(longest), "shorter": len(runs) - len(kept)}
 
 
 def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
@@ -167,6 +174,7 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
             frame[name] = frame[name].map(typed).astype(object)
     whole = (frame["status"] == "done") & np.isfinite(frame[metric].astype(float))
     frame["outcome"] = np.where(whole, "done", np.where(frame["status"] == "diverged", "diverged", "failed"))
+    frame["lent"] = False
     return frame
 
 
@@ -185,15 +193,18 @@ def _shared_zero(frame: pd.DataFrame, facets: list[str], nuisance: Sequence[str]
     absorbed = pd.Series(False, index=frame.index)
     at = [*nuisance, *REPLICATE]
     for values, part in groups(frame[~unused], facets):
-        same = pd.Series(True, index=frame.index)
-        for name in others:
-            same &= frame[name] == values[name]
-        zeros = frame[same & (frame["lambda"] == 0)]
-        absorbed |= same & unused
+        same = rows_of(frame, values, others)
+        zeros = same[same["lambda"] == 0]
+        absorbed[same.index] |= unused[same.index]
         held = pd.MultiIndex.from_frame(part.loc[part["lambda"] == 0, at])
         # A finished stand-in before another, and always the same one.
         zeros = zeros.assign(_late=zeros["outcome"] != "done").sort_values(["_late", *facets], kind="stable")
-        lent = zeros[~pd.MultiIndex.from_frame(zeros[at]).isin(held)].drop_duplicates(at).drop(columns="_late")
+        lent = (
+            zeros[~pd.MultiIndex.from_frame(zeros[at]).isin(held)]
+            .drop_duplicates(at)
+            .drop(columns="_late")
+            .assign(lent=True)
+        )
         for facet in ours:
             lent[facet] = values[facet]
         parts.append(lent)
@@ -224,14 +235,8 @@ def _cells(
         x = finished[metric].to_numpy(dtype=float)
         sd = spread(x)
         low, high, _ = t_interval(x, confidence)
-        row = values | {
-            "n": len(x),
-            "mean": x.mean() if len(x) else math.nan,
-            "sd": sd,
-            "se": sd / math.sqrt(len(x)) if len(x) else math.nan,
-            "low": low,
-            "high": high,
-        }
+        row = values | {"n": len(x), "mean": x.mean() if len(x) else math.nan, "sd": sd}
+        row |= {"se": sd / math.sqrt(len(x)) if len(x) else math.nan, "low": low, "high": high}
         row |= {name: finished[name].astype(float).mean() for name in SCORES}
         row["total_decay"] = part["total_decay"].astype(float).mean()
         row |= {name: int((part["outcome"] == name).sum()) for name in ("diverged", "failed")}

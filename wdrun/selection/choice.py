@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wdrun.selection.cells import Grid, groups
+from wdrun.selection.cells import Grid, groups, rows_of
 from wdrun.selection.intervals import NONE, paired_interval
 
 
@@ -27,8 +27,8 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """
     rows = []
     for values, curve in groups(points, grid.facets):
-        runs = _of(grid.replicates, values)
-        cells = _of(grid.cells, values)
+        runs = rows_of(grid.replicates, values, values)
+        cells = rows_of(grid.cells, values, values)
         row: dict[str, Any] = dict(values) | {"metric": grid.metric}
         candidates = curve[curve["candidate"]]
         low, one, zero = _best(grid, runs, candidates), None, _zero(candidates)
@@ -69,12 +69,6 @@ def within_one_se(grid: Grid, points: pd.DataFrame, low: pd.Series) -> pd.DataFr
     """The candidates of one facet's curve within one standard error, that at lambda_min, of the best mean."""
     candidates = points[points["candidate"]]
     return candidates[grid.sign * candidates["mean"] <= grid.sign * low["mean"] + low["se"]]
-
-
-def _of(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    for name, value in values.items():
-        frame = frame[frame[name] == value]
-    return frame
 
 
 def _strongest(cells: pd.DataFrame, projected: bool) -> pd.Series:

@@ -12,7 +12,10 @@ import pandas as pd
 
 from wdrun.errors import ConfigError
 from wdrun.selection import line, printing
+from wdrun.selection.cells import rows_of
+from wdrun.selection.kinds import Finding
 from wdrun.selection.selecting import Selection, select
+from wdrun.selection.verdicts import at, gain, ranking
 from wdrun.storage import write_atomically
 from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings
@@ -26,7 +29,7 @@ RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
     folders, settings = folders_and_settings("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
-    selection = _select(folders, settings)
+    selection = _select(folders, settings, flags)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))
@@ -42,12 +45,9 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     folders, settings = folders_and_settings("best", words, defaults)
     if settings["rule"] not in RULES:
         raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
-    selection = _select(folders, settings)
+    selection = _select(folders, settings, flags)
     winner = selection.leaderboard.iloc[0]
-    choices = selection.choices
-    for facet in selection.facets:
-        choices = choices[choices[facet] == winner[facet]]
-    choice = choices.iloc[0]
+    choice = selection.of(selection.choices, winner).iloc[0]
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
@@ -55,17 +55,15 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] else []
     print(shlex.join(["wdrun", *words_of, *own]))
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
-    found = f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}"
-    say(f"{found}; {printing.gain(choice, selection.confidence)}")
-    for sentence in printing.rivals(selection):
+    say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
+    say(f"{at(selection, choice)}; {gain(selection, choice)}")
+    own_findings = [found for found in selection.findings if found.facet in (who, "all")]
+    for sentence in [*ranking(selection), *printing.warnings(selection, own_findings)]:
         say(sentence)
-    for sentence in selection.warnings:
-        if sentence.startswith((f"{who}:", "all:")):
-            say(f"warning: {sentence}")
     return 0
 
 
-def _select(folders: Sequence[Path], settings: dict[str, str]) -> Selection:
+def _select(folders: Sequence[Path], settings: dict[str, str], flags: dict[str, Any]) -> Selection:
     """The selection of the folders; ConfigError where there is no run to choose from."""
     margin = None
     if settings.get("margin"):
@@ -77,27 +75,20 @@ def _select(folders: Sequence[Path], settings: dict[str, str]) -> Selection:
     for problem in found.problems:
         say(f"warning: {problem}")
     nuisance = [knob for knob in settings["nuisance"].split(",") if knob]
-    selection = select(found.runs, metric=settings["metric"], margin=margin, nuisance=nuisance)
+    asked = {"metric": settings["metric"], "margin": margin, "nuisance": nuisance, "config_dir": flags["config_dir"]}
+    selection = select(found.runs, **asked)
     if selection.choices["lambda_min"].isna().all():
-        outcomes = selection.replicates["outcome"].value_counts()
-        metric = settings["metric"]
-        raise ConfigError(
-            f"{', '.join(map(str, folders))}: nothing to choose from: of {len(selection.replicates)} runs "
-            f"{outcomes.get('diverged', 0)} diverged, {outcomes.get('failed', 0)} failed, are not finished or have no "
-            f"{metric}, and no cell is whole; lower lr or lambda, run the sweep again, or take another metric="
-        )
+        counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
+        nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})
+        raise ConfigError(f"{', '.join(map(str, folders))}: {nothing.whole}")
     return selection
 
 
 def _directory(selection: Selection, choice: pd.Series, rule: str) -> Path:
     """The folder of a finished run of the chosen cell, that of the first seed and fold."""
-    runs = selection.replicates[selection.replicates["outcome"] == "done"]
-    for facet in selection.facets:
-        runs = runs[runs[facet] == choice[facet]]
-    for knob in selection.nuisance:
-        runs = runs[runs[knob] == choice[f"{knob}_{rule}"]]
-    runs = runs[runs["lambda"] == choice[f"lambda_{rule}"]]
-    return Path(runs.iloc[0]["dir"])
+    runs = selection.of(selection.replicates[selection.replicates["outcome"] == "done"], choice)
+    setting = {knob: choice[f"{knob}_{rule}"] for knob in [*selection.nuisance, "lambda"]}
+    return Path(rows_of(runs, setting, setting).iloc[0]["dir"])
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

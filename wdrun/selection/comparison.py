@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wdrun.selection.cells import Grid, groups, paired
+from wdrun.selection.cells import Grid, paired, rows_of
 from wdrun.selection.intervals import equivalence_p, holm, paired_interval, paired_p
-
-VERDICTS = ("best", "worse", "equivalent", "cannot tell")
 
 
 def leaderboard(
@@ -32,7 +30,7 @@ def leaderboard(
     with replacement): equal to the mean where budgets are equal, and what to compare where they are not.
     """
     chosen = choices[choices["lambda_min"].notna()]
-    cells = {i: _cell(grid, points, row) for i, row in chosen.iterrows()}
+    cells = {i: _chosen(grid, points, row) for i, row in chosen.iterrows()}
     ranked = sorted(cells, key=lambda i: grid.sign * cells[i]["mean"])
     pairs = list(combinations(ranked, 2))
     scores = {i: grid.finished(cell) for i, cell in cells.items()}
@@ -40,10 +38,10 @@ def leaderboard(
     p = {pair: paired_p(d) for pair, d in apart.items()}
     corrected = dict(zip(pairs, holm(list(p.values())), strict=True))
     equivalence = dict(zip(pairs, holm([equivalence_p(d, margin) for d in apart.values()]), strict=True))
-    budget = min((len(_cells(grid, row)) for _, row in choices.iterrows()), default=0)
+    budget = min(choices["cells"], default=0)
     rows = []
     for rank, i in enumerate([*ranked, *choices.index.difference(chosen.index)], start=1):
-        tried = _cells(grid, choices.loc[i])
+        tried = rows_of(grid.cells, choices.loc[i], grid.facets)
         row: dict[str, Any] = {"rank": rank if i in cells else math.nan}
         row |= {name: choices.loc[i, name] for name in grid.facets}
         row |= {"lambda": choices.loc[i, "lambda_min"]}
@@ -82,15 +80,7 @@ def _verdict(row: dict[str, Any], sign: int, level: float) -> str:
     return "worse" if row["p_holm"] < level and sign * row["difference"] > 0 else "cannot tell"
 
 
-def _cells(grid: Grid, row: pd.Series) -> pd.DataFrame:
-    cells = grid.cells
-    for name in grid.facets:
-        cells = cells[cells[name] == row[name]]
-    return cells
-
-
-def _cell(grid: Grid, points: pd.DataFrame, row: pd.Series) -> pd.Series:
-    for values, curve in groups(points, grid.facets):
-        if all(row[name] == value for name, value in values.items()):
-            return curve[curve["lambda"] == row["lambda_min"]].iloc[0]
-    raise KeyError(row.to_dict())
+def _chosen(grid: Grid, points: pd.DataFrame, row: pd.Series) -> pd.Series:
+    """The cell of a choice."""
+    curve = rows_of(points, row, grid.facets)
+    return curve[curve["lambda"] == row["lambda_min"]].iloc[0]

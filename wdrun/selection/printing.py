@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 from rich import box
@@ -13,15 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wdrun.selection.kinds import Finding, told
 from wdrun.selection.selecting import Selection
-from wdrun.wording import typed
+from wdrun.selection.verdicts import at, gain, ranking
+from wdrun.wording import p_value, printable, ranged, rough, typed
 
 PIPED_WIDTH = 240  # columns a table may take where nothing wraps it
 MOST_CURVES = 8  # facets whose curves are printed; more are in the report
 
 
 def show(selection: Selection) -> None:
-    """Curves, choices, leaderboard, findings and warnings."""
+    """Curves, choices, leaderboard, what they say, and the findings."""
     terminal = sys.stdout.isatty()
     page = sys.stdout if terminal else io.StringIO()
     console = Console(file=page, highlight=False, markup=False, width=None if terminal else PIPED_WIDTH)
@@ -31,53 +32,18 @@ def show(selection: Selection) -> None:
         if not terminal:
             console.print()
     chosen = selection.choices[selection.choices["n"] > 0]
-    lines = [f"{selection.name(row)}: {gain(row, selection.confidence)}" for _, row in chosen.iterrows()]
-    lines += [*rivals(selection), *(f"warning: {sentence}" for sentence in _merged(selection))]
+    lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
+    lines += [*ranking(selection), *warnings(selection, selection.findings)]
     for sentence in lines:
         console.print(_plain(sentence), soft_wrap=not terminal)
     if isinstance(page, io.StringIO):
         print("\n".join(row.rstrip() for row in page.getvalue().splitlines()))
 
 
-def gain(row: pd.Series, confidence: float) -> str:
-    """What a choice gains over λ = 0, as far as its interval lets one say; `row` is of `choices`."""
-    metric, lam = row["metric"], typed(row["lambda_min"])
-    if row["lambda_min"] == 0:
-        return "λ = 0 is best of those tried"
-    if math.isnan(row["difference"]):
-        return f"λ = {lam} has the best {metric}; there is no λ = 0 to compare it with"
-    change = f"λ = {lam} changes {metric} by {row['difference']:+.3g} against λ = 0"
-    if not row["method"]:
-        return f"{change}, on one pair: whether that is more than chance cannot be told"
-    low, high = row["difference_low"], row["difference_high"]
-    how = f"{100 * confidence:g} % interval {_range(low, high)} ({row['method']}, {row['pairs']} pairs)"
-    return f"{change}, {how}{'; it contains 0, so this may be chance' if low <= 0 <= high else ''}"
-
-
-def rivals(selection: Selection) -> Iterator[str]:
-    """One sentence on who else may be as good as the best facet."""
-    board = selection.leaderboard
-    if len(board) < 2:
-        return
-    said = {"worse": "worse than it", "equivalent": "equivalent to it", "cannot tell": "not told apart from it"}
-    parts = []
-    for verdict, phrase in said.items():
-        names = [selection.name(row) for _, row in board[board["verdict"] == verdict].iterrows()]
-        if names:
-            parts.append(f"{phrase}: {'; '.join(names)}")
-    yield f"best mean: {selection.name(board.iloc[0])}. {'. '.join(parts)} (margin {selection.margin:g})"
-
-
-def _merged(selection: Selection) -> list[str]:
-    """The warnings, what is true of every facet said once."""
-    facets = [selection.name(row) for _, row in selection.choices.iterrows()]
-    said: dict[str, None] = {}
-    for warning in selection.warnings:
-        who = next((facet for facet in facets if warning.startswith(f"{facet}: ")), None)
-        sentence = warning[len(who) :] if who else ""
-        every = len(facets) > 1 and who and all(facet + sentence in selection.warnings for facet in facets)
-        said[f"every facet{sentence}" if every else warning] = None
-    return list(said)
+def warnings(selection: Selection, findings: Iterable[Finding]) -> list[str]:
+    """The findings as lines, what is true of several facets said once."""
+    sentences = told(((found.facet, found.whole) for found in findings), selection.names)
+    return [f"warning: {sentence}" for sentence in sentences]
 
 
 def _tables(selection: Selection, terminal: bool) -> Iterator[tuple[str, Table]]:
@@ -99,13 +65,11 @@ def _curve(selection: Selection, choice: pd.Series, terminal: bool) -> Table:
     knobs = selection.nuisance
     numbers = ["n", "mean", f"{100 * selection.confidence:g} % interval", "train_loss", "train_acc", "D", "diverged"]
     table = _table(terminal, ["λ", *knobs, *numbers, ""])
-    for _, point in selection.points.iterrows():
-        if selection.name(point) != selection.name(choice):
-            continue
+    for _, point in selection.of(selection.points, choice).iterrows():
         marks = [r for r in ("min", "1se") if choice[f"lambda_{r}"] == point["lambda"] and point["candidate"]]
         values = [typed(point["lambda"]), *(typed(point[k]) for k in knobs), str(point["n"]), _score(point["mean"])]
-        values += [_range(point["low"], point["high"]), _score(point["train_loss"]), _score(point["train_accuracy"])]
-        values += [typed(float(f"{point['total_decay']:.2g}")), str(point["diverged"] or "")]
+        values += [ranged(point["low"], point["high"]), _score(point["train_loss"]), _score(point["train_accuracy"])]
+        values += [rough(point["total_decay"], unknown=""), str(point["diverged"] or "")]
         _row(table, [*values, f"← {', '.join(marks)}" if marks else ""])
     return table
 
@@ -133,16 +97,11 @@ def _board(selection: Selection, terminal: bool) -> Table:
     fair = ["cells", "expected"] if board["cells"].nunique() > 1 else []  # else expected is the mean
     table = _table(terminal, ["facet", "λ", *selection.nuisance, "n", "mean", *fair, "difference", "p_holm", "verdict"])
     for _, row in board.iterrows():
-        values = [
-            selection.name(row),
-            typed(row["lambda"]),
-            *(typed(row[k]) for k in selection.nuisance),
-            str(row["n"]),
-        ]
-        values.append(_score(row["mean"]))
+        values = [selection.name(row), typed(row["lambda"]), *(typed(row[k]) for k in selection.nuisance)]
+        values += [str(row["n"]), _score(row["mean"])]
         values += [str(row["cells"]), _score(row["expected"])] if fair else []
         difference = "" if row["verdict"] == "best" else _difference(row["difference"], row["low"], row["high"])
-        _row(table, [*values, difference, _p(row["p_holm"]), row["verdict"]])
+        _row(table, [*values, difference, p_value(row["p_holm"]), row["verdict"]])
     return table
 
 
@@ -161,20 +120,13 @@ def _row(table: Table, values: Sequence[str]) -> None:
 
 def _plain(value: str) -> Text:
     """Text as it stands: a value of a run is neither markup nor a terminal's control sequence."""
-    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in value))
+    return Text(printable(value))
 
 
 def _score(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4g}"
-
-
-def _range(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"[{low:.4g}, {high:.4g}]"
+    return rough(value, 4, unknown="")
 
 
 def _difference(mean: float, low: float, high: float) -> str:
-    return "" if math.isnan(mean) else f"{mean:+.3g}" + ("" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]")
-
-
-def _p(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2g}" if value >= 0.001 else "<0.001"
+    signed = "+" * (mean >= 0) + rough(mean, 3, unknown="")
+    return f"{signed} {ranged(low, high, 3)}".rstrip()

@@ -1,4 +1,4 @@
-"""select(): the runs of a sweep -> cells, curve, choice of λ, leaderboard and what to beware of."""
+"""select(): the runs of a sweep -> cells, curve, choice of λ, leaderboard and findings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pandas as pd
 
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
-from wdrun.selection.caveats import caveats
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
+from wdrun.selection.findings import findings
+from wdrun.selection.kinds import Finding
 from wdrun.wording import shown
 
 MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
@@ -26,8 +27,9 @@ class Selection:
     means of the losses and accuracies and of total_decay, counts diverged, failed (interrupted and running ones too),
     missing (replicates that finished in other cells of the facet and have no run here), and whether it is a candidate.
     `points`: one row a (facets…, lambda), the best cell over the nuisance knobs. `choices`: selection.csv, see
-    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `warnings`: whole sentences, facet
-    first. `replicates`: the runs that count, with their outcome and `dir`; λ = 0 may be lent by another decay.
+    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `findings`: what is open or
+    doubtful and the runs that would settle it. `replicates`: the runs that count, with their outcome and `dir`; λ = 0
+    may be `lent` by another decay.
     Intervals are about the seeds and folds: which images are in the validation split is not in them.
     """
 
@@ -39,13 +41,22 @@ class Selection:
     points: pd.DataFrame
     choices: pd.DataFrame
     leaderboard: pd.DataFrame
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
     replicates: pd.DataFrame
     confidence: float
 
     def name(self, row: pd.Series) -> str:
         """The facet of a row of any of the tables in words: `decay=l2, optimizer=adam`."""
         return cells_.name(row, self.facets, self.replicates)
+
+    @property
+    def names(self) -> list[str]:
+        """The facets in words, as `choices` has them."""
+        return [self.name(row) for _, row in self.choices.iterrows()]
+
+    def of(self, frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+        """The rows of one of the tables that have the facet of this row of another."""
+        return cells_.rows_of(frame, row, self.facets)
 
 
 def select(
@@ -55,8 +66,13 @@ def select(
     margin: float | None = None,
     nuisance: Sequence[str] = ("lr",),
     confidence: float = 0.95,
+    config_dir: str | None = None,
 ) -> Selection:
-    """Choose λ for every facet of the runs (a typed runs table, `results.load(…).runs`) on validation alone."""
+    """Choose λ for every facet of the runs (a typed runs table, `read.load(…).runs`) on validation alone.
+
+    `margin`: the difference that does not matter, in the unit of the metric; `config_dir` holds the user's own options,
+    if the lines of findings need them. ConfigError for what is out of range.
+    """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
     if margin is not None and not 0 < margin < float("inf"):
@@ -68,15 +84,15 @@ def select(
     choices = choose(grid, points, confidence)
     board = leaderboard(grid, points, choices, margin, confidence)
     return Selection(
-        metric,
-        margin,
-        grid.facets,
-        grid.nuisance,
-        grid.cells,
-        points,
-        choices,
-        board,
-        caveats(grid, points, choices, board),
-        grid.replicates,
-        confidence,
+        metric=metric,
+        margin=margin,
+        facets=grid.facets,
+        nuisance=grid.nuisance,
+        cells=grid.cells,
+        points=points,
+        choices=choices,
+        leaderboard=board,
+        findings=findings(grid, points, choices, board, margin=margin, confidence=confidence, config_dir=config_dir),
+        replicates=grid.replicates,
+        confidence=confidence,
     )

@@ -15,6 +15,7 @@ from wdrun.report.figures import style
 from wdrun.report.figures.lambda_axis import LambdaAxis
 from wdrun.report.figures.style import BLUE, INK, ORANGE, SOFT
 from wdrun.report.figures.tables import Facet
+from wdrun.wording import rough
 
 SPLITS = {"val": (BLUE, "o", "-"), "train": (ORANGE, "s", style.DASHES[1])}
 LR_LINES = 8  # thin lines of single lr in a panel
@@ -65,8 +66,8 @@ def curve(facets: Sequence[Facet]) -> Figure:
                 lam.dress(ax, most=7 if columns == 1 else 4, label=title)
             val.tick_params(labelbottom=False)
             _total_decay(val, facet.cells, lam, most=7 if columns == 1 else 4)
-        chosen = f"lambda_min = {style.number(facet.lambda_min)}, lambda_1se = {style.number(facet.lambda_1se)}"
-        grid[2 * i][0].set_title(f"{style.wrapped(facet.label, 60)}\n{chosen}")
+        least, one_se = (rough(lam, 3, "not known") for lam in (facet.lambda_min, facet.lambda_1se))
+        grid[2 * i][0].set_title(f"{style.wrapped(facet.label, 60)}\nlambda_min = {least}, lambda_1se = {one_se}")
     for j in range(columns):
         _same_limits([grid[2 * i][j] for i in range(len(facets))])
         _same_limits([grid[2 * i + 1][j] for i in range(len(facets))])
@@ -141,7 +142,7 @@ def _total_decay(ax: Axes, cells: pd.DataFrame, lam: LambdaAxis, *, most: int) -
     if not any(rows.get(v, 0.0) > 0 for v in shown):
         return
     top = ax.secondary_xaxis("top")
-    top.set_xticks(lam(shown), [style.number(rows[v], 2) for v in shown])
+    top.set_xticks(lam(shown), [rough(rows[v]) for v in shown])
     top.tick_params(labelsize=7.5, length=2.5, pad=1.5)
     top.set_xlabel("total decay D", fontsize=7.5, labelpad=2)
     top.spines["top"].set_visible(False)

@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from wdrun.report.figures import curve, heatmap, layers, learning, robustness, weights
-from wdrun.report.figures.tables import Facet, facets, lower_is_better
+from wdrun.report.figures.tables import Facet, facets
+from wdrun.selection.cells import lower_is_better
+from wdrun.wording import counted
 
 if TYPE_CHECKING:
     from wdrun.selection import Selection
@@ -47,7 +49,7 @@ def drawings(results: Results, selection: Selection | None) -> Iterator[Drawing]
     if len(speeds):
         yield Drawing(
             "speed", "Speed", "Training images per second: a dot a run (median over its epochs, without the first), "
-            f"a bar at the median of a setting; {_count(len(speeds), 'run')}.", learning.speed(speeds),
+            f"a bar at the median of a setting; {counted(len(speeds), 'run')}.", learning.speed(speeds),
         )  # fmt: skip
 
 
@@ -136,7 +138,7 @@ def _together(results: Results, found: Sequence[Facet]) -> Iterator[Drawing]:
     if (table["sparsity"] > 0).any():
         caption = (
             "Exact zeros among all weights after the last epoch against validation accuracy, a mark a run, larger for "
-            f"larger λ; {_count(len(table), 'run')}.{_capped(len(found), len(layers.LOOKS))}"
+            f"larger λ; {counted(len(table), 'run')}.{_capped(len(found), len(layers.LOOKS))}"
         )
         yield Drawing("sparsity", "Sparsity and accuracy", caption, layers.sparsity(table))
     table = robustness.calibrated(results.metrics, found)
@@ -161,7 +163,3 @@ def replicates(found: Sequence[Facet], at: str = "", *, band: bool = False) -> s
 
 def _capped(count: int, most: int) -> str:
     return f" The {most} best of {count} settings on validation are shown." * (count > most)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -18,8 +18,9 @@ from wdrun.report.figures import style
 from wdrun.report.figures.curve import unit
 from wdrun.report.figures.ridge import Ridge, ridge
 from wdrun.report.figures.style import INK, SOFT
-from wdrun.report.figures.tables import Facet, lower_is_better
-from wdrun.wording import short
+from wdrun.report.figures.tables import Facet
+from wdrun.selection.cells import lower_is_better
+from wdrun.wording import rough, short
 
 GAP = 0.45  # rows between λ = 0 and the smallest λ > 0
 HATCHES = {"diverged": ("////", "#f2d5c4"), "failed": ("....", "#ececec")}
@@ -195,9 +196,9 @@ def _dress(ax: Axes, grid: Grid) -> None:
         spine.set_visible(False)
     ax.tick_params(length=2)
     lrs, lams = style.labelled(grid.lrs, 5), style.labelled(grid.lams, 8)
-    ax.set_xticks(grid.x(lrs), [style.number(v, 2) for v in lrs])
+    ax.set_xticks(grid.x(lrs), [rough(v) for v in lrs])
     zero = [0.0] if grid.has_zero else []
-    ax.set_yticks(np.concatenate([grid.y(zero), grid.y(lams)]), [style.number(v, 2) for v in [*zero, *lams]])
+    ax.set_yticks(np.concatenate([grid.y(zero), grid.y(lams)]), [rough(v) for v in [*zero, *lams]])
     ax.set_xlim(-0.5, len(grid.lrs) - 0.5)
     ax.set_ylim(-1.5 - GAP if grid.has_zero else -0.5, len(grid.lams) - 0.5)
     ax.set_xlabel("peak lr")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wdrun.report.figures import style
 from wdrun.report.figures.style import SOFT
+from wdrun.wording import rough
 
 
 class LambdaAxis:
@@ -35,7 +36,7 @@ class LambdaAxis:
     def dress(self, ax: Axes, *, most: int = 8, label: str = "λ") -> None:
         """Ticks, limits and the break of a panel whose x axis this is."""
         ticks = self.ticks(most)
-        ax.set_xticks(self(ticks), [style.number(v, 2) for v in ticks])
+        ax.set_xticks(self(ticks), [rough(v) for v in ticks])
         ax.set_xlabel(label)
         margin = 0.05 * (self.high - min(self.zero, self.low)) or 0.5
         ax.set_xlim((self.zero if self.has_zero else self.low) - margin, self.high + margin)

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from wdrun.report.figures import style
 from wdrun.report.figures.curve import unit
 from wdrun.report.figures.tables import Facet, of_close, replicates
+from wdrun.wording import rough
 
 MOST = 6  # λ in a panel
 ROWS = (("val", "validation"), ("train", "training"), ("gap", "gap"))
@@ -29,8 +30,7 @@ def looks(lams: Sequence[float]) -> Iterator[tuple[float, dict[str, Any]]]:
 def lambda_key(figure: Figure, lams: Sequence[float], extra: Sequence[Line2D] = ()) -> None:
     """The legend of `looks`, λ = 0 first."""
     handles = [
-        Line2D([], [], label=f"λ = {style.number(lam)}", **look)
-        for lam, look in sorted(looks(lams), key=lambda x: x[0])
+        Line2D([], [], label=f"λ = {rough(lam, 3)}", **look) for lam, look in sorted(looks(lams), key=lambda x: x[0])
     ]
     style.key(figure, [*handles, *extra], columns=4)
 

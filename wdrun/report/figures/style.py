@@ -175,11 +175,6 @@ def some(values: Sequence[float], most: int, keep: Sequence[float] = ()) -> list
     return sorted(chosen)
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number of an axis or legend, short enough to be read there; words where it is nan."""
-    return "not known" if math.isnan(value) else short(float(f"{value:.{digits}g}"))
-
-
 def labelled(values: Sequence[float], most: int) -> list[float]:
     """Which of the positive values of a log axis to label: all, else whole decades, thinned from the largest down."""
     shown = sorted(set(values))

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
 from wdrun.report.figures.style import literal, some
+from wdrun.selection.cells import best_first
 from wdrun.wording import typed
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ OUTCOMES = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
 COUNTS = ("diverged", "failed", "missing")
 
 PLAIN = ("model", "decay", "coupling", "optimizer", "schedule", "augment", "data")
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of a run's column is the better one."""
-    return "accuracy" not in metric
 
 
 def replicates(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
@@ -74,17 +69,16 @@ class Facet:
 def facets(selection: Selection) -> list[Facet]:
     """The facets of a selection that have a choice, the best on validation first."""
     chosen = selection.choices[selection.choices["lambda_min"].notna()]
-    order = chosen["mean"].sort_values(ascending=lower_is_better(selection.metric), kind="stable").index
-    return [_facet(selection, chosen.loc[i]) for i in order]
+    return [_facet(selection, row) for _, row in best_first(chosen, selection.metric).iterrows()]
 
 
 def _facet(selection: Selection, choice: pd.Series) -> Facet:
-    names, nuisance, key = selection.facets, selection.nuisance, [*selection.nuisance, "lambda"]
-    own = _of(selection.replicates, names, choice)
+    nuisance, key = selection.nuisance, [*selection.nuisance, "lambda"]
+    own = selection.of(selection.replicates, choice)
     done = own[own["outcome"] == "done"]
-    cells = _of(selection.cells, names, choice)[[*key, *COUNTS, "total_decay"]]
+    cells = selection.of(selection.cells, choice)[[*key, *COUNTS, "total_decay"]]
     cells = cells.merge(replicates(done, key, OUTCOMES), on=key, how="left")
-    points = _of(selection.points, names, choice)[key]
+    points = selection.of(selection.points, choice)[key]
     best = pd.MultiIndex.from_frame(cells[key]).isin(pd.MultiIndex.from_frame(points))
     cells = cells.assign(best=best, setting=_settings(cells, nuisance)).sort_values(key, ignore_index=True)
     done = done.assign(setting=_settings(done, nuisance))
@@ -114,15 +108,7 @@ def _settings(frame: pd.DataFrame, nuisance: Sequence[str]) -> pd.Series:
 
 
 def _words(names: Sequence[str], values: Iterable[object]) -> str:
-    plain = (value.item() if isinstance(value, np.generic) else value for value in values)
-    return literal(" ".join(f"{name}={typed(value)}" for name, value in zip(names, plain, strict=True)))
-
-
-def _of(frame: pd.DataFrame, names: Sequence[str], values: pd.Series) -> pd.DataFrame:
-    """Rows whose `names` have these values."""
-    for name in names:
-        frame = frame[frame[name] == values[name]]
-    return frame
+    return literal(" ".join(f"{name}={typed(value)}" for name, value in zip(names, values, strict=True)))
 
 
 def _coupling(own: pd.DataFrame) -> str:

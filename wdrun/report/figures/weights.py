@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from wdrun.report.figures import style
 from wdrun.report.figures.layers import tensors
 from wdrun.report.figures.tables import Facet, of_close
+from wdrun.wording import rough
 
 MOST = 6  # λ, or epochs
 PANELS = 4  # tensors
@@ -92,7 +93,7 @@ def histogram(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("weight")
         ax.set_ylabel("density")
     word = {"lambda": "λ =", "epoch": "epoch"}[by]
-    handles = [Line2D([], [], label=f"{word} {style.number(value)}", **look) for value, look in lines.items()]
+    handles = [Line2D([], [], label=f"{word} {rough(value, 3)}", **look) for value, look in lines.items()]
     style.key(figure, handles, columns=3)
     return figure
 
@@ -177,6 +178,6 @@ def first_layer(found: dict[float, NDArray[np.float32]]) -> Figure:
         largest = float(np.abs(images).max())
         ax.imshow(mosaic(images, largest), interpolation="nearest", aspect="equal")
         ax.set_axis_off()
-        text = f"λ = {style.number(lam)}\n|w| ≤ {style.number(largest, 2)}"
+        text = f"λ = {rough(lam, 3)}\n|w| ≤ {rough(largest)}"
         ax.text(-0.02, 0.5, text, transform=ax.transAxes, ha="right", va="center")
     return figure

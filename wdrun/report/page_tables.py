@@ -1,13 +1,12 @@
-"""The report's tables as text: the choice, the leaderboard, runs by status, and what went wrong with a cause."""
+"""The tables of the page: the choice, the leaderboard, runs by status, and what went wrong with a cause."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.report import advice
-from wdrun.report.wording import amount, difference, interval, rough, score
-from wdrun.wording import counted, short, typed
+from wdrun.selection.cells import best_first
+from wdrun.wording import amount, counted, difference, interval, p_value, rough, score, short, typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,31 +37,16 @@ def choice(selection: Selection) -> list[Table]:
 def _choices(selection: Selection) -> Table:
     metric, knobs = selection.metric, selection.nuisance
     test = "test_accuracy" if selection.choices["test_accuracy"].notna().any() else "test_loss"
-    numbers = [
-        "λ",
-        *knobs,
-        "n",
-        f"{metric} ± se",
-        "λ within 1 se",
-        "D",
-        "at λ = 0",
-        "difference to λ = 0",
-        test.replace("_", " "),
-    ]
+    numbers = ["λ", *knobs, "n", f"{metric} ± se", "λ within 1 se", "D", "at λ = 0", "difference to λ = 0"]
     rows = []
-    for _, row in advice.best_first(selection).iterrows():
+    for _, row in best_first(selection.choices, metric).iterrows():
         gain = (row["difference"], row["difference_low"], row["difference_high"])
-        cells = [
-            selection.name(row),
-            typed(row["lambda_min"]),
-            *(typed(row[f"{knob}_min"]) for knob in knobs),
-            row["n"],
-        ]
+        cells = [selection.name(row), typed(row["lambda_min"]), *(typed(row[f"{k}_min"]) for k in knobs), row["n"]]
         cells += [_with_error(row["mean"], row["se"], metric), typed(row["lambda_1se"]), rough(row["total_decay"])]
         cells += [score(row["mean_zero"], metric), _with_interval(*gain, metric), score(row[test], test)]
         lost = [f"{row[name]} {name}" for name in ("diverged", "failed", "missing") if row[name]]
         rows.append([*cells, ", ".join(lost) or "none"])
-    columns = {"Setting": False} | dict.fromkeys(numbers, True) | {"lost runs": False}
+    columns = {"Setting": False} | dict.fromkeys([*numbers, test.replace("_", " ")], True) | {"lost runs": False}
     note = (
         "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "
         "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference. "
@@ -82,7 +66,7 @@ def _board(selection: Selection) -> Table:
         cells = [selection.name(row), row["verdict"] if ranked else "no result", typed(row["lambda"])]
         cells += [*(typed(row[knob]) for knob in knobs), row["n"], score(row["mean"], metric)]
         apart = "" if row["rank"] == 1 else _with_interval(row["difference"], row["low"], row["high"], metric)
-        cells += [apart, rough(row["p"]), rough(row["p_holm"]), row["cells"]]
+        cells += [apart, p_value(row["p"]), p_value(row["p_holm"]), row["cells"]]
         rows.append([*cells, *([score(row["expected"], metric)] if unequal else [])])
     note = (
         "Each at its chosen λ, paired by seed and fold. Equivalent: the difference is shown to lie within "
@@ -118,15 +102,9 @@ def runs(found: Results) -> list[Table]:
 def _wrong(wrong: pd.DataFrame) -> Table:
     """Runs without a result, in the order of their folders."""
     columns = {"Run": False, "Status": False, "λ": True, "lr": True, "Seed": True, "Epochs": True, "Cause": False}
-    rows: list[tuple[object, ...]] = [
-        (
-            *(row["id"], row["status"], short(row["lambda"]), short(row["lr"]), row["seed"]),
-            *(
-                "" if row["epochs_done"] != row["epochs_done"] else f"{row['epochs_done']:g}",
-                row["cause"] or "not known",
-            ),
-        )
-        for row in wrong.head(TROUBLE).to_dict("records")
-    ]
+    rows: list[tuple[object, ...]] = []
+    for row in wrong.head(TROUBLE).to_dict("records"):
+        knobs = (short(row["lambda"]), short(row["lr"]), row["seed"])
+        rows.append((row["id"], row["status"], *knobs, typed(row["epochs_done"]), row["cause"] or "not known"))
     note = f"The first {TROUBLE} of {len(wrong):,}; all of them are in runs.csv." if len(wrong) > TROUBLE else ""
     return Table("Diverged and failed runs, which enter no mean", columns, rows, note)

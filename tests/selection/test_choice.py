@@ -1,0 +1,117 @@
+"""Which λ is chosen: hand tables against brute force, properties, ties and test scores"""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tests.selection.choices import QUIET, brute, cells_of_losses, chosen, curve, only, row, said, table
+
+
+def test_a_hand_table():
+    """Means 3, 2, 2.5, 4; the best has s = 1, se = 1/√3 ≈ 0.577, so λ = 0.1 (2.5) is within it and 1 (4) is not."""
+    runs = curve({0: [3, 3.5, 2.5], 0.01: [2, 3, 1], 0.1: [2.5, 2.5, 2.5], 1: [4, 4, 4]})
+    selection = chosen(runs)
+    choice = only(selection)
+    assert selection.facets == ()
+    assert (choice["lambda_min"], choice["lambda_1se"]) == (0.01, 0.1)
+    assert (choice["n"], choice["mean"], choice["mean_zero"], choice["mean_1se"]) == (3, 2, 3, 2.5)
+    assert choice["se"] == pytest.approx(1 / math.sqrt(3))
+    assert choice["difference"] == pytest.approx(-1)  # pairs −1, −0.5, −1.5
+    half = stats.t.ppf(0.975, 2) * 0.5 / math.sqrt(3)
+    assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx([-1 - half, -1 + half])
+    assert (choice["method"], choice["pairs"], choice["edge"], choice["runs"]) == ("t", 3, "lower", 12)
+    assert choice["test_loss"] == 3
+    cell = selection.cells[selection.cells["lambda"] == 0.01].iloc[0]
+    assert [cell["low"], cell["high"]] == pytest.approx(list(stats.t.interval(0.95, 2, 2, 1 / math.sqrt(3))))
+    assert cell[["n", "sd", "train_loss", "total_decay", "diverged", "failed", "missing"]].tolist() == [
+        3, 1, 1, 1, 0, 0, 0,
+    ]  # fmt: skip
+
+
+@QUIET
+@given(cells_of_losses)
+def test_equals_brute_force(cells):
+    rows = table(cells)
+    if not rows:
+        return
+    choice = only(chosen(rows))
+    expected = brute(rows)
+    assert [None if math.isnan(choice[k]) else choice[k] for k in ("lambda_min", "lambda_1se")] == list(expected)
+    for name in ("diverged", "failed"):
+        assert choice[name] == sum(r["status"] == name for r in rows)
+
+
+@QUIET
+@given(cells_of_losses, st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(cells, random):
+    rows = table(cells, optimizer="sgd") + table(cells, optimizer="adam")
+    if not rows:
+        return
+    shuffled = random.sample(rows, len(rows))
+    a, b = chosen(rows), chosen(shuffled)
+    for name in ("cells", "points", "choices", "leaderboard"):
+        pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
+    assert a.findings == b.findings
+
+
+@QUIET
+@given(cells_of_losses, st.randoms(use_true_random=False))
+def test_test_scores_decide_nothing(cells, random):
+    rows = table(cells, optimizer="sgd") + table(cells, optimizer="adam")
+    if not rows:
+        return
+    a = chosen(rows)
+    other = [r | {"test_loss": random.uniform(0, 9), "test_accuracy": random.random()} for r in rows]
+    b = chosen(other)
+    test = ["test_loss", "test_accuracy"]
+    pd.testing.assert_frame_equal(a.choices.drop(columns=test), b.choices.drop(columns=test))
+    for name in ("cells", "points", "leaderboard"):
+        pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
+    assert a.findings == b.findings
+    for choice in (c for _, c in b.choices.iterrows() if not math.isnan(c["lambda_min"])):
+        used = [
+            r["test_loss"] for r in other
+            if r["optimizer"] == choice["optimizer"] and r["lambda"] == choice["lambda_min"]
+            and r["lr"] == choice["lr_min"] and r["status"] == "done"
+        ]  # fmt: skip
+        assert choice["test_loss"] == pytest.approx(sum(used) / len(used))
+
+
+@QUIET
+@given(cells_of_losses)
+def test_the_metric_has_a_sign(cells):
+    """val_accuracy = −val_loss here, so higher accuracy picks what lower loss picks."""
+    rows = table(cells)
+    if not rows:
+        return
+    loss, accuracy = only(chosen(rows)), only(chosen(rows, metric="val_accuracy"))
+    same = ["lambda_min", "lambda_1se", "n", "se", "edge", "lr_min", "test_loss"]
+    pd.testing.assert_series_equal(loss[same], accuracy[same], check_names=False)
+    assert loss["difference"] == pytest.approx(-accuracy["difference"], nan_ok=True)
+    assert loss["difference_low"] == pytest.approx(-accuracy["difference_high"], nan_ok=True)
+
+
+def test_ties_go_to_the_larger_lambda_and_are_said():
+    selection = chosen(curve({0: [2, 2.5], 0.1: [1, 1.5], 1: [1, 1.5], 10: [3, 3]}))
+    assert only(selection)["lambda_min"] == 1
+    assert any("λ = 0.1, 1 have the same best mean; the larger λ" in w for w in said(selection))
+
+
+def test_of_a_projection_the_smaller_radius_is_the_stronger():
+    rows = curve({0: [2, 2.5], 0.1: [1.1, 1.6], 1: [1, 1.5], 10: [1, 1.5]}, coupling="projected")
+    choice = only(chosen(rows))
+    assert (choice["lambda_min"], choice["lambda_1se"]) == (1, 0.1)
+
+
+def test_all_diverged_has_no_choice():
+    selection = chosen([row(lam, s, math.nan, status="diverged") for lam in (0, 1) for s in (0, 1)])
+    choice = only(selection)
+    assert choice[["lambda_min", "lambda_1se", "mean", "test_loss"]].isna().all()
+    assert (choice["runs"], choice["diverged"], choice["n"]) == (4, 4, 0)
+    (finding,) = selection.findings
+    assert "4 of 4 runs diverged" in finding.sentence
+    assert selection.leaderboard["rank"].isna().all()

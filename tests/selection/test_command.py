@@ -1,0 +1,120 @@
+"""`wdrun select` and `wdrun best`, their tables, lines and errors"""
+
+import csv
+import io
+import shlex
+import shutil
+
+import pytest
+
+from tests.selection.choices import write
+from wdrun.config import experiments
+
+SMALL = ("data=synthetic", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """l1 and l2 × three λ × three seeds; l2 at 0.01 is best, l1 at 0.1 diverges."""
+    root = tmp_path_factory.mktemp("written") / "runs"
+    loss = {("l2", 0.0): 2, ("l2", 0.01): 1, ("l2", 0.1): 1.5, ("l1", 0.0): 2, ("l1", 0.01): 1.8, ("l1", 0.1): 9}
+    for (decay, lam), x in loss.items():
+        for seed in range(3):
+            outcome = {"val_loss": x + 0.1 * seed + lam * seed, "val_accuracy": 0.5, "test_loss": x, "total_decay": lam}
+            outcome |= {"status": "diverged"} if x == 9 else {}
+            write(root, *SMALL, f"decay={decay}", f"lambda={lam}", f"seed={seed}", **outcome)
+    return root
+
+
+@pytest.fixture
+def swept(written, here):
+    return shutil.copytree(written, here / "runs")
+
+
+def test_select_prints_and_writes(swept, wdrun, capfd):
+    code, out, err = wdrun("select", "runs", capture=capfd)
+    assert code == 0
+    assert "decay=l2" in out
+    assert "lambda_min" in out
+    assert "warning: decay=l1: 3 of 9 runs diverged (at λ = 0.1)" in out
+    assert "selection.csv" in err
+    assert all(text == text.rstrip() and "\x1b" not in text for text in out.splitlines())
+    selection = list(csv.DictReader(io.StringIO((swept / "selection.csv").read_text())))
+    assert [(r["decay"], r["lambda_min"], r["diverged"]) for r in selection] == [
+        ("l1", "0.01", "3"),
+        ("l2", "0.01", "0"),
+    ]
+    assert selection[1]["lr_min"] == "0.02"
+    board = list(csv.DictReader(io.StringIO((swept / "leaderboard.csv").read_text())))
+    assert [(r["rank"], r["decay"], r["verdict"]) for r in board] == [("1", "l2", "best"), ("2", "l1", "worse")]
+    before = (swept / "selection.csv").read_bytes()
+    assert wdrun("select", "runs", capture=capfd)[1] == out
+    assert (swept / "selection.csv").read_bytes() == before
+
+
+def test_select_names_what_it_cannot_read(swept, wdrun, capfd):
+    victim = sorted(swept.glob("*/run.csv"))[0]
+    victim.write_bytes(victim.read_bytes()[:-5])
+    code, _, err = wdrun("select", "runs", capture=capfd)
+    assert code == 0
+    assert f"left out {victim.parent.relative_to(swept.parent)}" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["margin=wide"], "margin=wide: must be a number"),
+        (["metric=accuracy"], "metric=accuracy: must be val_loss or val_accuracy; did you mean val_accuracy?"),
+        (["nuisance=lrr"], "did you mean lr?"),
+        (["rule=1se"], "rule: unknown setting of wdrun select"),
+    ],
+)
+def test_wrong_words_are_one_line(swept, wdrun, capfd, words, message):
+    code, out, err = wdrun("select", "runs", *words, capture=capfd)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (swept / "selection.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["select", "best"])
+def test_all_diverged_is_one_line(here, wdrun, capfd, command):
+    for seed in (0, 1):
+        write(here / "runs", *SMALL, f"seed={seed}", status="diverged")
+    code, out, err = wdrun(command, "runs", capture=capfd)
+    assert (code, out) == (2, "")
+    assert "nothing to choose from: 2 of 2 runs diverged" in err
+    assert err.count("\n") == 1
+
+
+def test_best_is_one_line_that_reproduces_the_choice(swept, wdrun, capfd):
+    code, out, err = wdrun("best", "runs", capture=capfd)
+    assert code == 0
+    assert out.count("\n") == 1
+    first, *words = shlex.split(out)
+    assert first == "wdrun"
+    assert words[:2] == ["decay=l2", "lambda=0.01"]
+    assert "decay=l2: lambda_min = 0.01" in err
+    (job,) = experiments.jobs(words, False)
+    (typed,) = experiments.jobs([*SMALL, "decay=l2", "lambda=0.01"], False)
+    assert job.run.id == typed.run.id
+    assert "lambda=0.01" in wdrun("best", "runs", "rule=1se", capture=capfd)[1]
+
+
+def test_best_by_one_standard_error_needs_replicates(here, wdrun, capfd):
+    write(here / "runs", *SMALL, val_loss=1.0)
+    assert wdrun("best", "runs", capture=capfd)[0] == 0
+    code, out, err = wdrun("best", "runs", "rule=1se", capture=capfd)
+    assert (code, out) == (2, "")
+    assert "has one replicate, so no standard error; take rule=min" in err
+
+
+def test_a_real_sweep(wdrun, capfd):
+    """Trained, chosen, and the printed command trains the very run that was chosen (skipped: it is there already)."""
+    code, _, err = wdrun("-m", *SMALL, "data.train_size=128", "lambda=0,0.1", "seed=0,1", capture=capfd)
+    assert code == 0, err
+    code, out, err = wdrun("best", "outputs/default", capture=capfd)
+    assert code == 0, err
+    code, _, err = wdrun(*shlex.split(out)[1:], capture=capfd)
+    assert code == 0, err
+    assert "already done" in err

@@ -1,0 +1,53 @@
+"""The line that makes a run again is that run, and the shortest"""
+
+import shlex
+
+import pytest
+
+from tests.selection.choices import write
+from wdrun.config.compose import compose, opened
+from wdrun.config.parse import parse
+from wdrun.errors import ConfigError, StorageError
+from wdrun.selection import line
+
+
+def test_best_without_the_config_is_one_line(here, tmp_path):
+    with pytest.raises(StorageError, match=r"config.yaml: No such file or directory; the run's knobs"):
+        line.words(tmp_path)
+    (tmp_path / "config.yaml").write_text("- a\n")
+    with pytest.raises(StorageError, match="holds no knobs"):
+        line.words(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        [],
+        ["decay=none", "lambda=1"],
+        ["decay=l1", "decay.coupling=proximal", "lambda=3.3e-5", "optimizer=adam", "lr=1e-3", "seed=4"],
+        ["optimizer=adamw", "schedule=one_cycle", "augment=cutout", "evaluate=full", "early_stopping.patience=3"],
+        ["decay=chain", "decay.terms=[{decay: l2, weight: 2}, {decay: l1, weight: 0.1, coupling: proximal}]"],
+        ["decay.schedule={name: cosine, final: 0.1}", "data.folds=5", "fold=3"],
+        ["decay.schedule=with_lr", "schedule=step", "diagnostics=[oui]", "optimizer.clip_norm=1"],
+        ['decay.scales=[["fc1.weight[:, :10]",1],["*",0]]', "data.root='/a b/it\\'s'", "threads=2"],
+        ["model._target_=my.module.Net", "+model.depth=3", "~model.width", "decay=l1_ball", "lambda=20"],
+    ],
+    ids=lambda words: " ".join(words)[:30],
+)
+def test_the_line_is_the_run_and_the_shortest(typed, tmp_path):
+    run = write(tmp_path, *typed)
+    words = line.words(tmp_path / run.slug)
+
+    def knobs(line, composed=compose):
+        try:
+            found = parse(composed(line)).run.knobs
+        except ConfigError:
+            return None
+        return {k: v for k, v in found.items() if k not in ("seed", "fold")}
+
+    expected = {k: v for k, v in run.knobs.items() if k not in ("seed", "fold")}
+    assert knobs(shlex.split(shlex.join(words))) == expected
+    assert [w.partition("=")[0] for w in words[:3]] == ["decay", "lambda", "lr"]
+    with opened() as composed:
+        for i in range(3, len(words)):
+            assert knobs(words[:i] + words[i + 1 :], composed) != expected

@@ -1,0 +1,62 @@
+"""What was typed for runs: condensed into grids that hold exactly them, and changed into the lines of further runs."""
+
+import itertools
+import shlex
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wdrun.config import experiments
+from wdrun.selection import overrides
+
+VALUES = {"decay": ["l1", "l2"], "lambda": ["0", "0.0001", "1e-05"], "lr": ["0.1", "1.0"], "seed": ["0", "1", "2"]}
+GRID = [tuple(f"{k}={v}" for k, v in zip(VALUES, row, strict=True)) for row in itertools.product(*VALUES.values())]
+
+
+@given(st.lists(st.sampled_from(GRID), min_size=1))
+@settings(max_examples=200, deadline=None)
+def test_condensed_grids_hold_exactly_the_lines_they_came_from(lines):
+    boxes = overrides.condensed(lines)
+    made = [
+        tuple(f"{k}={v}" for k, v in zip(b, row, strict=True)) for b in boxes for row in itertools.product(*b.values())
+    ]
+    assert sorted(made) == sorted(set(lines))
+
+
+def test_a_whole_grid_is_one_line_that_wdrun_understands():
+    (line,) = [overrides.line(overrides.words(box)) for box in overrides.condensed(GRID)]
+    assert line == "wdrun -m decay=l1,l2 lambda=0,1e-5,0.0001 lr=0.1,1.0 seed=0,1,2"
+    _, flag, *words = shlex.split(line)
+    assert (flag, len(experiments.jobs([*words, "data=synthetic"], multirun=True))) == ("-m", len(GRID))
+
+
+SEEDS = [{"lambda": lam, "lr": 0.1, "seed": seed, "fold": 0} for lam in (0.0, 1e-5) for seed in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        (["lr=0.5", "model=mlp"], ["-m", "lr=0.1", "model=mlp", "lambda=0,1e-5", "seed=range(0,6)"]),
+        (["++lr=0.5", "+model.depth=3"], ["-m", "+model.depth=3", "lambda=0,1e-5", "lr=0.1", "seed=range(0,6)"]),
+        (["tau=3", "halving=2", "name=a"], ["-m", "name=a", "lambda=0,1e-5", "lr=0.1", "seed=range(0,6)"]),
+        (["data.folds=5", "fold=3"], ["-m", "data.folds=5", "fold=0", "lambda=0,1e-5", "lr=0.1", "seed=range(0,6)"]),
+        (["lambda=1", "lambda=2", "~x"], ["-m", "lambda=0,1e-5", "~x", "lr=0.1", "seed=range(0,6)"]),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_key_of_a_point_takes_the_place_of_what_was_typed(typed, found):
+    (line,) = overrides.further(typed, SEEDS)
+    assert list(line) == found
+
+
+def test_a_knob_that_a_run_has_not_is_not_typed():
+    assert overrides.further(["optimizer.momentum=0.9"], [{"lambda": 1.0, "optimizer.momentum": ""}]) == (
+        ("lambda=1",),
+    )
+    assert overrides.further([], [{"lambda": 1.0, "schedule.name": "cosine"}]) == (("lambda=1", "schedule=cosine"),)
+
+
+def test_the_very_runs_again_are_run_to_their_ends():
+    lines = [["lambda=1", "halving=2", f"seed={seed}"] for seed in (0, 1)]
+    assert overrides.again(lines) == (("-m", "lambda=1", "seed=0,1"),)

@@ -1,0 +1,236 @@
+"""What a choice of λ leaves open, or should make one careful, with the runs that would settle it.
+
+Every judgement about a choice is made here, once: `wdrun select` prints the findings, the report words them. What each
+kind says is in `kinds`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of
+from wdrun.selection.choice import is_projected, ties, within_one_se
+from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
+from wdrun.selection.kinds import KINDS, Finding
+from wdrun.selection.overrides import Line
+from wdrun.selection.verdicts import verdict
+
+FEW = 3  # replicates below which a spread is hardly known
+MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered
+ZERO_ONLY = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # λ to try where none was
+
+Found = tuple[str, dict[str, Any], tuple[Line, ...]]  # kind, numbers, settles
+
+
+def findings(
+    grid: Grid,
+    points: pd.DataFrame,
+    choices: pd.DataFrame,
+    board: pd.DataFrame,
+    *,
+    margin: float,
+    confidence: float,
+    config_dir: str | None = None,
+) -> tuple[Finding, ...]:
+    """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`."""
+    facets = [Facet(grid, points, row, margin) for _, row in choices.iterrows()]
+    order = list(KINDS)
+    found: list[tuple[str, Found]] = []
+    for facet in facets:
+        own = [*_of(facet), *_rival(facet, facets, board, confidence)]
+        found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
+    found += [("all", one) for one in [*_budgets(grid, board, facets), *_notes(grid)]]
+    end = (f"--config-dir={config_dir}",) if config_dir else ()
+    return tuple(
+        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
+        for who, (kind, numbers, settles) in found
+    )
+
+
+def _of(facet: Facet) -> Iterator[Found]:
+    """Its findings."""
+    row = facet.row
+    counts = {"runs": int(row["runs"]), "diverged": int(row["diverged"]), "failed": int(row["failed"])}
+    unfinished = again(facet.runs[(facet.runs["outcome"] == "failed") & (facet.runs["status"] != "done")])
+    if math.isnan(facet.lam):
+        lower = facet.lower_lr() if row["diverged"] else []
+        cells = [cell | {"lr": lr} for cell in facet.settings(facet.cells) for lr in lower]
+        points = [cell | replicate for cell in cells for replicate in facet.replicates]
+        numbers = counts | {"metric": facet.grid.metric, "knob": "lr", "add": lower}
+        yield "nothing", numbers, (*unfinished, *facet.further(points))
+        return
+    if row["failed"]:
+        yield "failed", counts, unfinished
+    yield from (*_zero(facet), *_edges(facet), *_weak(facet), *_seeds(facet), *_holes(facet))
+    if row["diverged"]:
+        at = sorted(facet.cells.loc[facet.cells["diverged"] > 0, "lambda"].unique())
+        yield "diverged", counts | {"lambdas": at}, ()
+
+
+def _zero(facet: Facet) -> Iterator[Found]:
+    """Whether there is a λ = 0 to compare with."""
+    zeros = facet.curve[facet.curve["lambda"] == 0]
+    both = {"lambda": facet.lam}
+    if zeros.empty:
+        yield "no zero", both, facet.further(facet.at([0.0]))
+    elif math.isnan(facet.row["mean_zero"]):
+        lost = facet.runs[(facet.runs["lambda"] == 0) & (facet.runs["outcome"] == "failed")]
+        lower = facet.lower_lr() if zeros["diverged"].any() else []
+        points = [point | {"lr": lr} for point in facet.at([0.0]) for lr in lower]
+        settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
+        yield "zero lost", {"knob": "lr", "add": lower}, settles
+    elif facet.lam > 0 and not facet.row["pairs"]:
+        points = [setting | r for setting in (facet.at_zero, facet.at_min) for r in facet.replicates]
+        yield "no pair", both, facet.further(points)
+
+
+def _edges(facet: Facet) -> Iterator[Found]:
+    """Whether the grid of λ and those of the nuisance knobs reach far enough."""
+    acts = not facet.row["total_decay"] < CANNOT_ACT  # nan: D is not defined, so no reason against a smaller λ
+    for kind, end, direction in (("upper edge", "upper", 1), ("lower edge", "lower", -1)):
+        if facet.row["edge"] in (end, "both") and (acts or direction > 0):
+            yield _wider(facet, kind, direction)
+    all_act = not facet.positive["total_decay"].head(1).lt(CANNOT_ACT).any()
+    if facet.lam == 0 and facet.tried and all_act and not is_projected(facet.runs):
+        yield _wider(facet, "weaker", -1)
+    for knob in facet.grid.nuisance:
+        numeric = pd.api.types.is_numeric_dtype(facet.cells[knob])
+        values, at = sorted(facet.cells[knob].unique()) if numeric else [], facet.row[f"{knob}_min"]
+        if len(values) > 1 and at in (values[0], values[-1]):
+            end, direction = ("largest", 1) if at == values[-1] else ("smallest", -1)
+            add = beyond(values, direction, knob)
+            points = [point | {knob: value} for point in facet.at([facet.lam]) for value in add]
+            numbers = {"knob": knob, "at": plain(at), "end": end, "add": add}
+            yield "knob edge", numbers, facet.further(points)
+
+
+def _wider(facet: Facet, kind: str, direction: int) -> Found:
+    """A finding that two λ beyond an end of the grid would settle."""
+    add = beyond(facet.tried, direction)
+    return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
+
+
+def _weak(facet: Facet) -> Iterator[Found]:
+    """Whether the chosen λ, and any λ, can act."""
+    total, strongest = float(facet.row["total_decay"]), float(facet.positive["total_decay"].max())
+    if not facet.tried:
+        decay = {} if facet.decays else {"decay": "l2"}
+        points = [point | decay for point in facet.at(ZERO_ONLY)]
+        yield "only zero", {"add": list(ZERO_ONLY)}, facet.further(points)
+    elif strongest < CANNOT_ACT:
+        add = [rounded(facet.tried[-1] * USEFUL / strongest)] if strongest > 0 else []
+        numbers = {"strongest": strongest, "add": add}
+        yield "weak grid", numbers, facet.further(facet.at(add))
+    if facet.lam > 0 and total < CANNOT_ACT:
+        acts = rounded(facet.lam * USEFUL / total) if total > 0 else None
+        yield "weak choice", {"lambda": facet.lam, "total_decay": total, "acts": acts}, ()
+
+
+def _seeds(facet: Facet) -> Iterator[Found]:
+    """Whether there are enough replicates to tell."""
+    row, curve, n = facet.row, facet.curve, int(facet.row["n"])
+    word = verdict(row, facet.margin)
+    if word in ("one pair", "cannot tell"):
+        acts = not row["total_decay"] < CANNOT_ACT
+        half = pairs_needed(row["pairs"], row["difference"], row["difference_low"], row["difference_high"])
+        seeds = facet.more_seeds(half / row["pairs"]) if acts else []
+        needed = math.ceil(half) if acts and half < 10_000 else None
+        numbers = {"lambda": facet.lam, "pairs": int(row["pairs"]), "seeds": len(seeds), "needed": needed}
+        yield word, numbers, facet.further(facet.seeded(seeds, [facet.at_zero, facet.at_min]))
+    if n < FEW:
+        yield "few replicates", {"n": n}, facet.further(facet.seeded(facet.more_seeds(), facet.settings(facet.cells)))
+    tied = ties(facet.grid, curve)
+    if len(tied) > 1:
+        rows = curve[curve["lambda"].isin(tied)]
+        seeds = [] if (rows["total_decay"] < CANNOT_ACT).all() else facet.more_seeds(2)
+        says = {"lambdas": tied, "radius": is_projected(facet.runs)}
+        yield "tie", says, facet.further(facet.seeded(seeds, facet.settings(rows)))
+    candidates = curve[curve["candidate"]]
+    low = curve[curve["lambda"] == facet.lam].iloc[0]
+    alike = within_one_se(facet.grid, curve, low) if n > 1 else candidates[:0]
+    if len(alike) == len(candidates) > 1 and (alike["lambda"] == 0).any():
+        seeds = facet.more_seeds(2)
+        numbers = {"n": n, "seeds": len(seeds)}
+        yield "all alike", numbers, facet.further(facet.seeded(seeds, facet.settings(candidates)))
+    if row["cells"] >= MANY_CELLS and 1 < n < SEEDS:
+        both = [facet.at_min] if math.isnan(row["mean_zero"]) else [facet.at_zero, facet.at_min]
+        numbers = {"n": n, "cells": int(row["cells"])}
+        yield "flattered", numbers, facet.further(facet.seeded(facet.more_seeds(), both))
+
+
+def _holes(facet: Facet) -> Iterator[Found]:
+    """What was not run."""
+    key = [*facet.grid.nuisance, "lambda"]
+    done = facet.runs[facet.runs["outcome"] == "done"]
+    wanted = dict.fromkeys(zip(done["seed"], done["fold"], strict=True))
+    held = set(facet.runs[[*key, *REPLICATE]].itertuples(index=False, name=None))
+    settings = list(facet.cells[key].itertuples(index=False, name=None))
+    if facet.row["missing"]:
+        lacking = [s + r for s in settings for r in wanted if s + r not in held]
+        points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in lacking]
+        yield "missing", {"missing": len(points)}, facet.further(points)
+    whole = math.prod(facet.cells[k].nunique() for k in key)
+    if 0 < whole - len(settings) < whole / 2:  # a random or zipped design is no grid with holes
+        known = {*settings}
+        empty = [
+            dict(zip(key, s, strict=True)) for s in product(*(facet.cells[k].unique() for k in key)) if s not in known
+        ]
+        numbers = {"holes": len(empty), "cells": whole, "knobs": facet.grid.nuisance}
+        yield "holes", numbers, facet.further([e | r for e in empty for r in facet.replicates])
+
+
+def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidence: float) -> Iterator[Found]:
+    """Whether the facet can be told from the best one: seeds for both."""
+    names = list(facet.grid.facets)
+    row = rows_of(board, facet.row, names).iloc[0]
+    if row["verdict"] != "cannot tell" or math.isnan(row["rank"]):
+        return
+    best = next(f for f in facets if all(f.row[name] == board.iloc[0][name] for name in names))
+    settles: list[Line] = []
+    needed = pairs_needed(row["pairs"], row["difference"], row["low"], row["high"]) / (row["pairs"] or math.nan)
+    seeds = sorted({*best.more_seeds(needed), *facet.more_seeds(needed)})
+    for one in (best, facet):
+        settles += one.further(one.seeded(seeds, [one.at_min]))
+    numbers = dict(row[["difference", "low", "high", "p_holm"]])
+    numbers |= {"best": best.name, "pairs": int(row["pairs"]), "seeds": len(seeds), "metric": facet.grid.metric}
+    yield "rival", numbers | {"confidence": confidence, "margin": facet.margin}, tuple(settles)
+
+
+def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterator[Found]:
+    """Whether the facets were tuned alike: those of fewer cells get the best ones of the others that they lack."""
+    ranked = board[board["rank"].notna()]
+    if len(ranked) < 2 or ranked["cells"].nunique() < 2:
+        return
+    key, most = [*grid.nuisance, "lambda"], int(ranked["cells"].max())
+    known = best_first(grid.cells, grid.metric)
+    known = known.assign(_zero=known["lambda"] == 0).sort_values("_zero", kind="stable").drop_duplicates(key)
+    settles: list[Line] = []
+    for facet in facets:
+        if not math.isnan(facet.lam):
+            own = set(facet.cells[key].itertuples(index=False, name=None))
+            others = [s for s in known[key].itertuples(index=False, name=None) if s not in own][: most - len(own)]
+            points = [dict(zip(key, s, strict=True)) | r for s in others for r in facet.replicates]
+            settles += facet.further(points)
+    fair = (grid.sign * ranked["expected"]).idxmin() == ranked.index[0]
+    yield "unequal budgets", {"fewest": int(ranked["cells"].min()), "most": most, "same": bool(fair)}, tuple(settles)
+
+
+def _notes(grid: Grid) -> Iterator[Found]:
+    """What holds for the whole sweep and no further run changes."""
+    if grid.short:
+        yield "short runs", dict(grid.short), ()
+    if grid.repeated:
+        yield "repeats", {"repeated": grid.repeated}, ()
+    if grid.replicates["fold"].nunique() > 1:
+        yield "shared images", {}, ()
+
+
+def pairs_needed(n: int, difference: float, low: float, high: float) -> float:
+    """n·(half width/difference)²: so many pairs exclude 0 if difference and spread stay as they are; inf, nan."""
+    return n * ((high - low) / 2 / difference) ** 2 if difference else math.inf

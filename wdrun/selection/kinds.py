@@ -1,0 +1,227 @@
+"""The kinds of findings: what each says, what would settle it, and whether it is a question that runs can answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.selection.overrides import Line
+from wdrun.selection.verdicts import apart
+from wdrun.wording import amount, counted, rough, typed
+
+Numbers = Mapping[str, Any]
+
+
+class Kind(NamedTuple):
+    """`says` is the sentence; `remedy` what the lines of `settles` would try, "" where nothing is to be run.
+
+    `open`: a question these runs leave open; else something to beware of.
+    """
+
+    says: Callable[[Numbers], str]
+    remedy: Callable[[Numbers], str] = lambda n: ""
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something open or doubtful in a choice of λ.
+
+    `facet` is the facet's name, "all" for the whole sweep; `kind` a key of KINDS; `numbers` what its sentence needs, as
+    plain values, nan where a number is not known. `settles` are the lines to type after `wdrun` whose runs would
+    settle it, made from what was typed for the facet's runs; empty where nothing would, or what was typed is not known.
+    """
+
+    facet: str
+    kind: str
+    numbers: Numbers
+    settles: tuple[Line, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether it is a question these runs leave open; else it is something to beware of."""
+        return KINDS[self.kind].open
+
+    @property
+    def sentence(self) -> str:
+        """What was found, without the facet."""
+        return KINDS[self.kind].says(self.numbers)
+
+    @property
+    def remedy(self) -> str:
+        """What to run, "" where nothing would help."""
+        return KINDS[self.kind].remedy(self.numbers)
+
+    @property
+    def whole(self) -> str:
+        """Sentence and remedy."""
+        return "; ".join(filter(None, (self.sentence, self.remedy)))
+
+
+def told(sentences: Iterable[tuple[str, str]], facets: Sequence[str]) -> list[str]:
+    """Facets and what is said of them as `facet: sentence`, what is said of several facets once."""
+    who: dict[str, list[str]] = {}
+    for facet, sentence in sentences:
+        who.setdefault(sentence, []).append(facet)
+    every = len(facets) > 1
+    return [
+        f"{'every facet' if every and len(names) == len(facets) else '; '.join(names)}: {sentence}"
+        for sentence, names in who.items()
+    ]
+
+
+def _add(n: Numbers) -> str:
+    """`add lambda=1,10`."""
+    return f"add {n.get('knob', 'lambda')}={','.join(map(typed, n['add']))}" if n["add"] else ""
+
+
+def _seeds(n: Numbers) -> str:
+    return f"{n['seeds']} seeds at λ = {typed(n['lambda'])} and at λ = 0 would say more" if n["seeds"] else ""
+
+
+def _few(n: Numbers) -> str:
+    if n["n"] == 1:
+        return "one replicate at lambda_min: its standard error is unknown and so is lambda_1se"
+    return f"only {n['n']} replicates at lambda_min, too few to tell how much they vary"
+
+
+def _rival(n: Numbers) -> str:
+    """The difference with its p after Holm: an interval alone knows nothing of the other pairs."""
+    p = "" if math.isnan(n["p_holm"]) else f", corrected p = {n['p_holm']:.2g}"
+    return (
+        f"cannot be told from {n['best']} ({apart(n, n['metric'], n['confidence'])}{p}; margin "
+        f"{amount(n['margin'], n['metric'])})"
+    )
+
+
+# Settled by the runs proposed, but for those with a comment. Where λ_min moves on, the same kind may be found there.
+KINDS: dict[str, Kind] = {
+    # Where every run diverged, at a lower lr if lr is a nuisance knob; chance and the loss decide.
+    "nothing": Kind(
+        lambda n: (
+            f"nothing to choose from: {n['diverged']} of {n['runs']} runs diverged, {n['failed']} failed, are "
+            f"not finished or have no {n['metric']}, and no cell with a finished one is without a diverged one"
+        ),
+        lambda n: _add(n) or "lower lr or lambda, run what did not finish again, or take another metric=",
+        open=True,
+    ),
+    "failed": Kind(  # not where a run is done and has no score: then settles is empty
+        lambda n: f"{n['failed']} of {n['runs']} runs failed or did not finish and are in no mean",
+        lambda n: "the same command goes on with what no process trains any more",
+    ),
+    # More seeds may show the difference, or that more are needed. Empty beyond MOST_SEEDS of them.
+    "rival": Kind(_rival, lambda n: f"{n['seeds']} seeds of both would say more" if n["seeds"] else "", open=True),
+    "no zero": Kind(
+        lambda n: "λ = 0 is missing, so what decay gains cannot be told", lambda n: "add lambda=0", open=True
+    ),
+    # Settled if the runs that failed there end well, or if a lower lr does not diverge there.
+    "zero lost": Kind(
+        lambda n: "no usable run at λ = 0 (failed or diverged), so what decay gains cannot be told", _add, open=True
+    ),
+    "no pair": Kind(
+        lambda n: (
+            f"no replicate is finished both at λ = {typed(n['lambda'])} and at λ = 0, so what decay gains cannot "
+            "be told"
+        ),
+        lambda n: "run at both what is finished at one",
+        open=True,
+    ),
+    "upper edge": Kind(
+        lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _add, open=True
+    ),
+    "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _add, open=True),
+    "weaker": Kind(lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _add, open=True),
+    "only zero": Kind(
+        lambda n: "only λ = 0 was tried",
+        lambda n: f"add lambda=…, such as {','.join(map(typed, n['add']))} (`wdrun explain` proposes a range)",
+        open=True,
+    ),
+    "weak grid": Kind(
+        lambda n: f"no λ tried can act (total decay D ≤ {rough(n['strongest'])} < {CANNOT_ACT})",
+        lambda n: f"{_add(n)} (D ≈ {USEFUL})" if n["add"] else "",
+        open=True,
+    ),
+    # Nothing to run: where no λ > 0 acts, "weak grid" adds one; where one does, λ = 0 did better by another name.
+    "weak choice": Kind(
+        lambda n: (
+            f"the chosen λ = {typed(n['lambda'])} is too small to act (total decay D = "
+            f"{rough(n['total_decay'])} < {CANNOT_ACT}): it is λ = 0 by another name"
+        ),
+        lambda n: f"{'lambda=' + typed(n['acts']) if n['acts'] else 'a larger λ'} would act (D ≈ {USEFUL})",
+    ),
+    "knob edge": Kind(lambda n: f"the best {n['knob']} = {typed(n['at'])} at that λ is the {n['end']} tried", _add),
+    "one pair": Kind(
+        lambda n: (
+            f"whether λ = {typed(n['lambda'])} beats λ = 0: from one pair of runs the noise between seeds is not known"
+        ),
+        _seeds,
+        open=True,
+    ),
+    # More seeds may show the difference, or that more are needed. Empty beyond MOST_SEEDS, and where λ cannot act.
+    "cannot tell": Kind(
+        lambda n: (
+            f"whether λ = {typed(n['lambda'])} beats λ = 0: over {counted(n['pairs'], 'pair')} of runs the "
+            "interval of the difference includes 0"
+        ),
+        lambda n: f"about {n['needed']:,} pairs would tell if it stays as it is" if n["needed"] else "",
+        open=True,
+    ),
+    "few replicates": Kind(_few, lambda n: "run more seeds, such as seed=range(0,5)"),
+    # Equal means of more seeds are possible too; empty where the tied λ cannot act, since their runs are the same.
+    "tie": Kind(
+        lambda n: (
+            f"λ = {', '.join(map(typed, n['lambdas']))} have the same best mean; the "
+            f"{'smaller radius' if n['radius'] else 'larger λ'} is taken as lambda_min"
+        )
+    ),
+    # Where decay does not matter, more seeds only narrow the error; empty beyond MOST_SEEDS of them.
+    "all alike": Kind(
+        lambda n: (
+            "every λ, 0 too, is within one standard error of the best: these runs cannot tell whether decay matters"
+        ),
+        lambda n: f"{n['seeds']} seeds at each would say more" if n["seeds"] else "",
+        open=True,
+    ),
+    "flattered": Kind(
+        lambda n: (
+            f"lambda_min was picked from {n['cells']} cells of few replicates for looking best, so its mean and "
+            "its difference to λ = 0 flatter it"
+        ),
+        lambda n: "confirm it with fresh seeds",
+    ),
+    "diverged": Kind(  # nothing to run: it is a result
+        lambda n: (
+            f"{n['diverged']} of {n['runs']} runs diverged (at λ = {', '.join(map(typed, n['lambdas']))}); a "
+            "cell with a diverged replicate is not chosen, since the mean of the survivors flatters it"
+        )
+    ),
+    "missing": Kind(
+        lambda n: f"{n['missing']} replicates are missing: cells are compared over unequal seeds or folds",
+        lambda n: "run the rest",
+    ),
+    "holes": Kind(
+        lambda n: f"{n['holes']} of the {n['cells']} cells of the {' × '.join([*n['knobs'], 'λ'])} grid were never run",
+        lambda n: "run them",
+    ),
+    "unequal budgets": Kind(
+        lambda n: (
+            f"facets were tuned with unequal budgets ({n['fewest']} to {n['most']} cells): compare by the column "
+            f"expected; at equal budget {'the same' if n['same'] else 'another'} one leads"
+        ),
+        lambda n: "run as many cells of each",
+    ),
+    "short runs": Kind(  # nothing to run: rungs of successive halving are shorter on purpose
+        lambda n: f"only the {n['runs']} runs of epochs={n['epochs']} count; {n['shorter']} shorter ones do not"
+    ),
+    "repeats": Kind(  # nothing to run
+        lambda n: f"{n['repeated']} runs repeat a replicate of the same setting and are left out"
+    ),
+    "shared images": Kind(  # nothing to run: no test of folds is free of it
+        lambda n: (
+            "folds share training images, so intervals over them are somewhat too short (Bengio & Grandvalet 2004)"
+        )
+    ),
+}

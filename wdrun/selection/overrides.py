@@ -1,0 +1,119 @@
+"""The overrides that runs were typed with: read back, changed into those of further runs, condensed into grids."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wdrun.wording import short, sort_key
+from wdrun.wording import typed as typed_value
+
+Grid = Mapping[str, tuple[str, ...]]  # override key -> its values in a line, in order
+Line = tuple[str, ...]  # what is typed after `wdrun`
+
+LONG = 5  # so many whole numbers in a row are listed, more are a range
+STRENGTH = ("lambda", "budget", "tau")  # keys that say how strong the decay is: one replaces another
+
+
+def typed(directory: Path) -> tuple[str, ...] | None:
+    """The overrides a run was typed with: .hydra/overrides.yaml, else config.yaml's first line; None: not recorded."""
+    import yaml
+
+    try:
+        listed = yaml.safe_load((directory / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        if isinstance(listed, list) and all(isinstance(word, str) for word in listed):
+            return tuple(listed)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        pass  # cut off or not there: the comment may be
+    try:
+        with (directory / "config.yaml").open(encoding="utf-8") as file:
+            first = file.readline().rstrip("\n")
+    except (OSError, ValueError):
+        return None
+    return tuple(first.removeprefix("# wdrun").split()) if first.startswith("# wdrun") else None
+
+
+def as_words(overrides: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Overrides by key, the last of a key being the one that counts; `~key` has no value."""
+    pairs = (word.partition("=") for word in overrides)
+    return {key: (value,) if equals else () for key, equals, value in pairs}
+
+
+def condensed(lines: Iterable[Sequence[str]]) -> list[dict[str, tuple[str, ...]]]:
+    """Grids that together hold exactly these lines: grids that differ in one key become one, until none do."""
+    return _condensed(map(as_words, lines))
+
+
+def _condensed(lines: Iterable[dict[str, tuple[str, ...]]]) -> list[dict[str, tuple[str, ...]]]:
+    boxes = list({tuple(sorted(words.items())): words for words in lines}.values())
+    before = 0
+    while len(boxes) != before:
+        before = len(boxes)
+        for key in dict.fromkeys(key for box in boxes for key in reversed(box)):
+            boxes = _merged(boxes, key)
+    return boxes
+
+
+def _merged(boxes: Sequence[dict[str, tuple[str, ...]]], key: str) -> list[dict[str, tuple[str, ...]]]:
+    found: dict[object, dict[str, tuple[str, ...]]] = {}
+    for box in boxes:
+        rest = (key in box, *sorted((k, v) for k, v in box.items() if k != key))
+        if rest not in found:
+            found[rest] = dict(box)
+        elif key in box:
+            found[rest][key] = tuple(sorted({*found[rest][key], *box[key]}, key=sort_key))
+    return list(found.values())
+
+
+def further(overrides: Sequence[str], points: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
+    """The lines of the runs that are typed like this one but for the keys of each point: lambda, lr, seed …
+
+    A point has a value of each key, or a list of them. A knob that it has not ("") is not typed, nor is `fold=0` where
+    no fold ever was. Successive halving would end some of the runs early, so it is left out.
+    """
+    known = as_words(overrides)
+    folds = "fold" in known or any(point.get("fold") not in (None, 0, [0]) for point in points)
+    lines = []
+    for point in points:
+        values = {
+            key.removesuffix(".name"): tuple(map(typed_value, value if isinstance(value, list) else [value]))
+            for key, value in point.items()
+        }
+        changed = {key: texts for key, texts in values.items() if any(texts) and (key != "fold" or folds)}
+        gone = {"halving", *STRENGTH, *values}
+        kept = {key: old for key, old in known.items() if key in changed or key.lstrip("+~") not in gone}
+        lines.append(kept | changed)
+    return tuple(map(words, _condensed(lines)))
+
+
+def again(lines: Iterable[Sequence[str]]) -> tuple[Line, ...]:
+    """The lines of the very runs that were typed so, without successive halving."""
+    return tuple(words({k: v for k, v in box.items() if k != "halving"}) for box in condensed(lines))
+
+
+def words(grid: Grid) -> Line:
+    """What is typed after `wdrun` for a grid, `-m` where a key has several values."""
+    parts = [f"{key}={_values(values)}" if values else key for key, values in grid.items()]
+    return ("-m", *parts) if any(len(values) > 1 for values in grid.values()) else tuple(parts)
+
+
+def line(typed: Sequence[str]) -> str:
+    """Words as they are typed in a shell."""
+    return shlex.join(["wdrun", *typed])
+
+
+def _values(values: Sequence[str]) -> str:
+    """`0,1e-7,1e-6`, numbers as short as they can be said exactly; `range(0,20)` for a run of whole numbers."""
+    if len(values) > LONG and all(value.isdecimal() for value in values):
+        first, last = int(values[0]), int(values[-1])
+        if values == tuple(map(str, range(first, last + 1))):
+            return f"range({first},{last + 1})"
+    return ",".join(short(float(v)) if _is_short(v) else v for v in values)
+
+
+def _is_short(value: str) -> bool:
+    number = sort_key(value)[1]
+    return "e" in value.lower() and math.isfinite(number) and number > 0 and float(short(number)) == number
