@@ -19,7 +19,7 @@ ROOMS = [
     {"training", "tables"},
     {"config", "models", "decay", "optim", "data"},
     {"conventions", "schedules", "terminal"},
-    {"devices", "storage", "streams"},
+    {"accepts", "devices", "storage", "streams"},
     {"wording"},
     {"errors", "__init__"},
 ]

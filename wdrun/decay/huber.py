@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wdrun.accepts import check, number
 from wdrun.decay.base import Regularizer, Scalar
-from wdrun.decay.regularizer import check, is_number
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Huber(Regularizer):
     delta: float
 
     def __post_init__(self) -> None:
-        check(is_number(self.delta) and self.delta > 0, "delta", self.delta, "a number > 0")
+        check("decay.delta", self.delta, number(above=0))
 
     def each(self, w: Tensor) -> Tensor:
         near = w.clamp(-self.delta, self.delta)
