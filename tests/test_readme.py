@@ -11,7 +11,7 @@ import pytest
 
 from wdrun import explain, laws, selection
 from wdrun.config.compose import compose
-from wdrun.config.help import summary, top_level
+from wdrun.config.help import keys_of, summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
@@ -29,12 +29,10 @@ def table(header, rows):
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def keys_of(path):
-    """`key=default` and comment of a yaml's keys."""
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        setting, _, comment = line.partition("#")
-        key, _, value = setting.strip().partition(": ")
-        yield f"`{key}={value.strip()}`", comment.strip()
+def keys(path):
+    """`key=default` and comment of a yaml's keys, as a sentence; an article's own are no defaults of a run."""
+    found = keys_of((conf_dir() / path).read_text(encoding="utf-8"))
+    return "; ".join(f"`{k}={default}` {m}" for k, default, m in found if not k.startswith("article.")) + "."
 
 
 def decays():
@@ -72,8 +70,8 @@ def generated():
     columns = [(name, "; ".join(f"`{c.name}` {c.meaning}" for c in schema)) for name, schema in schemas.items()]
     return {
         "options": table(["group", "options"], options),
-        "keys": "; ".join(f"`{k}` {m}" for k, m in top_level() if not k.startswith("article.")) + ".",
-        "decay": "; ".join(f"{k} {m}" for k, m in keys_of(conf_dir() / "decay" / "_shared.yaml")) + ".",
+        "keys": keys("config.yaml"),
+        "decay": keys("decay/_shared.yaml"),
         "decays": table(["decay", "what it is", "couplings"], decays()),
         "experiments": table(["experiment", "what it shows"], experiments()),
         "couplings": table(["coupling", "step"], [(f"`{k}`", c.formula) for k, c in COUPLINGS.items()]),
