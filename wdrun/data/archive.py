@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from wdrun.data.canonical import BadSource
+from wdrun.wording import first_line
 
 Members = Mapping[str, bytes]
 
@@ -15,7 +16,7 @@ ARCHIVE_LIMIT = 512 * 2**20  # bytes unpacked; the largest true archive has 186 
 
 
 def members(path: Path, wanted: Collection[str]) -> Members:
-    """Return the content of the wanted files of a tar archive, gzipped or not; BadSource says what is wrong."""
+    """The content of the wanted files of a tar archive, gzipped or not; BadSource says what is wrong."""
     with path.open("rb") as file:
         head = file.read(512).lstrip()
         if not head:
@@ -45,8 +46,7 @@ def members(path: Path, wanted: Collection[str]) -> Members:
         except Exception as error:  # a damaged header is read as numbers, names and text, and fails as they do
             if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
                 raise
-            why = next(iter(str(error).splitlines()), type(error).__name__)
-            raise BadSource(f"is truncated, damaged or not a tar archive ({why})") from error
+            raise BadSource(f"is truncated, damaged or not a tar archive ({first_line(error)})") from error
     return found
 
 
