@@ -1,8 +1,10 @@
-"""What the value of a key must be, in words and as a check, and the one dialect of every refusal. No torch in here.
+"""What the value of a key must be, in words and as a check, and the one dialect of every refusal.
 
-check("lr", 0, number(above=0))                lr=0: must be a number > 0
-check("objective", "los", one_of("loss"))      objective=los: must be one of loss; did you mean loss?
-check_names("schedule", keys, takes, "cosine")  schedule.finl: unknown key; did you mean schedule.final?
+    check("lr", 0, number(above=0))                  lr=0: must be a number > 0
+    check("objective", "los", one_of("loss"))        objective=los: must be one of loss; did you mean loss?
+    check_names("schedule", keys, takes, "cosine")   schedule.finl: unknown key; did you mean schedule.final?
+
+The rooms that read a config use it: config, data, optim, schedules, models and decay. No torch in here.
 """
 
 from __future__ import annotations

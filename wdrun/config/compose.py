@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wdrun.accepts import unknown
+from wdrun.accepts import Accepts, check, unknown
 from wdrun.config.axes import is_axis, key_of, override
 from wdrun.config.keys import KEYS, flatten
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import ConfigError
-from wdrun.wording import nearest, shown
+from wdrun.wording import first_line, nearest
 
 
 def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
@@ -113,13 +113,12 @@ def _check(word: str, config_dir: str | None) -> None:
     accepted = f"one of {', '.join(options)}" if options else f"a file of {key}/ in --config-dir"
     if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
         raise ConfigError(f"{word}: write {key}=… with {accepted}")
-    if (value := parsed.value()) not in options:
-        raise ConfigError(f"{key}={shown(value)}: must be {accepted}{nearest(shown(value), options)}")
+    check(key, parsed.value(), Accepts(accepted, lambda value: value in options, tuple(options)))
 
 
 def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:
     """What Hydra found wrong, `known` being the keys of the chosen options."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    first = first_line(error)
     where = match.group(1) if (match := re.match(r"In '(.+?)': ", first)) and match.group(1) != "config" else ""
     where = f"{where}.yaml: " if where else ""
     if match := re.search(r"Could not find '([^']+)'", first):
