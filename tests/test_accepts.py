@@ -57,7 +57,7 @@ def test_a_kind_of_value(accepts, words, fitting, others):
         assert check("key", value, accepts) is value
     for value in others:
         assert not accepts.fits(value), value
-        with pytest.raises(ConfigError, match=r"^key=.*: must be "):
+        with pytest.raises(ConfigError, match=r"(?s)^key=.*: must be "):
             check("key", value, accepts)
 
 
