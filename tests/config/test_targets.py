@@ -10,7 +10,7 @@ from wdrun.config.targets import announce
 
 @pytest.fixture
 def announced(here, monkeypatch, capsys):
-    """Announce a sweep's code, with nothing to search but one other folder: what is said, and where is searched then."""
+    """Announce a sweep's code where only another folder is searched: what is said, and where is searched then."""
 
     def call(*words, times=1):
         jobs = experiments.jobs(["data=synthetic", *words], multirun=True)
