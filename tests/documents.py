@@ -16,6 +16,7 @@ import yaml
 
 from tests import test_imports as plan
 from wdrun import explain, laws
+from wdrun.config import help
 from wdrun.config.compose import compose
 from wdrun.config.help import summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
@@ -63,33 +64,8 @@ def code(text):
 
 
 def keys_of(path: Path) -> list[Key]:
-    """The keys of a yaml file; an indented line that is all comment goes on with the comment of the key above it."""
-    text = path.read_text(encoding="utf-8")
-    content = yaml.safe_load(text)
-    found: list[Key] = []
-    sections: list[tuple[int, str]] = []
-    for line in text.splitlines():
-        indent, stripped = len(line) - len(line.lstrip()), line.strip()
-        if stripped.startswith("#") and indent and found:
-            more = stripped.removeprefix("#").strip()
-            found[-1] = found[-1]._replace(meaning=f"{found[-1].meaning} {more}")
-        if not stripped or stripped.startswith(("#", "-", "defaults:")):
-            continue
-        while sections and sections[-1][0] >= indent:
-            sections.pop()
-        setting, _, comment = stripped.partition(" #")
-        name, _, default = setting.partition(":")
-        here = [*(section for _, section in sections), name]
-        value = content
-        for step in here:
-            value = value[step]
-        if isinstance(value, dict) and not default.strip():
-            sections.append((indent, name))
-            continue
-        if not default.strip():
-            default = yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False)
-        found.append(Key(".".join(here), default.strip(), comment.strip()))
-    return found
+    """The keys of a yaml file."""
+    return [Key(*key) for key in help.keys_of(path.read_text(encoding="utf-8"))]
 
 
 def top_level():
@@ -192,10 +168,7 @@ def schemas():
 
 def floors() -> list[dict[str, list[str]]]:
     """The floors from top to bottom: room -> the slow libraries it may import."""
-    if hasattr(plan, "LINES"):
-        found = [{room: libraries.split() for room, libraries in line} for line in plan.LINES]
-    else:
-        found = [{n: [x for x, rooms in plan.HEAVY.items() if n in rooms] for n in sorted(f)} for f in plan.ROOMS]
+    found = [{room: libraries.split() for room, libraries in line} for line in plan.LINES]
     rooms = [{n: x for n, x in floor.items() if n not in ("__main__", "__init__", "wdrun")} for floor in found]
     return [floor for floor in rooms if floor]
 

@@ -238,25 +238,28 @@ def test_schedules_are_functions_of_progress_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "cosin"}, "schedule.name=cosin: accepted are constant, linear, cosine"),
-        ({"name": None}, "schedule.name=None: accepted are"),
-        ({"final": -0.1}, "schedule.final=-0.1: accepted is a number in [0, ∞)"),
-        ({"final": math.nan}, "schedule.final=nan: accepted is a number in [0, ∞)"),
-        ({"final": math.inf}, "schedule.final=inf: accepted is a number in [0, ∞)"),
-        ({"final": True}, "schedule.final=True: accepted is a number"),
-        ({"final": "abc"}, "schedule.final=abc: accepted is a number"),
-        ({"final": None}, "schedule.final=None: accepted is a number"),
-        ({"finall": 0.1}, "schedule.finall is unknown: cosine takes start, final, warmup, warmup_start"),
-        ({"warmup": -1}, "schedule.warmup=-1: accepted is a number in [0, ∞)"),
-        ({"warmup": 12}, "schedule.warmup=12: accepted is less than the 12 epochs of training"),
-        ({"warmup_start": 1.5}, "schedule.warmup_start=1.5: accepted is a number in [0, 1]"),
-        (spec("step", milestones=0.5), "schedule.milestones=0.5: accepted is a list"),
-        (spec("step", milestones=[1.5]), "schedule.milestones=1.5: accepted is a number in (0, 1)"),
-        (spec("step", milestones=[0.7, 0.3]), "schedule.milestones=[0.7, 0.3]: accepted are rising shares"),
+        ({"name": "cosin"}, "schedule.name=cosin: must be one of constant, linear, cosine"),
+        ({"name": None}, "schedule.name=null: must be one of"),
+        ({"final": -0.1}, "schedule.final=-0.1: must be a number ≥ 0"),
+        ({"final": math.nan}, "schedule.final=nan: must be a number ≥ 0"),
+        ({"final": math.inf}, "schedule.final=inf: must be a number ≥ 0"),
+        ({"final": True}, "schedule.final=true: must be a number"),
+        ({"final": "abc"}, "schedule.final=abc: must be a number"),
+        ({"final": None}, "schedule.final=null: must be a number"),
+        ({"finall": 0.1}, "schedule.finall: unknown key; did you mean schedule.final?"),
+        ({"warmup": -1}, "schedule.warmup=-1: must be a number ≥ 0"),
+        ({"warmup": 12}, "schedule.warmup=12: must be less than the 12 epochs of training"),
+        ({"warmup_start": 1.5}, "schedule.warmup_start=1.5: must be a number from 0 to 1"),
+        (spec("step", milestones=0.5), "schedule.milestones=0.5: must be a list"),
+        (
+            spec("step", milestones=[1.5]),
+            "schedule.milestones=[1.5]: must be a list of rising shares of training in (0, 1)",
+        ),
+        (spec("step", milestones=[0.7, 0.3]), "schedule.milestones=[0.7,0.3]: must be a list of rising shares"),
         (spec("step", warmup=6), "after the warm-up, which ends at 0.5"),
-        (spec("warm_restarts", period=0), "schedule.period=0: accepted is a number in (0, ∞)"),
-        (spec("warm_restarts", factor=0.5), "schedule.factor=0.5: accepted is a number in [1, ∞)"),
-        (spec("one_cycle", peak_at=1), "schedule.peak_at=1: accepted is a number in (0, 1)"),
+        (spec("warm_restarts", period=0), "schedule.period=0: must be a number > 0"),
+        (spec("warm_restarts", factor=0.5), "schedule.factor=0.5: must be a number ≥ 1"),
+        (spec("one_cycle", peak_at=1), "schedule.peak_at=1: must be a number in (0, 1)"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(changes: dict[str, object], message: str) -> None:
@@ -268,7 +271,9 @@ def test_a_wrong_value_is_one_sentence(changes: dict[str, object], message: str)
 
 
 def test_a_missing_parameter_is_named_under_the_callers_key() -> None:
-    with pytest.raises(ConfigError, match=r"^decay\.schedule\.final is missing: cosine takes start, final, warmup"):
+    with pytest.raises(
+        ConfigError, match=r"^decay\.schedule\.final: missing; cosine takes start, final, warmup, warmup_start$"
+    ):
         schedules.build({"name": "cosine", "start": 1.0}, epochs=EPOCHS, steps=K, key="decay.schedule")
 
 

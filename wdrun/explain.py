@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wdrun import conventions
+from wdrun.config.axes import key_of
 from wdrun.config.run import Run
 from wdrun.decay import COUPLINGS, Chain, Decay, Rule
 from wdrun.errors import ConfigError
@@ -155,7 +156,7 @@ def predicted(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, overrides: Sequence[str]) -> str:
     """What decay changed against the same run without it, or the command that would tell."""
     if twin is None:
-        kept = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in DECAYING]
+        kept = [word for word in overrides if key_of(word).partition(".")[0] not in DECAYING]
         return f"         what it bought: compare with `{' '.join(['wdrun', *kept, 'decay=none'])}`"
     kind = _score(summary)
     changes = {split: summary[f"{split}_{kind}"] - float(twin[f"{split}_{kind}"]) for split in ("val", "test")}

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from wdrun.accepts import check_names
 from wdrun.errors import ConfigError
 from wdrun.streams import stream_seed
-from wdrun.wording import nearest
 
 # Layers that keep no state and draw nothing: a chain of them is run without functional_call.
 PLAIN = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten)
@@ -127,9 +127,7 @@ def _built_in(name: str, arguments: Mapping[str, Any], input_shape: tuple[int, .
     if name not in MODELS:
         raise ConfigError(f"model.name={name}: must be one of {', '.join(MODELS)}, or set model._target_")
     takes = [p.name for p in inspect.signature(MODELS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for key in sorted(arguments.keys() ^ set(takes)):
-        state = "missing" if key in takes else f"unknown key{nearest(key, takes, 'model.')}"
-        raise ConfigError(f"model.{key}: {state}; {name} takes {', '.join(takes) or 'no arguments'}")
+    check_names("model", arguments, takes, name)
     return MODELS[name](input_shape, classes, **arguments)
 
 

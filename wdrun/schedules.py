@@ -6,10 +6,10 @@ user types (epochs, steps). They shape λ(p)/λ too, where a `final` above 1 mak
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from math import cos, floor, inf, nan, pi
+from math import cos, floor, pi
 from typing import Any
 
-from wdrun.errors import ConfigError
+from wdrun.accepts import Accepts, check, check_names, number, one_of
 
 Schedule = Callable[[float], float]
 # Far below one step, above the rounding of k/K: a boundary that falls on a step takes effect at that step.
@@ -86,19 +86,32 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "renormalized": renormalized,
     "one_cycle": one_cycle,
 }
-# What each takes from a user: smallest and largest value, and whether these two are accepted themselves.
-_AT_LEAST_0 = (0.0, inf, True)
-_BETWEEN_0_1 = (0.0, 1.0, False)
-PARAMETERS: dict[str, dict[str, tuple[float, float, bool]]] = {
+
+
+def milestones(after: float = 0.0) -> Accepts:
+    """Rising shares of the whole training, the first of them after the end of the warm-up."""
+    later = f" after the warm-up, which ends at {after:g}" if after else ""
+    share = number(above=after, below=1)
+
+    def rising(value: Any) -> bool:
+        return isinstance(value, list | tuple) and all(map(share.fits, value)) and list(value) == sorted(set(value))
+
+    return Accepts(f"a list of rising shares of training in (0, 1){later}, such as [0.5,0.75]", rising)
+
+
+_at_least_0, _share, _positive, _growth = number(0), number(0, 1), number(above=0), number(1)
+WARM_UP = {"warmup": _at_least_0, "warmup_start": _share}  # every schedule takes these
+# What each takes from a user besides.
+PARAMETERS: dict[str, dict[str, Accepts]] = {
     "constant": {},
-    "linear": {"start": _AT_LEAST_0, "final": _AT_LEAST_0},
-    "cosine": {"start": _AT_LEAST_0, "final": _AT_LEAST_0},
-    "step": {"milestones": _BETWEEN_0_1, "factor": _AT_LEAST_0},
-    "window": {"begin": (0.0, 1.0, True), "end": (0.0, 1.0, True)},
-    "inverse_time": {"rate": _AT_LEAST_0},
-    "warm_restarts": {"period": (0.0, inf, False), "factor": (1.0, inf, True), "final": _AT_LEAST_0},
-    "renormalized": {"period": (0.0, inf, False), "factor": (1.0, inf, True)},
-    "one_cycle": {"peak_at": _BETWEEN_0_1, "start": _AT_LEAST_0, "final": _AT_LEAST_0},
+    "linear": {"start": _at_least_0, "final": _at_least_0},
+    "cosine": {"start": _at_least_0, "final": _at_least_0},
+    "step": {"milestones": milestones(), "factor": _at_least_0},
+    "window": {"begin": _share, "end": _share},
+    "inverse_time": {"rate": _at_least_0},
+    "warm_restarts": {"period": _positive, "factor": _growth, "final": _at_least_0},
+    "renormalized": {"period": _positive, "factor": _growth},
+    "one_cycle": {"peak_at": number(above=0, below=1), "start": _at_least_0, "final": _at_least_0},
 }
 
 
@@ -110,32 +123,26 @@ def build(spec: Mapping[str, object], *, epochs: float, steps: int, key: str = "
     `milestones`, `begin`, `end` shares of the whole training, warm-up included, `peak_at` share of what remains.
     ConfigError says what does not fit, under the name `key`.
     """
-    name = spec.get("name")
-    if not isinstance(name, str) or name not in SCHEDULES:
-        raise ConfigError(f"{key}.name={name}: accepted are {', '.join(SCHEDULES)}")
-    f, accepted = SCHEDULES[name], PARAMETERS[name]
-    given = {str(k): v for k, v in spec.items() if k not in ("name", "warmup", "warmup_start")}
-    if wrong := sorted(given.keys() ^ accepted.keys()):
-        state = "missing" if wrong[0] in accepted else "unknown"
-        takes = ", ".join([*accepted, "warmup", "warmup_start"])
-        raise ConfigError(f"{key}.{wrong[0]} is {state}: {name} takes {takes}")
+    name: str = check(f"{key}.name", spec.get("name"), one_of(*SCHEDULES))
+    f, accepted = SCHEDULES[name], PARAMETERS[name] | WARM_UP
+    given: dict[str, Any] = {"warmup": 0.0, "warmup_start": 0.0} | {str(k): v for k, v in spec.items() if k != "name"}
+    check_names(key, given, accepted, name)
+    for parameter, accepts in accepted.items():
+        check(f"{key}.{parameter}", given[parameter], accepts)
 
-    warmup = _number(f"{key}.warmup", spec.get("warmup", 0.0), _AT_LEAST_0)
-    low = _number(f"{key}.warmup_start", spec.get("warmup_start", 0.0), (0.0, 1.0, True))
-    if warmup and warmup >= epochs:
-        raise ConfigError(f"{key}.warmup={warmup:g}: accepted is less than the {epochs:g} epochs of training")
-    q = warmup / epochs if warmup else 0.0
-
+    warmup, low = given["warmup"], given["warmup_start"]
+    short = Accepts(f"less than the {epochs:g} epochs of training", lambda v: not v or v < epochs)
+    q = check(f"{key}.warmup", warmup, short) / (epochs or 1.0)
+    units = {"rate": steps * (1.0 - q), "period": 1.0 / (epochs - warmup)} if epochs else {}
     values: dict[str, float | list[float]] = {}
-    for parameter, bounds in accepted.items():
-        path, value = f"{key}.{parameter}", given[parameter]
+    for parameter in PARAMETERS[name]:
+        value = given[parameter]
         if parameter == "milestones":
-            values[parameter] = [(m - q) / (1.0 - q) for m in _milestones(path, value, q)]
-            continue
-        number = _number(path, value, bounds)
-        units = {"rate": steps * (1.0 - q), "period": 1.0 / (epochs - warmup)} if epochs else {}
-        shift = q if parameter in ("begin", "end") else 0.0
-        values[parameter] = (number - shift) / (1.0 - shift) * units.get(parameter, 1.0)
+            shares = check(f"{key}.milestones", value, milestones(after=q))
+            values[parameter] = [(share - q) / (1.0 - q) for share in shares]
+        else:
+            shift = q if parameter in ("begin", "end") else 0.0
+            values[parameter] = (value - shift) / (1.0 - shift) * units.get(parameter, 1.0)
 
     def schedule(progress: float) -> float:
         if progress < q - _TIE:
@@ -154,22 +161,3 @@ def of_lambda(spec: Mapping[str, Any], *, epochs: float, steps: int) -> Schedule
     shape = build(spec["schedule"], epochs=epochs, steps=steps, key="decay.schedule")
     factor = steps**-0.5 if spec["normalized"] else 1.0
     return lambda progress: factor * shape(progress)
-
-
-def _number(path: str, value: object, bounds: tuple[float, float, bool]) -> float:
-    low, high, closed = bounds
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else nan
-    if low < number < high or (closed and number in (low, high) and number < inf):
-        return number
-    upper = "∞)" if high == inf else f"{high:g}{']' if closed else ')'}"
-    raise ConfigError(f"{path}={value}: accepted is a number in {'[' if closed else '('}{low:g}, {upper}")
-
-
-def _milestones(path: str, value: object, warmup: float) -> list[float]:
-    if not isinstance(value, list | tuple):
-        raise ConfigError(f"{path}={value}: accepted is a list of shares of training, such as [0.5,0.75]")
-    shares = [_number(path, m, _BETWEEN_0_1) for m in value]
-    if shares != sorted(set(shares)) or (shares and shares[0] <= warmup):
-        after = f" after the warm-up, which ends at {warmup:g}" if warmup else ""
-        raise ConfigError(f"{path}={value}: accepted are rising shares of training{after}")
-    return shares

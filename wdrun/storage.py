@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:  # a failed write names no file, so it is named here
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -36,12 +36,12 @@ def make(directory: Path) -> None:
     missing = [place for place in (directory, *directory.parents) if not os.path.exists(place)]
     for place in reversed(missing):
         place.mkdir(exist_ok=True)
-        _sync(place.parent)
+        sync(place.parent)
     if not missing:
-        _sync(directory.parent)  # whoever made it may have been killed before that
+        sync(directory.parent)  # whoever made it may have been killed before that
 
 
-def _sync(directory: Path) -> None:
+def sync(directory: Path) -> None:
     """Put a folder's entries on the disk."""
     number = os.open(directory, os.O_RDONLY)
     try:

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wdrun.config import axes, experiments
+from wdrun.config import axes
 from wdrun.config.options import option_names
-from wdrun.errors import ConfigError
 
 GRIDS = [
     ("lambda=1e-4,1e-3", [["lambda=0.0001"], ["lambda=0.001"]]),
@@ -81,6 +80,22 @@ def test_the_last_axis_varies_fastest(values):
 
 
 @pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("lr=1", "lr"),
+        ("+a.b=1,2", "a.b"),
+        ("++a=1=2", "a"),
+        ("~lr", "lr"),
+        ("~lr=x", "lr"),
+        ("a+b=1:2", "a+b"),
+        ("", ""),
+    ],
+)
+def test_the_key_of_a_word(word, key):
+    assert axes.key_of(word) == key
+
+
+@pytest.mark.parametrize(
     ("word", "keys", "axis"),
     [
         ("lr=1", ("lr",), False),
@@ -94,59 +109,3 @@ def test_the_last_axis_varies_fastest(values):
 )
 def test_keys_of_a_word(word, keys, axis):
     assert (axes.keys(word), axes.is_axis(word)) == (keys, axis)
-
-
-SWEEP = "# @package _global_\nsweep: [{axes}]\narticle:\n  overrides: [seed=7]\n"
-
-
-@pytest.fixture
-def lines(tmp_path):
-    """The lines of an experiment with these axes and of what is typed with it."""
-
-    def call(carried, *typed, multirun=False):
-        (tmp_path / "experiment").mkdir(exist_ok=True)
-        (tmp_path / "experiment" / "mine.yaml").write_text(SWEEP.format(axes=carried))
-        found = experiments.lines(["experiment=mine", *typed], multirun, str(tmp_path))
-        assert all(line[: 1 + len(typed)] == ["experiment=mine", *typed] for line in found if not multirun)
-        return [" ".join(line[1:]) for line in found]
-
-    return call
-
-
-def test_an_experiment_carries_every_kind_of_axis(lines):
-    assert lines("'lambda=0,log_range(1e-2,1,3)'") == ["lambda=0", "lambda=0.01", "lambda=0.1", "lambda=1"]
-    assert lines("'lambda+lr=1:2,3:4', 'folds=2'") == [
-        f"{pair} data.folds=2 fold={fold}" for pair in ("lambda=1 lr=2", "lambda=3 lr=4") for fold in (0, 1)
-    ]
-
-
-def test_what_is_typed_takes_the_place_of_an_axis(lines):
-    assert lines("'lambda=1,2', 'lr=3,4'", "lambda=5") == ["lambda=5 lr=3", "lambda=5 lr=4"]
-    assert lines("'lambda=1,2', 'lr=3,4'", "tau=5") == ["tau=5 lr=3", "tau=5 lr=4"]
-    assert lines("'lambda+lr=1:2,3:4', 'seed=0,1'", "lambda=5", "lr=6") == [
-        "lambda=5 lr=6 seed=0",
-        "lambda=5 lr=6 seed=1",
-    ]
-    assert lines("folds=3", "data.folds=4", "fold=1") == ["data.folds=4 fold=1"]
-    assert lines("folds=3, 'seed=0,1'", "fold=1") == [f"fold=1 data.folds=3 seed={seed}" for seed in (0, 1)]
-    assert lines("folds=3", "fold=0,2", multirun=True) == ["fold=0 data.folds=3", "fold=2 data.folds=3"]
-    assert lines("'fold=range(0,3)'", "folds=2", multirun=True) == ["data.folds=2 fold=0", "data.folds=2 fold=1"]
-    assert lines("'seed=0,1', 'lambda=1,2'", "as_written=true") == [
-        f"as_written=true seed=7 lambda={x}" for x in (1, 2)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("carried", "typed", "message"),
-    [
-        ("'lambda+lr=1:2,3:4'", "lambda=5",
-         "lambda+lr=1:2,3:4: the experiment sets lambda together with lr; give lr too"),
-        ("'lambda+lr=1:2,3:4'", "tau=5",
-         "lambda+lr=1:2,3:4: the experiment sets lambda together with lr; give lr too"),
-        ("folds=3", "data.folds=4", "folds=3: the experiment sets data.folds together with fold; give fold too"),
-    ],
-)  # fmt: skip
-def test_half_of_what_varies_together(lines, carried, typed, message):
-    with pytest.raises(ConfigError) as caught:
-        lines(carried, typed)
-    assert str(caught.value) == message

@@ -12,6 +12,7 @@ from wdrun.data import canonical, cifar10, load
 from wdrun.data.dataset import Dataset, Pool
 from wdrun.data.label_noise import with_noise
 from wdrun.errors import ConfigError
+from wdrun.wording import shown
 
 SPEC = {"name": "cifar10", "root": None, "val_size": 100, "train_size": None, "folds": 1, "split_seed": 0}
 
@@ -104,4 +105,4 @@ def test_none_is_what_there_was_and_the_digest_tells_the_rest_apart():
 def test_a_bad_share_is_one_line(share):
     with pytest.raises(ConfigError) as caught:
         load(SPEC | {"label_noise": share})
-    assert str(caught.value) == f"data.label_noise={share}: accepted is a number from 0 to 1"
+    assert str(caught.value) == f"data.label_noise={shown(share)}: must be a number from 0 to 1"

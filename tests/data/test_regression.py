@@ -61,12 +61,12 @@ def test_folds_divide_the_points():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"noise": -1}, "data.noise=-1: accepted is a number from 0"),
-        ({"train_examples": 1}, "data.train_examples=1: accepted is a whole number from 2"),
-        ({"test_x": []}, "data.test_x=.*accepted is a list of numbers"),
-        ({"test_x": [0.1, "x"]}, "data.test_x=.*accepted is a list of numbers"),
-        ({"test_x": 0.1}, "data.test_x=0.1: accepted is a list of numbers"),
-        ({"label_noise": 0.1}, "data.label_noise is not an option"),
+        ({"noise": -1}, "data.noise=-1: must be a number from 0"),
+        ({"train_examples": 1}, "data.train_examples=1: must be a whole number from 2"),
+        ({"test_x": []}, "data.test_x=.*must be a list of numbers"),
+        ({"test_x": [0.1, "x"]}, "data.test_x=.*must be a list of numbers"),
+        ({"test_x": 0.1}, "data.test_x=0.1: must be a list of numbers"),
+        ({"label_noise": 0.1}, "data.label_noise: unknown key; did you mean data.noise\\?"),
     ],
 )
 def test_a_bad_option_is_one_line(options, words):

@@ -48,13 +48,13 @@ def test_classes_can_be_told_apart_beyond_chance() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"label_noise": 1.5}, "data.label_noise=1.5: accepted is a number from 0 to 1"),
-        ({"noise": "much"}, "data.noise=much: accepted is a number"),
-        ({"noise": float("nan")}, "data.noise=nan: accepted is a number"),
-        ({"train_examples": 3}, "data.train_examples=3: accepted is a whole number from 20"),
-        ({"test_examples": 10.5}, "data.test_examples=10.5: accepted is a whole number"),
-        ({"seed": -1}, "data.seed=-1: accepted is a whole number"),
-        ({"root": "/x"}, "data.root is not an option"),
+        ({"label_noise": 1.5}, "data.label_noise=1.5: must be a number from 0 to 1"),
+        ({"noise": "much"}, "data.noise=much: must be a number"),
+        ({"noise": float("nan")}, "data.noise=nan: must be a number"),
+        ({"train_examples": 3}, "data.train_examples=3: must be a whole number from 20"),
+        ({"test_examples": 10.5}, "data.test_examples=10.5: must be a whole number"),
+        ({"seed": -1}, "data.seed=-1: must be a whole number"),
+        ({"root": "/x"}, "data.root: unknown key; synthetic takes name, train_examples,"),
     ],
 )
 def test_a_bad_option_is_one_line(options: dict[str, object], words: str) -> None:

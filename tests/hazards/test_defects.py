@@ -44,7 +44,7 @@ def in_place(path, content):
     with path.open("wb") as file:
         file.write(content)
         os.fsync(file.fileno())
-    storage._sync(path.parent)
+    storage.sync(path.parent)
 
 
 def unsynced(path, content):
@@ -52,7 +52,7 @@ def unsynced(path, content):
     with temporary.open("wb") as file:
         file.write(content)
     os.replace(temporary, path)
-    storage._sync(path.parent)
+    storage.sync(path.parent)
 
 
 def unentered(directory):
@@ -248,7 +248,7 @@ DEFECTS = [
     ),
     Defect(
         "folders are not synced",
-        [(storage, "_sync", lambda directory: None)],
+        [(storage, "sync", lambda directory: None)],
         deaths("checkpoint", "after", "unlink", "all"), "progress lost|other",
     ),
     Defect(

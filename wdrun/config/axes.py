@@ -1,4 +1,4 @@
-"""Words -> jobs: the points of every axis, and the grid of all axes, the last one varying fastest.
+"""Words -> the words of each job: the points of every axis, and the grid of all axes, the last one varying fastest.
 
     lambda=1e-4,1e-3                also choice(…), range(start,stop,step), sort(…), shuffle(…), decay=glob(l*)
     lambda=log_range(1e-6,1e-1,11)  a·(b/a)^(i/(n−1)), i = 0 … n−1, a and b as typed, six digits between them;
@@ -28,12 +28,17 @@ FUNCTIONS = ("choice", "range", "log_range", "sort", "shuffle", "glob")
 Point = tuple[str, ...]  # plain overrides, one for each key of an axis
 
 
-def keys(word: str) -> Point:
-    """The keys that a word sets."""
+def key_of(word: str) -> str:
+    """What stands before the `=` of a word, without Hydra's marks for adding and deleting."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def keys(word: str) -> tuple[str, ...]:
+    """The keys that a word sets: of a word such as lambda+lr=… several."""
     key = word.partition("=")[0]
     if key == "folds":
         return ("data.folds", "fold")
-    return tuple(key.split("+")) if re.fullmatch(r"[\w./]+(\+[\w./]+)+", key) else (key.lstrip("+~"),)
+    return tuple(key.split("+")) if re.fullmatch(r"[\w./]+(\+[\w./]+)+", key) else (key_of(word),)
 
 
 def is_axis(word: str) -> bool:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wdrun.config.axes import is_axis, override
-from wdrun.config.keys import RULES
+from wdrun.accepts import Accepts, check, unknown
+from wdrun.config.axes import is_axis, key_of, override
+from wdrun.config.keys import KEYS, flatten
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import ConfigError
-from wdrun.wording import first_line, nearest, shown
+from wdrun.wording import first_line, nearest
 
 
 def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
@@ -91,7 +92,7 @@ class _Composer:
         except YAMLError as error:
             raise ConfigError(f"--config-dir={self.config_dir}: not YAML: {' '.join(str(error).split())}") from error
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            choices = [word for word in words if word.partition("=")[0] in GROUPS]
+            choices = [word for word in words if key_of(word) in GROUPS]
             known = [key for key, _ in flatten(dict(self._hydra(choices)))]
             raise ConfigError(_one_line(error, words, known, self.config_dir)) from error
 
@@ -112,8 +113,7 @@ def _check(word: str, config_dir: str | None) -> None:
     accepted = f"one of {', '.join(options)}" if options else f"a file of {key}/ in --config-dir"
     if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
         raise ConfigError(f"{word}: write {key}=… with {accepted}")
-    if (value := parsed.value()) not in options:
-        raise ConfigError(f"{key}={shown(value)}: must be {accepted}{nearest(shown(value), options)}")
+    check(key, parsed.value(), Accepts(accepted, lambda value: value in options, tuple(options)))
 
 
 def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:
@@ -136,20 +136,8 @@ def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], conf
         if not siblings:
             near = nearest(key, [*known, *GROUPS, "experiment"])
             return f"{where}{key}: unknown key{near or '; `wdrun --cfg job` shows every key'}"
-        near = nearest(leaf, siblings, f"{group}.") or f"; {group} has {', '.join(siblings)}"
-        return f"{where}{key}: unknown key{near}"
+        return where + unknown(group, leaf, siblings, group)
     if match := re.search(r"Error merging override ([^=]+)=(.*)", first):
-        accepted = RULES[match.group(1)].accepted if match.group(1) in RULES else "a value of the same kind"
-        return f"{match.group(1)}={match.group(2)}: must be {accepted}"
+        key, value = match.groups()
+        return f"{key}={value}: must be {KEYS[key].words if key in KEYS else 'a value of the same kind'}"
     return f"{' '.join(words)}: {first}"
-
-
-def flatten(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """The values of a config with their dotted keys."""
-    flat: list[tuple[str, Any]] = []
-    for key, value in node.items():
-        path = f"{prefix}{key}"
-        # A key with a rule, and decay.schedule, is one value, however it is written.
-        nested = isinstance(value, Mapping) and path not in RULES and path != "decay.schedule"
-        flat += flatten(value, f"{path}.") if nested else [(path, value)]
-    return flat

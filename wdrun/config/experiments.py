@@ -1,4 +1,4 @@
-"""From what was typed to the lines of overrides that are run: sweeps, and experiments that carry their own."""
+"""Words typed -> the line of plain words of each job, and the jobs: sweeps, and experiments that bring their own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = Non
     A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set.
     """
     words = list(overrides)
-    if _keys(words).isdisjoint(("experiment", "sweep", "as_written")):
-        return axes.expand(words, config_dir) if multirun else [words]
-    first = axes.expand(words, config_dir)[0] if multirun else words
-    carried = values(compose(first, config_dir))
-    extra = _left(_article(carried), words)
-    sweep = _left(carried["sweep"], [*words, *extra])
-    words = [*words, *extra]
+    sweep: list[str] = []
+    if _keys(words) & {"experiment", "sweep", "as_written"}:
+        first = axes.expand(words, config_dir)[0] if multirun else words
+        carried = values(compose(first, config_dir))
+        words += _not_typed(_as_written(carried), words)
+        sweep = _not_typed(carried["sweep"], words)
     return axes.expand([*words, *sweep], config_dir) if multirun or sweep else [words]
 
 
@@ -49,29 +48,29 @@ def sweep(lines: Sequence[Sequence[str]], config_dir: str | None = None) -> tupl
         return jobs, sweep_options(first)
 
 
-def _left(words: Sequence[str], typed: Sequence[str]) -> list[str]:
-    """What an experiment's words set that is not typed; of keys that vary together, all or none is to be typed."""
+def _not_typed(words: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """Those of an experiment's words whose keys are not typed; of keys that vary together, all or none may be."""
     given = _keys(typed)
     given |= set(DECAY_STRENGTH) if given & set(DECAY_STRENGTH) else set()
-    left: list[str] = []
+    kept: list[str] = []
     for word in words:
         own = set(axes.keys(word))
         if own.isdisjoint(given):
-            left.append(word)
+            kept.append(word)
         elif rest := sorted(own - given):
             points = {tuple(part for part in point if _keys([part]) - given) for point in axes.expand([word])}
             if len(points) > 1:
                 here, missing = " and ".join(sorted(own & given)), " and ".join(rest)
                 raise ConfigError(f"{word}: the experiment sets {here} together with {missing}; give {missing} too")
-            left += points.pop()  # such as data.folds=5 of folds=5, where a fold is typed
-    return left
+            kept += points.pop()  # such as data.folds=5 of folds=5, where a fold is typed
+    return kept
 
 
 def _keys(words: Iterable[str]) -> set[str]:
     return {key for word in words for key in axes.keys(word)}
 
 
-def _article(carried: Mapping[str, Any]) -> list[str]:
+def _as_written(carried: Mapping[str, Any]) -> list[str]:
     """The overrides that turn an experiment into what its article's own text does; none unless asked for."""
     if not carried["as_written"]:
         return []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+from collections.abc import Iterator
+from itertools import takewhile
 
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import Exit
@@ -47,8 +50,8 @@ def whole_help() -> str:
         files = [conf_dir() / group / f"{name}.yaml" for name in option_names(group)]
         lines += [f"  {path.stem:<14} {summary(path.read_text(encoding='utf-8'))}" for path in files]
     lines += ["", "keys of every run (and those of a group's option as group.key)"]
-    for key, comment in top_level():
-        lines.append(f"  {key:<28} {comment}")
+    for key, default, comment in keys_of((conf_dir() / "config.yaml").read_text(encoding="utf-8")):
+        lines.append(f"  {f'{key}={default}':<28} {comment}")
     return "\n".join(lines)
 
 
@@ -58,18 +61,29 @@ def summary(yaml: str) -> str:
     return next(line for line in lines if not line.startswith("@package"))
 
 
-def top_level() -> list[tuple[str, str]]:
-    """`key=default` and comment of conf/config.yaml, below its defaults list."""
-    found, section = [], ""
-    for line in (conf_dir() / "config.yaml").read_text(encoding="utf-8").splitlines():
-        if not line.strip() or line.lstrip().startswith(("#", "-")) or line.startswith("defaults:"):
-            continue
-        setting, _, comment = line.partition("#")
-        key, _, default = setting.strip().partition(": ")
-        if not line.startswith(" "):
-            section = ""
-        if setting.strip().endswith(":"):
-            section = setting.strip().removesuffix(":") + "."
-        else:
-            found.append((f"{section}{key}={default.strip()}", comment.strip()))
-    return found
+def keys_of(text: str) -> list[tuple[str, str, str]]:
+    """Key, default and comment of each key of a config file, the keys of a mapping as `section.key`.
+
+    A comment goes on in the indented comment lines below it; the defaults list is no key.
+    """
+    import yaml
+
+    lines = text.splitlines()
+
+    def keys(node: yaml.MappingNode, section: str = "") -> Iterator[tuple[str, str, str]]:
+        for name, value in node.value:
+            key = f"{section}{name.value}"
+            if isinstance(value, yaml.MappingNode) and not value.flow_style:
+                yield from keys(value, f"{key}.")
+            elif key != "defaults":
+                row = value.end_mark.line if value.end_mark.column else name.end_mark.line  # a block ends on a new line
+                rest = lines[row][value.end_mark.column :] if value.end_mark.column else lines[row]
+                below = takewhile(lambda line: re.match(r" +#", line), lines[row + 1 :])
+                comments = [part.partition("#")[2].strip() for part in (rest, *below)]
+                parts = value.value if isinstance(value, yaml.SequenceNode) and not value.flow_style else [value]
+                written = [" ".join(text[part.start_mark.index : part.end_mark.index].split()) for part in parts]
+                default = written[0] if parts == [value] else f"[{', '.join(written)}]"
+                yield key, default, " ".join(comments).strip()
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    return list(keys(root)) if isinstance(root, yaml.MappingNode) else []

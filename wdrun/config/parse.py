@@ -10,14 +10,13 @@ from functools import cache
 from typing import Any
 
 from wdrun import schedules
-from wdrun.config.compose import compose, flatten
-from wdrun.config.keys import DIAGNOSTICS, RULES, check
+from wdrun.accepts import check_known
+from wdrun.config.axes import key_of
+from wdrun.config.keys import DIAGNOSTICS, KEYS, check_key, flatten, in_section
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.run import Job, Options, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.wording import first_line, nearest, shown
-
-__all__ = ["GROUPS", "compose", "conf_dir", "option_names", "parse", "values"]  # parse(compose(words)) makes a job
 
 SECTIONS = ("early_stopping", "require", "article")  # mappings that are no groups
 # What every option of a group has, a user's own too; what else it takes is checked where it is read.
@@ -27,7 +26,7 @@ REQUIRED = dict.fromkeys(GROUPS, ("name",)) | {
         *("name", "_target_", "coupling", "prefers", "reduction"),
         *("scope", "scales", "exclude_1d", "schedule", "normalized"),
     ),
-    "evaluate": ("name", *(k.removeprefix("evaluate.") for k in RULES if k.startswith("evaluate."))),
+    "evaluate": ("name", *in_section("evaluate")),
 }
 
 
@@ -73,7 +72,7 @@ def values(config: Any) -> dict[str, Any]:
     plain.pop("experiment", None)
     _check_keys(plain)
     for key, value in flatten(plain):
-        check(key, value, RULES.get(key))
+        check_key(key, value)
     return plain
 
 
@@ -93,23 +92,25 @@ def _check_references(node: Any, path: str = "") -> None:
 def _check_budget(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """λ is said once: lambda=, budget= or tau=."""
     given = [key for key in ("budget", "tau") if plain[key] is not None]
-    given += ["lambda"] if any(word.lstrip("+").startswith("lambda=") for word in overrides) else []
+    given += ["lambda"] if "lambda" in map(key_of, overrides) else []
     if len(given) > 1:
         raise ConfigError(f"{given[0]}={shown(plain[given[0]])}: {given[1]} is given too; each of them sets λ")
 
 
 def _check_keys(plain: Mapping[str, Any]) -> None:
     """Every top-level key known and there, every section a mapping, every group with what all its options have."""
-    top = {key.partition(".")[0] for key in RULES} | set(GROUPS)
+    top = {key.partition(".")[0] for key in KEYS} | set(GROUPS)
     for key in plain:
         if key not in top:
             raise ConfigError(f"{key}: unknown key{nearest(str(key), top)}")
     for key in sorted(top - plain.keys()):
         raise ConfigError(f"{key}: missing")
     for section in SECTIONS:
-        known = [k for k in RULES if k.startswith(f"{section}.")]
+        takes = in_section(section)
         if not isinstance(plain[section], dict):
-            raise ConfigError(f"{section}={shown(plain[section])}: set {' or '.join(f'{k}=…' for k in known)} instead")
+            ways = " or ".join(f"{section}.{key}=…" for key in takes)
+            raise ConfigError(f"{section}={shown(plain[section])}: set {ways} instead")
+        check_known(section, plain[section], takes, section)
     for group, required in REQUIRED.items():
         if not isinstance(plain[group], dict):
             raise ConfigError(f"{group}={shown(plain[group])}: must be one of {', '.join(option_names(group))}")
@@ -117,12 +118,7 @@ def _check_keys(plain: Mapping[str, Any]) -> None:
             if key not in plain[group]:
                 remedy = "; start its file with defaults: [_shared, _self_]" if group == "decay" else ""
                 raise ConfigError(f"{group}.{key}: missing; every option of {group} has it{remedy}")
-    for section in (*SECTIONS, "evaluate"):  # no option and no user adds keys to these
-        known = [k for k in RULES if k.startswith(f"{section}.")]
-        for key in plain[section]:
-            if key != "name" and f"{section}.{key}" not in known:
-                near = nearest(f"{section}.{key}", known)
-                raise ConfigError(f"{section}.{key}: unknown key{near or '; must be one of ' + ', '.join(known)}")
+    check_known("evaluate", plain["evaluate"], REQUIRED["evaluate"], "evaluate")  # no option adds keys to it
 
 
 def _model(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +148,7 @@ def _decay(spec: Mapping[str, Any], plain: Mapping[str, Any], path: str = "decay
         )
         full = {k: v for k, v in full.items() if k not in ("defaults", "lambda")}
         for key, value in full.items():
-            check(f"{here}.{key}", value, RULES.get(f"decay.{key}"))
+            check_key(f"{here}.{key}", value, f"decay.{key}")
         terms.append(_decay(full, plain, here))
     return {**decay, "terms": terms}
 

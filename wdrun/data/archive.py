@@ -16,7 +16,7 @@ ARCHIVE_LIMIT = 512 * 2**20  # bytes unpacked; the largest true archive has 186 
 
 
 def members(path: Path, wanted: Collection[str]) -> Members:
-    """Return the content of the wanted files of a tar archive, gzipped or not; BadSource says what is wrong."""
+    """The content of the wanted files of a tar archive, gzipped or not; BadSource says what is wrong."""
     with path.open("rb") as file:
         head = file.read(512).lstrip()
         if not head:

@@ -12,9 +12,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from wdrun.accepts import Accepts, boolean, check, check_known
 from wdrun.data.dataset import Split
-from wdrun.data.options import known, switch, whole
-from wdrun.errors import ConfigError
+from wdrun.data.options import integer
 from wdrun.streams import generator
 
 SPAN = 16
@@ -22,7 +22,7 @@ SPAN = 16
 
 @lru_cache(maxsize=8)
 def _resident(table: Tensor, device: torch.device, planar: bool) -> Tensor:
-    """Return the table on the device, as NCHW if planar: moved once per process, shared by splits and runs."""
+    """The table on the device, as NCHW if planar: moved once per process, shared by splits and runs."""
     table = table.to(device)
     return (table.permute(0, 3, 1, 2) if planar else table).contiguous()
 
@@ -66,14 +66,13 @@ class Batches:
             self.grey = (middle * 255).round().to(torch.uint8).to(self.device)
 
     def __len__(self) -> int:
-        """Return the steps of an epoch: whole batches only."""
+        """The steps of an epoch: whole batches only."""
         return len(self.rows) // self.batch_size
 
     def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the shuffled, augmented batches of an epoch: the same for (seed, epoch) on every device."""
         steps, size = len(self), self.batch_size
-        if steps == 0:
-            raise ConfigError(f"batch_size={size}: accepted is at most the {len(self.rows)} examples of the split")
+        check("batch_size", size, Accepts(f"at most the {len(self.rows)} examples of the split", lambda n: steps > 0))
         order = torch.randperm(len(self.rows), generator=generator(seed, "order", epoch))[: steps * size]
         rows = self.rows[order]
         targets = self.targets[rows].to(self.device).split(size)
@@ -128,7 +127,7 @@ class Batches:
             yield x
 
     def _draws(self, n: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
-        """Return flip (0 or 1), first line and column of the crop, and the cut's middle (y, x) of n images."""
+        """Flip (0 or 1), first line and column of the crop, and the cut's middle (y, x) of n images."""
         draws, pad = generator(seed, "augment", epoch), self.pad
         flips = torch.randint(2, (n,), generator=draws) if self.flip else torch.zeros(n, dtype=torch.int64)
         top, left = torch.randint(2 * pad + 1, (2, n), generator=draws)
@@ -153,7 +152,7 @@ class Batches:
             yield images
 
     def _squares(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return the pixels (n, cut²), counted within the image, of squares about (y, x), clipped."""
+        """The pixels (n, cut²), counted within the image, of squares about (y, x), clipped."""
         side = torch.arange(self.cut) - self.cut // 2
         # clamped, not dropped: what leaves the image falls on border pixels that are in the square already
         down = (y[:, None] + side).clamp(0, self.height - 1)
@@ -161,7 +160,7 @@ class Batches:
         return (down[:, :, None] * self.width + across[:, None, :]).flatten(1).to(self.device)
 
     def _finish(self, x: Tensor) -> Tensor:
-        """Return uint8 (B, H, W, C), or (B, C, H, W) if planar, as normalised (B, C, H, W); features only in dtype."""
+        """Uint8 (B, H, W, C), or (B, C, H, W) if planar, as normalised (B, C, H, W); features only in dtype."""
         if not self.images:
             return x.to(self.dtype)
         # float32 inside, so that a result in bf16 is rounded once; the buffer spares a page-faulting allocation
@@ -178,8 +177,7 @@ class Batches:
 
 def _augmentation(augment: Mapping[str, object], edge: int) -> tuple[int, bool, int]:
     """Return (pad, flip, side of the cut square), checked; an option that is absent is off."""
-    known(augment, ("name", "pad", "flip", "size"), "augment")
-    pad = whole(augment, "pad", 0, 0, edge or None, group="augment")
-    flip = switch(augment, "flip", False, group="augment")
-    cut = whole(augment, "size", 0, 0, edge or None, group="augment")
-    return pad, flip, cut
+    check_known("augment", augment, ("name", "pad", "flip", "size"), "augment")
+    pad = integer(augment, "pad", 0, 0, edge or None, group="augment")
+    flip: bool = check("augment.flip", augment.get("flip", False), boolean())
+    return pad, flip, integer(augment, "size", 0, 0, edge or None, group="augment")

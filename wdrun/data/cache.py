@@ -16,6 +16,7 @@ import numpy as np
 from wdrun.data import canonical
 from wdrun.data.canonical import Tables
 from wdrun.errors import StorageError
+from wdrun.storage import sync
 from wdrun.wording import first_line
 
 LOCK_TIMEOUT_S = 1800  # another process may be downloading 163 MB over a slow line
@@ -26,7 +27,7 @@ class Damaged(Exception):
 
 
 def base_folder() -> Path:
-    """Return where data are cached: $WDRUN_DATA, or the user's cache folder."""
+    """Where data are cached: $WDRUN_DATA, or the user's cache folder."""
     chosen = os.environ.get("WDRUN_DATA")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -36,7 +37,7 @@ def base_folder() -> Path:
 
 
 def open_tables(folder: Path) -> Tables | None:
-    """Return the verified tables, mapped copy-on-write; None where there is no folder; raises Damaged."""
+    """The verified tables, mapped copy-on-write; None where there is no folder; raises Damaged."""
     if not folder.is_dir():
         return None
     tables: Tables = {}
@@ -59,7 +60,7 @@ def open_tables(folder: Path) -> Tables | None:
 
 
 def open_or_build(folder: Path, build: Callable[[Path], Tables]) -> Tables:
-    """Return the tables of `folder`; where it is missing or damaged, `build` makes them in a scratch folder.
+    """The tables of `folder`; where it is missing or damaged, `build` makes them in a scratch folder.
 
     N processes on a cold cache build once: the others wait for the lock, then find it there.
     """
@@ -116,9 +117,9 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
                 file.flush()
                 os.fsync(file.fileno())
         del built
-        _sync_folder(ready)
+        sync(ready)
         ready.rename(folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -128,16 +129,6 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
     if tables is None:
         raise StorageError(f"the cache {folder} vanished right after it was written")
     return tables
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _free(folder: Path) -> str:

@@ -26,7 +26,7 @@ STD = (0.2470, 0.2435, 0.2616)
 
 
 def mismatch(tables: Tables) -> str | None:
-    """Return what is wrong with the tables as the end of a sentence, or None where every digest is right."""
+    """What is wrong with the tables as the end of a sentence, or None where every digest is right."""
     for name in SHA256:
         shape = tables[name].shape
         if tables[name].dtype != np.uint8 or shape[1:] != ((32, 32, 3) if name.endswith("images") else ()):
@@ -42,11 +42,11 @@ def mismatch(tables: Tables) -> str | None:
 
 
 def sha256(array: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 (hex) of an array's bytes."""
+    """The SHA-256 (hex) of an array's bytes."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def digest(digests: dict[str, str]) -> str:
-    """Return one SHA-256 (hex) over named digests."""
+    """One SHA-256 (hex) over named digests."""
     lines = "".join(f"{name} {value}\n" for name, value in sorted(digests.items()))
     return hashlib.sha256(lines.encode()).hexdigest()

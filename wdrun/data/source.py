@@ -32,7 +32,7 @@ READABLE = (
 
 
 def read(path: Path) -> Tables:
-    """Return the four tables held by an archive or a folder, in the order of the official files."""
+    """The four tables held by an archive or a folder, in the order of the official files."""
     try:
         if path.is_dir():
             return _read_folder(path)
@@ -44,7 +44,7 @@ def read(path: Path) -> Tables:
 
 
 def decode(members: Members) -> Tables:
-    """Return the tables of whichever known layout the members have."""
+    """The tables of whichever known layout the members have."""
     for suffix, extra, reader in LAYOUTS:
         names = [batch + suffix for batch in BATCHES]
         if not any(name in members for name in names):
@@ -57,7 +57,7 @@ def decode(members: Members) -> Tables:
 
 
 def _wanted() -> frozenset[str]:
-    """Return the base names that any layout reads."""
+    """The base names that any layout reads."""
     return frozenset(name for suffix, extra, _ in LAYOUTS for name in (*(batch + suffix for batch in BATCHES), *extra))
 
 
@@ -79,7 +79,7 @@ def _read_folder(path: Path) -> Tables:
 
 
 def _joined(parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Tables:
-    """Return the tables of six (images, labels) batches, the last of which is the test batch."""
+    """The tables of six (images, labels) batches, the last of which is the test batch."""
     train, test = parts[:-1], parts[-1]
     return {
         "train_images": np.concatenate([images for images, _ in train]),
@@ -95,7 +95,7 @@ def _planes_to_pixels(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def official_md5() -> dict[str, str]:
-    """Return the MD5 of the official python batch files, as torchvision states them."""
+    """The MD5 of the official python batch files, as torchvision states them."""
     from torchvision.datasets import CIFAR10  # imported only here and for a download: it takes a second
 
     return dict(CIFAR10.train_list + CIFAR10.test_list)
@@ -150,7 +150,7 @@ def _read_npm(members: Members) -> Tables:
 
 
 def _png(content: bytes, name: str, width: int, height: int | None = None) -> NDArray[np.uint8]:
-    """Return the (H, W, C) pixels of an RGB PNG of the given width."""
+    """The (H, W, C) pixels of an RGB PNG of the given width."""
     from PIL import Image
 
     try:
@@ -167,7 +167,7 @@ def _png(content: bytes, name: str, width: int, height: int | None = None) -> ND
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
-    """Return a sorting key by file name that puts 2.png before 10.png."""
+    """A sorting key by file name that puts 2.png before 10.png."""
     pieces = re.split(r"(\d+)", path.name)
     return [int(piece) if k % 2 else piece for k, piece in enumerate(pieces)], path.name
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wdrun.data.options import Spec, share, whole
-from wdrun.errors import ConfigError
+from wdrun.accepts import Accepts, check, whole
+from wdrun.data.options import Spec, integer, share
 from wdrun.streams import stream_seed
 
 Rows = NDArray[np.int64]
@@ -26,21 +26,17 @@ def partition(labels: Rows, spec: Spec, fold: int = 0) -> Partition:
     folds = 1: validation is `val_size` of the pool. folds = k > 1: validation is the fold-th of k parts.
     Then `train_size` keeps a stratified part of train. A class gets its proportional share, rounded up or down.
     """
-    folds = whole(spec, "folds", 1, 1)
-    seed = whole(spec, "split_seed", 0, 0)
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
-        span = "only fold 0 when data.folds=1" if folds == 1 else f"0 to {folds - 1} with data.folds={folds}"
-        raise ConfigError(f"fold={fold}: accepted is {span}")
+    folds, seed = integer(spec, "folds", 1, 1), integer(spec, "split_seed", 0, 0)
+    check("fold", fold, Accepts(f"a whole number ≥ 0 and below data.folds={folds}", whole(0, folds - 1).fits))
     queues = _class_queues(labels, seed)
     if folds == 1:
-        count = share(spec, "val_size", len(labels), len(labels) - 1, "training examples")
-        if count is None:
-            raise ConfigError("data.val_size=null: accepted is a count or a fraction; λ is chosen on validation data")
-        val = _take(queues, count)
+        part = share(spec, "val_size", len(labels), len(labels) - 1, "training examples")
+        chosen = Accepts("a count or a fraction; λ is chosen on validation data", lambda v: v is not None)
+        val = _take(queues, check("data.val_size", part, chosen))
     else:
         smallest = min((len(queue) for queue in queues), default=0)
-        if folds > smallest:
-            raise ConfigError(f"data.folds={folds}: accepted is at most {smallest}, the size of the smallest class")
+        words = f"at most {smallest}, the size of the smallest class"
+        check("data.folds", folds, Accepts(words, lambda n: n <= smallest))
         dealt = np.concatenate(queues)  # class after class, dealt like cards: fold sizes differ by at most one
         val = dealt[np.arange(len(dealt)) % folds == fold]
     train = np.setdiff1d(np.arange(len(labels)), val)
@@ -52,14 +48,14 @@ def partition(labels: Rows, spec: Spec, fold: int = 0) -> Partition:
 
 
 def _class_queues(labels: Rows, seed: int) -> list[Rows]:
-    """Return the rows of each class in random order, from raw generator words: numpy keeps those stable."""
+    """The rows of each class in random order, from raw generator words: numpy keeps those stable."""
     words = np.random.PCG64(stream_seed(seed, "split")).random_raw(len(labels))
     shuffled = np.argsort(words, kind="stable")
     return [shuffled[labels[shuffled] == c] for c in np.unique(labels)]
 
 
 def _take(queues: list[Rows], count: int) -> Rows:
-    """Return the first rows of every class queue, `count` in all, shared out by largest remainder."""
+    """The first rows of every class queue, `count` in all, shared out by largest remainder."""
     sizes = np.array([len(queue) for queue in queues], dtype=np.int64)
     share_floor, remainder = np.divmod(sizes * count, sizes.sum())
     extra = np.argsort(-remainder, kind="stable")[: count - share_floor.sum()]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wdrun.data.dataset import Pool
-from wdrun.data.options import Spec, real, whole
+from wdrun.data.options import Spec, integer, real
 from wdrun.streams import generator
 
 COUNTS = ("train_examples", "test_examples")
@@ -25,16 +25,16 @@ CHUNK = 500  # images made at once: stays in the processor's cache
 
 
 def pool(spec: Spec) -> Pool:
-    """Return the generated examples: a function of the options alone, cached per process."""
+    """The generated examples: a function of the options alone, cached per process."""
     return _pool(
-        whole(spec, "train_examples", 4000, 2 * CLASSES, 1_000_000),
-        whole(spec, "test_examples", 1000, CLASSES, 1_000_000),
+        integer(spec, "train_examples", 4000, 2 * CLASSES, 1_000_000),
+        integer(spec, "test_examples", 1000, CLASSES, 1_000_000),
         real(spec, "label_noise", 0.1, 0, 1),
         real(spec, "noise", 0.2, 0, 10),
         real(spec, "distractor", 1.0, 0, 10),
-        whole(spec, "shift", 4, 0, EDGE),
-        whole(spec, "occlusion", 10, 0, EDGE),
-        whole(spec, "seed", 0, 0),
+        integer(spec, "shift", 4, 0, EDGE),
+        integer(spec, "occlusion", 10, 0, EDGE),
+        integer(spec, "seed", 0, 0),
     )
 
 
@@ -99,7 +99,7 @@ def _images(
     labels: Tensor, textures: Tensor, blanks: Tensor, noise: float, distractor: float, shift: int, occlusion: int,
     draws: torch.Generator,
 ) -> Tensor:  # fmt: skip
-    """Return uint8 (B, H, W, C) images of the classes `labels`."""
+    """Uint8 (B, H, W, C) images of the classes `labels`."""
     n = len(labels)
     which = labels * TEXTURES + torch.randint(TEXTURES, (n,), generator=draws)
     top, left = torch.randint(-shift, shift + 1, (2, n), generator=draws) % EDGE
@@ -121,7 +121,7 @@ def _images(
 
 
 def _with_label_noise(labels: Tensor, share: float, draws: torch.Generator) -> Tensor:
-    """Return the labels with a share of them replaced by another class, each of the nine equally likely."""
+    """The labels with a share of them replaced by another class, each of the nine equally likely."""
     count = round(share * len(labels))
     chosen = torch.randperm(len(labels), generator=draws)[:count]
     noisy = labels.clone()

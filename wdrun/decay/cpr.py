@@ -15,8 +15,9 @@ from math import inf
 import torch
 from torch import Tensor
 
+from wdrun.accepts import check, number, one_of, whole
 from wdrun.decay.base import Context, Decay, unless_off
-from wdrun.decay.regularizer import check, is_number, over
+from wdrun.decay.regularizer import over
 from wdrun.tensors import Tensors, axpy, is_off
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
@@ -41,11 +42,10 @@ class Cpr(Decay):
     smoothing: float
 
     def __post_init__(self) -> None:
-        check(self.kappa in KINDS, "kappa", self.kappa, f"one of {', '.join(KINDS)}")
-        check(is_number(self.kappa_value) and self.kappa_value >= 0, "kappa_value", self.kappa_value, "a number ≥ 0")
-        steps = isinstance(self.kappa_after, int) and is_number(self.kappa_after) and self.kappa_after >= 1
-        check(steps, "kappa_after", self.kappa_after, "a whole number of steps ≥ 1")
-        check(is_number(self.smoothing) and 0 <= self.smoothing < 1, "smoothing", self.smoothing, "a number in [0, 1)")
+        check("decay.kappa", self.kappa, one_of(*KINDS))
+        check("decay.kappa_value", self.kappa_value, number(0))
+        check("decay.kappa_after", self.kappa_after, whole(1))
+        check("decay.smoothing", self.smoothing, number(0, below=1))
 
     def init(self, params: Tensors) -> Tensors:
         state: Tensors = {}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.regularizer import Regularizer, check, is_number
+from wdrun.accepts import check, number
+from wdrun.decay.regularizer import Regularizer
 from wdrun.tensors import Scalar
 
 
@@ -16,7 +17,7 @@ class Huber(Regularizer):
     delta: float
 
     def __post_init__(self) -> None:
-        check(is_number(self.delta) and self.delta > 0, "delta", self.delta, "a number > 0")
+        check("decay.delta", self.delta, number(above=0))
 
     def each(self, w: Tensor) -> Tensor:
         near = w.clamp(-self.delta, self.delta)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.regularizer import Regularizer, check, is_number
+from wdrun.accepts import check, number
+from wdrun.decay.regularizer import Regularizer
 from wdrun.tensors import Scalar
 
 
@@ -18,7 +19,7 @@ class LogSum(Regularizer):
     epsilon: float
 
     def __post_init__(self) -> None:
-        check(is_number(self.epsilon) and self.epsilon > 0, "epsilon", self.epsilon, "a number > 0")
+        check("decay.epsilon", self.epsilon, number(above=0))
 
     def each(self, w: Tensor) -> Tensor:
         return (w.abs() / self.epsilon).log1p()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wdrun.accepts import check, whole
 from wdrun.decay.base import Context, Decay
-from wdrun.decay.regularizer import check, is_number
 from wdrun.tensors import Scalar, axpy
 
 
@@ -24,8 +24,7 @@ class RandomMask(Decay):
     mask_seed: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.mask_seed, int) and is_number(self.mask_seed) and self.mask_seed >= 0
-        check(whole, "mask_seed", self.mask_seed, "a whole number ≥ 0")
+        check("decay.mask_seed", self.mask_seed, whole(0))
 
     def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         w = ctx.params[name]

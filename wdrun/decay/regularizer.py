@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from wdrun.errors import ConfigError
 from wdrun.tensors import Scalar
 
 Coefficient = float | Tensor  # c of a parameter; a tensor shaped like it where c differs within it
@@ -113,14 +112,3 @@ def over(size: Scalar | Tensor, norm: Tensor) -> Tensor:
     """size/norm, 0 where the norm is 0 (a zero vector has no direction to be scaled along)."""
     safe = torch.where(norm > 0, norm, torch.ones_like(norm))
     return torch.where(norm > 0, size / safe, torch.zeros_like(norm))
-
-
-def check(fits: bool, key: str, value: object, accepted: str) -> None:
-    """ConfigError unless an argument of a decay fits."""
-    if not fits:
-        raise ConfigError(f"decay.{key}={value}: must be {accepted}")
-
-
-def is_number(value: object) -> bool:
-    """Whether a config value is a finite number (true and false are not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from wdrun.accepts import check, number
 from wdrun.decay.base import Context, Decay
-from wdrun.decay.regularizer import check, is_number, over
+from wdrun.decay.regularizer import over
 from wdrun.tensors import Scalar, Tensors
 
 
@@ -22,7 +23,7 @@ class Swd(Decay):
     beta2: float
 
     def __post_init__(self) -> None:
-        check(is_number(self.beta2) and 0 <= self.beta2 < 1, "beta2", self.beta2, "a number in [0, 1)")
+        check("decay.beta2", self.beta2, number(0, below=1))
 
     def init(self, params: Tensors) -> Tensors:
         return {"v": next(iter(params.values())).new_zeros(())}

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.regularizer import Anchored, check, is_number, over
+from wdrun.accepts import check, number
+from wdrun.decay.regularizer import Anchored, over
 from wdrun.tensors import Scalar
 
 
@@ -18,7 +19,7 @@ class TargetNorm(Anchored):
     target: float
 
     def __post_init__(self) -> None:
-        check(is_number(self.target) and self.target >= 0, "target", self.target, "a number ≥ 0")
+        check("decay.target", self.target, number(0))
 
     def remember(self, w: Tensor) -> Tensor:
         return torch.linalg.vector_norm(w.detach())

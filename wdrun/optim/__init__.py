@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from math import isfinite
 
 import torch
 
-from wdrun.errors import ConfigError
+from wdrun.accepts import Accepts, boolean, check, check_names, number, one_of, whole
 from wdrun.optim.rules import (
     Adadelta,
     Adagrad,
@@ -57,33 +56,24 @@ _DTYPES = ("bfloat16", "float32", "float64")
 
 def build(spec: Mapping[str, object]) -> Optimizer:
     """The optimizer of a dict shaped like conf/optimizer/<name>.yaml; ConfigError names what does not fit."""
-    rule = spec.get("rule")
-    if not isinstance(rule, str) or rule not in OPTIMIZERS:
-        raise ConfigError(f"optimizer.rule={rule}: accepted are {', '.join(OPTIMIZERS)}")
+    rule: str = check("optimizer.rule", spec.get("rule"), one_of(*OPTIMIZERS))
     kind = OPTIMIZERS[rule]
     types = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]  # subclasses are dataclasses
     given = {str(k): v for k, v in spec.items() if k not in _NOT_OF_THE_RULE}
-    if wrong := sorted(given.keys() ^ types.keys()):
-        missing = "missing" if wrong[0] in types else "unknown"
-        raise ConfigError(f"optimizer.{wrong[0]} is {missing}: {rule} takes {', '.join(types)}")
-    return kind(**{k: _checked(k, given[k], expected) for k, expected in types.items()})
+    check_names("optimizer", given, types, rule)
+    values = {k: check(f"optimizer.{k}", given[k], _accepts(k, expected)) for k, expected in types.items()}
+    return kind(**{k: float(v) if types[k] is float else v for k, v in values.items()})
 
 
-def _checked(key: str, value: object, expected: object) -> bool | int | float | str:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if expected is bool:
-        fits, accepted = isinstance(value, bool), "true or false"
-    elif expected is str:
-        fits, accepted = value in _DTYPES, ", ".join(_DTYPES)
-    elif expected is int:
-        fits, accepted = isinstance(value, int) and number and value >= 1, "a whole number ≥ 1"
-    elif key in _BELOW_ONE:
-        fits, accepted = number and 0 <= value < 1, "a number in [0, 1)"  # type: ignore[operator]
-    else:
-        fits, accepted = number and value >= 0, "a number ≥ 0"  # type: ignore[operator]
-    if not fits:
-        raise ConfigError(f"optimizer.{key}={value}: accepted is {accepted}")
-    return float(value) if expected is float else value  # type: ignore[arg-type, return-value]
+def _accepts(key: str, kind: object) -> Accepts:
+    """What an update rule's argument of this type takes."""
+    if kind is bool:
+        return boolean()
+    if kind is str:
+        return one_of(*_DTYPES)
+    if kind is int:
+        return whole(1)
+    return number(0, below=1) if key in _BELOW_ONE else number(0)
 
 
 def clip(grads: Tensors, norm: float | None, value: float | None) -> Tensors:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from wdrun.config.keys import RULES
+from wdrun.config.keys import KEYS
 from wdrun.selection import overrides
 from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of
 from wdrun.selection.overrides import Line
@@ -94,14 +94,14 @@ def beyond(values: Sequence[float], direction: int, knob: str = "lambda") -> lis
         return []
     end, other = (positive[-1], positive[-2:][0]) if direction > 0 else (positive[0], positive[:2][-1])
     step = end / other if end != other else 10.0**direction
-    share = direction > 0 and knob not in RULES and end < 1
+    share = direction > 0 and knob not in KEYS and end < 1
     proposed: list[Any] = [1 - (1 - end) / 2**i if share else end * step**i for i in (1, 2)]
     if all(isinstance(plain(v), int) for v in values):
         proposed = [round(v) for v in proposed if round(v) not in (0, end)]
     else:
         proposed = [rounded(v) for v in proposed]
-    rule = RULES.get(knob)
-    return [v for v in dict.fromkeys(proposed) if rule is None or rule.check(v)]
+    accepts = KEYS.get(knob)
+    return [v for v in dict.fromkeys(proposed) if accepts is None or accepts.fits(v)]
 
 
 def rounded(value: float) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from wdrun.config.axes import key_of
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.storage import hold, write_atomically
@@ -113,13 +114,13 @@ def group(jobs: Sequence[Job]) -> list[Setting]:
 
 
 def _own(job: Job, common: set[str]) -> str:
-    return " ".join(word for word in job.overrides if word not in common and _key(word) not in REPLICATE)
+    return " ".join(word for word in job.overrides if word not in common and key_of(word) not in REPLICATE)
 
 
 def shortened(job: Job, epochs: int) -> Job:
     """The job with other `epochs`, as if they had been typed, and the λ that its budget or tau then asks for."""
     if epochs != job.run.epochs:
-        words = tuple(word for word in job.overrides if _key(word) != "epochs")
+        words = tuple(word for word in job.overrides if key_of(word) != "epochs")
         job = replace(job, run=replace(job.run, epochs=epochs), overrides=(*words, f"epochs={epochs}"))
     return with_lambda(job)
 
@@ -166,7 +167,3 @@ def _rows(
             "kept": place < kept,
             "epochs_spent": spent,
         }
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from wdrun.config.axes import key_of
 from wdrun.config.options import conf_dir
 from wdrun.errors import ConfigError
 from wdrun.wording import first_line, nearest
@@ -39,7 +40,7 @@ def composed(words: Sequence[str]) -> Iterator[tuple[Any, HydraContext]]:
         try:
             config = compose("config", named, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
-            blamed = [word for word in words if word.lstrip("+~").partition("=")[0] in first_line(error)]
+            blamed = [word for word in words if key_of(word) in first_line(error)]
             raise ConfigError(f"{' '.join(blamed or words)}: {first_line(error)}") from error
     yield config, HydraContext(config_loader=loader, callbacks=Callbacks(config))
 
