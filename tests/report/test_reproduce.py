@@ -1,7 +1,5 @@
 """How runs came about is told from what was recorded, and what was not is said."""
 
-
-
 from tests import made_up
 from wdrun.report import reproduce
 from wdrun.tables.read import load
