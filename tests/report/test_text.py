@@ -151,4 +151,4 @@ def test_budget_gives_way_to_lambda(tmp_path):
     made_up.run(tmp_path / "r", 0.01, 1.2)
     found = load([tmp_path / "r"])
     ((line,),) = {s.commands for s in text.steps(select(found.runs)) if "λ = 0 is missing" in s.why}
-    assert line == "wdrun 'model.hidden=[8, 8]' seed=0 lr=0.1 lambda=0"
+    assert line == "wdrun 'model.hidden=[8, 8]' seed=0 lambda=0 lr=0.1"
