@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
 from wdrun.selection.overrides import line
-from wdrun.selection.verdicts import MEASURES, at, gain, ranking
+from wdrun.selection.sentences import MEASURES, at, gain, ranking
 from wdrun.wording import counted, distinct, interval, listed, score, typed
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from wdrun.selection import line, printing
 from wdrun.selection.cells import rows_of
 from wdrun.selection.kinds import Finding
 from wdrun.selection.selecting import Selection, select
-from wdrun.selection.verdicts import at, gain, ranking
+from wdrun.selection.sentences import at, gain, ranking
 from wdrun.storage import write_atomically
 from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings

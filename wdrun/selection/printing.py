@@ -14,7 +14,7 @@ from rich.text import Text
 
 from wdrun.selection.kinds import Finding, told
 from wdrun.selection.selecting import Selection
-from wdrun.selection.verdicts import at, gain, ranking
+from wdrun.selection.sentences import at, gain, ranking
 from wdrun.wording import p_value, printable, ranged, rough, typed
 
 PIPED_WIDTH = 240  # columns a table may take where nothing wraps it
