@@ -46,7 +46,7 @@ def test_the_space_is_that_of_the_nearest_folder_that_is_there(tmp_path):
 
 def test_folders_are_made_with_those_above_and_synced_from_the_top(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(storage, "_sync", synced.append)
+    monkeypatch.setattr(storage, "sync", synced.append)
     storage.make(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     assert synced == [tmp_path, tmp_path / "a"]

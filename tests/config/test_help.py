@@ -36,7 +36,7 @@ KEYS = [
     ("bare", "", ""),
     ("section.one", "true", "first and more"),
     ("section.two.deep", "null", "nested"),
-    ("axes", '- "a=1" - b', ""),
+    ("axes", '["a=1", b]', ""),
     ("last", "'it''s'", ""),
 ]
 

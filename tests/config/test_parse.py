@@ -58,8 +58,9 @@ PARTS = {
     "<name>": "name a folder of results, such as outputs/default",
     "<none>": "no results of wdrun there (no run.csv)",
     "<foreign>": "left out broken/run: run.csv is not a table of wdrun's (no column id)",
-    "<choose>": "nothing to choose from: of 1 runs 1 diverged, 0 failed, are not finished or have no val_loss, and no "
-    "cell is whole; lower lr or lambda, run the sweep again, or take another metric=",
+    "<choose>": "nothing to choose from: 1 of 1 runs diverged, 0 failed, are not finished or have no val_loss, and no "
+    "cell with a finished one is without a diverged one; lower lr or lambda, run what did not finish again, or take "
+    "another metric=",
     "<margin>": "must be a number > 0, the difference of the metric that does not matter",
     "<formats>": "must be one or more of svg, png, pdf, such as formats=svg,pdf",
     "<chosen>": "must be val_loss or val_accuracy",
