@@ -22,6 +22,7 @@ from wdrun.config.help import summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
+from wdrun.selection.kinds import KINDS as FINDINGS
 from wdrun.sweep.halving import COLUMNS as HALVING
 from wdrun.tables.columns import FACTORS, PREDICTIONS, RUN, TABLES
 
@@ -34,10 +35,35 @@ TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 BLOCKS = [(path, *block) for path, text in TEXTS.items() for block in FENCE.findall(text)]
 
-DESCRIBED = ("data", "report", "selection", "sweep", "tables")  # rooms whose README lists their files
+DESCRIBED = (
+    "config",
+    "data",
+    "report",
+    "selection",
+    "sweep",
+    "tables",
+    "training",
+)  # rooms whose README lists their files
 
 KINDS = {str: "text", int: "whole number", float: "number"}
 LAMBDA = "λ of this decay, unless `lambda=`, `budget=` or `tau=` says another"
+# Numbers that every kind of finding can be said with, and those that only fit some kinds.
+MADE_UP = {
+    "runs": 12, "diverged": 2, "failed": 1, "missing": 2, "holes": 2, "repeated": 3, "cells": 12, "fewest": 4,
+    "most": 8, "lambda": 0.1, "lambdas": [0.1, 1], "add": [1, 10], "acts": 5, "total_decay": 0.01, "strongest": 0.01,
+    "at": 0.1, "end": "largest", "knobs": ["lr"], "metric": "val_loss", "radius": False, "same": True, "epochs": 20,
+    "shorter": 9, "n": 2, "pairs": 3, "seeds": 5, "needed": 40, "best": "decay=l2", "difference": 0.03, "low": -0.01,
+    "high": 0.07, "p_holm": 0.2, "confidence": 0.95, "margin": 0.02,
+}  # fmt: skip
+OF_KIND = {
+    "nothing": {"knob": "lr", "add": [0.01]},
+    "zero lost": {"knob": "lr", "add": [0.01]},
+    "knob edge": {"knob": "lr", "add": [0.2, 0.5]},
+    "lower edge": {"add": [0.01, 0.001]},
+    "weaker": {"add": [0.01, 0.001]},
+    "only zero": {"add": [1e-3, 1e-2, 0.1]},
+    "weak grid": {"add": [5]},
+}
 UNSAID = ("name", "_target_")  # an option's own name and class: no key to set, but for a model's _target_
 
 
@@ -166,6 +192,15 @@ def schemas():
     return {"every table": FACTORS, **own, "run.csv and runs.csv": RUN}
 
 
+def findings():
+    """Each kind of finding: whether it is a question, and what it says and would try, on made-up numbers."""
+    rows = []
+    for name, kind in FINDINGS.items():
+        numbers = MADE_UP | OF_KIND.get(name, {})
+        rows.append((name, "question" if kind.open else "caution", kind.says(numbers), kind.remedy(numbers)))
+    return table(["finding", "is a", "says, for instance", "and what to run"], rows)
+
+
 def floors() -> list[dict[str, list[str]]]:
     """The floors from top to bottom: room -> the slow libraries it may import."""
     found = [{room: libraries.split() for room, libraries in line} for line in plan.LINES]
@@ -256,6 +291,7 @@ PARTS = {
     "decays": decays,
     **{f"columns of {name}": lambda name=name: columns(schemas()[name]) for name in schemas()},
     "columns of halving.csv": lambda: ", ".join(map(code, HALVING)),
+    "findings": findings,
     "picture": picture,
     **{f"files of {room}": lambda room=room: files_of(room) for room in DESCRIBED},
     "rooms": rooms,

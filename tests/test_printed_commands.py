@@ -217,6 +217,31 @@ def test_the_python_example_runs(here, monkeypatch, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
+def python_of(room):
+    """The one Python example of a room's README."""
+    (example,) = [block for path, language, block in BLOCKS if path.parent.name == room and language == "python"]
+    return example
+
+
+def test_a_run_trains_from_python_without_a_folder(here, capsys):
+    small = python_of("training").replace('"epochs=2"', '"epochs=2", "data.train_examples=200", "threads=1"')
+    names = {}
+    exec(small, names)
+    assert names["weights"].shape == (64, 3072)
+    d, *epochs = capsys.readouterr().out.splitlines()
+    assert float(d.removeprefix("D = ")) == pytest.approx(names["trainer"].budget.total, rel=1e-2)
+    assert [line.split()[:2] for line in epochs] == [["1", "running"], ["2", "done"]]
+    assert "'test'" in epochs[1]
+    assert list(here.iterdir()) == []
+
+
+def test_words_become_jobs_from_python(here, capsys):
+    exec(python_of("config"), {})
+    lines = [line.split()[1:3] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["0.0001", "0"], ["0.0001", "1"], ["0.001", "0"], ["0.001", "1"]]
+    assert list(here.iterdir()) == []
+
+
 def test_the_example_decay_needs_its_one_file_and_one_yaml(shell, here):
     (code,) = [block for _, language, block in BLOCKS if language == "python" and "class Cubic" in block]
     (options,) = [block for _, language, block in BLOCKS if language == "yaml"]
