@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """Typed tables (columns as the README has them) of the runs found; `problems` is one line for each left out.
+    """Typed tables (columns as in wdrun/tables/README.md) of the runs found; `problems` is one line for each left out.
 
     `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it.
     """
