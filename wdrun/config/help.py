@@ -38,7 +38,7 @@ Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same 
 Flags: -m/--multirun  --cfg job  --config-dir DIR (your own options)  --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
 """
-INTERRUPTED = "130/143 interrupted (the same command goes on)"
+INTERRUPTED = "129/130/143 interrupted (the same command goes on)"
 
 
 def whole_help() -> str:
