@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import exp
 
 from wdrun.wording import short
 
@@ -94,7 +95,7 @@ def sentences(found: Budget, lam: float) -> list[str]:
         return ["λ = 0: no decay"]
     if found.total is None or found.timescale is None:
         return ["total decay is not defined for this coupling and optimizer: only a sweep can tell which λ acts"]
-    left = 100 * 2.718281828459045**-found.total
+    left = 100 * exp(-found.total)
     lines = [
         f"total decay D = {found.total:.3g}: a weight without gradient ends at {left:.3g} % of its size; "
         f"timescale τ = {found.timescale:.3g} epochs"

@@ -12,7 +12,7 @@ from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.errors import ConfigError
 from wdrun.explain import formula
-from wdrun.laws import Case, noise, weights
+from wdrun.laws import noise, step_of, weights
 from wdrun.training.step import Training
 
 PARAMS = weights()
@@ -28,7 +28,7 @@ def spec(*words):
 
 def end(rule, lam=0.1, steps=4):
     sgd = optim.Sgd(0.0, False)
-    step, now = Case("none", "coupled", "sgd").step(rule, sgd), Training(PARAMS, {}, rule.init(PARAMS))
+    step, now = step_of(rule, sgd), Training(PARAMS, {}, rule.init(PARAMS))
     for t in range(1, steps + 1):
         grads = {n: noise(t, n, w) for n, w in now.params.items()}
         now = step.update(now, grads, Knobs(lam, 0.1, 1.0, rule.lam_scales((t - 1) / steps), t))

@@ -13,7 +13,7 @@ from wdrun.config.parse import parse
 from wdrun.decay import Context, Knobs, rate
 from wdrun.decay.random_mask import uniform
 from wdrun.errors import ConfigError
-from wdrun.laws import Case, noise, weights
+from wdrun.laws import noise, step_of, weights
 from wdrun.training.step import Training
 
 ADAM = optim.Adam(0.9, 0.999, 1e-8)
@@ -31,7 +31,7 @@ def rule_of(name, params, **changes):
 
 def walk(rule, by, params, knobs, gradient=noise):
     """Every Training from the first on."""
-    step = Case("none", "coupled", "sgd").step(rule, by)
+    step = step_of(rule, by)
     now = Training(params, by.init(params), rule.init(params))
     seen = [now]
     for k in knobs:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from wdrun import optim
 from wdrun.config import experiments
 from wdrun.errors import BusyError
 from wdrun.storage import hold
@@ -143,3 +144,13 @@ def test_the_checkpoint_of_another_run_is_left_alone(begun):
     other = replace(record.job.run, seed=7)
     with pytest.raises(BusyError, match=rf"holds the checkpoint of run {record.job.run.id}; move it away or choose"):
         Record(record.job, ready(other), Kept())
+
+
+def test_a_checkpoint_without_what_the_run_remembers_is_left_alone(begun):
+    record, epochs, _ = begun
+    record.take(epochs[0])
+    trainer = ready(record.job.run)
+    trainer.optimizer = optim.Adam(0.9, 0.999, 1e-8)  # of another version of wdrun: it keeps more than was saved
+    lacks = r"its checkpoint lacks optimizer/m/\S+, so another version of wdrun wrote it; finish it with that one, or"
+    with pytest.raises(BusyError, match=lacks):
+        Record(record.job, trainer, Kept())

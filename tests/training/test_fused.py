@@ -17,7 +17,7 @@ from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Knobs
 from wdrun.errors import ConfigError
-from wdrun.laws.cases import ACTING, Case, noise, option, weights
+from wdrun.laws.cases import ACTING, Case, noise, option, step_of, weights
 from wdrun.sweep.one_run import ready
 from wdrun.training import fused
 from wdrun.training.fused import capture, forward, stack
@@ -151,7 +151,7 @@ def test_every_pair_steps_as_alone(name, coupling):
     grads = [{n: noise(t, n, w) for n, w in weights().items()} for t in (1, 2)]
     for kind in OPTIMIZERS:
         by = optim.build(chosen(name, kind)["optimizer"])
-        plain = Case(name, coupling, kind).step(rule, by)
+        plain = step_of(rule, by)
 
         def begin(params, by=by):
             return Training(params, by.init(params), rule.init(params))

@@ -18,6 +18,7 @@ from wdrun.devices import Machine
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.one_run import ready
 from wdrun.tensors import Tensors
+from wdrun.training.state import unflatten
 from wdrun.training.step import Training
 from wdrun.training.trainer import Trainer
 
@@ -60,9 +61,8 @@ def images_per_second(trainer: Trainer, steps: int) -> float:
 
 
 def _start(trainer: Trainer) -> tuple[Training, Tensors]:
-    params = {n: p.detach() for n, p in trainer.model.train().named_parameters()}
-    now = Training(params, trainer.optimizer.init(params), trainer.rule.init(params))
-    return now, {n: b.detach() for n, b in trainer.model.named_buffers()}
+    trainer.model.train()
+    return unflatten(trainer.initial().tensors)
 
 
 def _steps(trainer: Trainer) -> int:

@@ -79,7 +79,7 @@ def build(
     is_omega = issubclass(cls, Regularizer)
     regularizer: Regularizer = cls(**own) if is_omega else L2()
     coupling = _coupling(spec, regularizer, preferred, key)
-    scale = coefficients(params, [(g, c) for g, c in spec["scales"]], spec["exclude_1d"], spec["scope"])
+    scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])
     if spec["reduction"] == "mean":
         if not (is_omega or getattr(cls, "by_element", False)):
             raise ConfigError(f"{key}.reduction=mean: {spec['name']} has no sum over weights to average")
@@ -115,7 +115,7 @@ def _chain(
     """The terms in their order, each over its own scope times the chain's."""
     if spec["reduction"] != "sum":
         raise ConfigError(f"{key}.reduction={spec['reduction']}: set it on a term of {key}.terms")
-    common = coefficients(params, [(g, c) for g, c in spec["scales"]], spec["exclude_1d"], spec["scope"])
+    common = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])
     coupling = preferred if spec["coupling"] == "auto" else spec["coupling"]
     rules = [build(t, params, schedule, coupling, f"{key}.terms[{i}]") for i, t in enumerate(spec["terms"])]
     weights = tuple(float(t["weight"]) for t in spec["terms"])

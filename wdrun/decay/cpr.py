@@ -18,7 +18,7 @@ from torch import Tensor
 from wdrun.accepts import check, number, one_of, whole
 from wdrun.decay.base import Context, Decay, unless_off
 from wdrun.decay.regularizer import over
-from wdrun.tensors import Tensors, axpy, is_off
+from wdrun.tensors import Scalar, Tensors, axpy, is_off
 
 KINDS = ("uniform", "init", "warm_up", "inflection")
 WINDOW = 200  # steps over which growth is measured: the authors' reg_step_size
@@ -89,5 +89,6 @@ class Cpr(Decay):
         kept = {"mean": mean, "before": torch.where(ends, mean, before), "growth": torch.where(ends, growth, last)}
         return slows, {f"{name}.{part}": value for part, value in kept.items()}
 
-    def value(self, params: Tensors, state: Tensors) -> Tensor:
+    def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
+        """0: a bound that is followed adds nothing to the objective, and λ is no strength of Ω."""
         return torch.zeros(())

@@ -5,7 +5,7 @@ that conf/decay, the coupling table and conf/optimizer allow, so a new decay is 
 answers take no case: results of the literature and of other programs that the same code must reproduce.
 """
 
-from wdrun.laws.cases import Case, cases, noise, nothing, weights
+from wdrun.laws.cases import Case, cases, noise, nothing, step_of, weights
 from wdrun.laws.known import KNOWN_ANSWERS
 from wdrun.laws.pairs import COUPLING_LAWS, LAWS
 from wdrun.laws.regularizers import REGULARIZER_LAWS
@@ -19,5 +19,6 @@ __all__ = [
     "cases",
     "noise",
     "nothing",
+    "step_of",
     "weights",
 ]

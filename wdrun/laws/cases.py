@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Knobs, Rule
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.tensors import Tensors
+from wdrun.tensors import Scalar, Tensors
 from wdrun.training.step import Step, Training
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "fc.weight": (5, 12), "fc.bias": (5,), "norm.weight": (4,)}
@@ -42,22 +42,41 @@ class Case:
         spec = {**option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
         return decay.build(spec, params, lambda spec: lambda progress: 1.0)
 
-    def step(self, rule: Rule, by: optim.Optimizer | None = None) -> Step:
-        """The training step of this rule with the case's optimizer, or another."""
-        machine = Machine(torch.device("cpu"), "fp64", 1)
-        return Step(nn.Identity(), rule, by or optim.build(option("optimizer", self.optimizer)), None, None, machine)
+    def by(self) -> optim.Optimizer:
+        """The case's optimizer."""
+        return optim.build(option("optimizer", self.optimizer))
 
     def trajectory(self, rule: Rule, lam: float, gradient: Callable[[int, str, Tensor], Tensor]) -> list[Tensors]:
         """Parameters after each of a few steps under given gradients."""
-        params = weights()
-        step = self.step(rule)
-        now = Training(params, step.optimizer.init(params), rule.init(params))
-        seen = []
-        for t in range(1, STEPS + 1):
-            grads = {n: gradient(t, n, w) for n, w in now.params.items()}
-            now = step.update(now, grads, Knobs(lam, LR, 1.0, rule.lam_scales((t - 1) / STEPS), t))
-            seen.append(now.params)
-        return seen
+
+        def grads(t: int, params: Tensors) -> Tensors:
+            return {n: gradient(t, n, w) for n, w in params.items()}
+
+        return train(rule, self.by(), weights(), grads, lam, LR, [1.0] * STEPS)[1:]
+
+
+def step_of(rule: Rule, by: optim.Optimizer) -> Step:
+    """The training step of this rule and optimizer, in float64, without clipping."""
+    return Step(nn.Identity(), rule, by, None, None, Machine(torch.device("cpu"), "fp64", 1))
+
+
+def train(
+    rule: Rule,
+    by: optim.Optimizer,
+    params: Tensors,
+    gradient: Callable[[int, Tensors], Tensors],
+    lam: Scalar,
+    lr: Scalar,
+    scales: Sequence[float],
+) -> list[Tensors]:
+    """Parameters before the first and after every step; `scales`: the value of the lr's schedule at each."""
+    step, seen = step_of(rule, by), [params]
+    now = Training(params, by.init(params), rule.init(params))
+    for k, s in enumerate(scales):
+        knobs = Knobs(lam, lr * s, s, rule.lam_scales(k / len(scales)), k + 1)
+        now = step.update(now, gradient(k + 1, now.params), knobs)
+        seen.append(now.params)
+    return seen
 
 
 @cache
@@ -91,4 +110,5 @@ def noise(t: int, name: str, w: Tensor) -> Tensor:
 
 
 def nothing(t: int, name: str, w: Tensor) -> Tensor:
+    """A gradient of zeros."""
     return torch.zeros_like(w)

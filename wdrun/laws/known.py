@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import exp, pi
 
 import torch
@@ -12,7 +12,7 @@ from wdrun import optim, schedules
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import COUPLINGS, Chain, Decay, Knobs, Regularizer, Rule
+from wdrun.decay import COUPLINGS, Chain, Decay, Regularizer, Rule
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.group_lasso import GroupLasso
 from wdrun.decay.huber import Huber
@@ -21,32 +21,11 @@ from wdrun.decay.l2 import L2
 from wdrun.decay.max_norm import MaxNorm
 from wdrun.decay.target_norm import TargetNorm
 from wdrun.decay.unit_norm import UnitNorm
-from wdrun.laws.cases import Case, noise, nothing, weights
+from wdrun.laws.cases import noise, nothing, train, weights
 from wdrun.tensors import Tensors
 from wdrun.training.diagnostics import rotation
-from wdrun.training.step import Training
 
-Gradient = Callable[[int, Tensors], Tensors]
 SGD = optim.Sgd(momentum=0.0, nesterov=False)
-
-
-def train(
-    rule: Rule,
-    by: optim.Optimizer,
-    params: Tensors,
-    gradient: Gradient,
-    lam: float,
-    lr: float,
-    scales: Sequence[float],
-) -> list[Tensors]:
-    """Parameters before the first and after every step; `scales`: the value of the lr's schedule at each."""
-    step = Case("none", "coupled", "sgd").step(rule, by)
-    now, seen = Training(params, by.init(params), rule.init(params)), [params]
-    for k, s in enumerate(scales):
-        knobs = Knobs(lam, lr * s, s, rule.lam_scales(k / len(scales)), k + 1)
-        now = step.update(now, gradient(k + 1, now.params), knobs)
-        seen.append(now.params)
-    return seen
 
 
 def limits_of_regularizers() -> str | None:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from wdrun.decay import Decay, Knobs, Regularizer
 from wdrun.errors import ConfigError
-from wdrun.laws.cases import LAM, LR, STEPS, Case, noise, nothing, weights
-from wdrun.tensors import Tensors
-from wdrun.training.step import Training
+from wdrun.laws.cases import LAM, LR, STEPS, Case, noise, nothing, step_of, train, weights
+from wdrun.tensors import Scalar, Tensors
+from wdrun.training.step import Step, Training
 
 
 def zero_is_none(case: Case) -> str | None:
@@ -84,20 +84,13 @@ def scale_is_lambda(case: Case) -> str | None:
 
 def lifts_over_runs(case: Case) -> str | None:
     """torch.func.vmap over runs that differ in λ (0 among them), lr and weights gives each run's own steps."""
-    rule, step = case.rule(weights()), case.step(case.rule(weights()))
-    lams, lrs = (
-        torch.tensor([0.0, 0.01, LAM], dtype=torch.float64),
-        torch.tensor([0.05, 0.05, 0.02], dtype=torch.float64),
-    )
+    rule, by = case.rule(weights()), case.by()
+    lams, lrs = torch.tensor([[0.0, 0.01, LAM], [0.05, 0.05, 0.02]], dtype=torch.float64)
     runs = [{n: w * size for n, w in weights().items()} for size in (1.0, 2.0, 0.5)]
-
     noises = [{n: noise(t, n, w) for n, w in weights().items()} for t in (1, 2)]
 
-    def steps(params: Tensors, lam: float | Tensor, lr: float | Tensor) -> Tensors:
-        now = Training(params, step.optimizer.init(params), rule.init(params))
-        for t, grads in enumerate(noises, start=1):
-            now = step.update(now, grads, Knobs(lam, lr, 1.0, rule.lam_scales((t - 1) / STEPS), t))
-        return now.params
+    def steps(params: Tensors, lam: Scalar, lr: Scalar) -> Tensors:
+        return train(rule, by, params, lambda t, p: noises[t - 1], lam, lr, [1.0, 1.0])[-1]
 
     stacked = {n: torch.stack([run[n] for run in runs]) for n in runs[0]}
     lifted = torch.func.vmap(steps)(stacked, lams, lrs)
@@ -129,14 +122,13 @@ def slice_is_a_scope(case: Case) -> str | None:
 
 def resumes_from_its_memory(case: Case) -> str | None:
     """Memory is tensors, and training goes on from a copy of them to the same bits: nothing is kept elsewhere."""
-    step, params = case.step(case.rule(weights())), weights()
+    params = weights()
+    step, again = (step_of(case.rule(params), case.by()) for _ in range(2))
     now = Training(params, step.optimizer.init(params), step.rule.init(params))
-    again = case.step(case.rule(weights()))
 
-    def once(at: Training, t: int, by: object) -> Training:
+    def once(at: Training, t: int, by: Step) -> Training:
         grads = {n: noise(t, n, w) for n, w in at.params.items()}
-        knobs = Knobs(LAM, LR, 1.0, step.rule.lam_scales((t - 1) / STEPS), t)
-        return (step if by is step else again).update(at, grads, knobs)
+        return by.update(at, grads, Knobs(LAM, LR, 1.0, by.rule.lam_scales((t - 1) / STEPS), t))
 
     for t in range(1, 4):
         now = once(now, t, step)

@@ -33,7 +33,7 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} has no direction")
 
     def gain(self) -> float | None:
-        """Σ_k of what a constant term in g adds to u, over that term; None where u is not linear in g."""
+        """u/g once g has long been constant, such as 1/(1−μ) with momentum; None where u is not linear in g."""
         return None
 
 

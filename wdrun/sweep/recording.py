@@ -173,6 +173,11 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
+    if missing := trainer.initial().tensors.keys() - tensors.keys():
+        raise BusyError(
+            f"{directory}: its checkpoint lacks {min(missing)}, so another version of wdrun wrote it; "
+            "finish it with that one, or remove the folder to begin again"
+        )
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])

@@ -29,8 +29,6 @@ from wdrun.training.evaluation.predictions import predict
 from wdrun.training.state import Epoch, Standing, State, channels_last, flatten, unflatten
 from wdrun.training.step import Step, Training, accuracy
 
-__all__ = ["CHECK_EVERY", "Epoch", "State", "Trainer", "penalised"]
-
 Rows = list[dict[str, Any]]
 CHECK_EVERY = 100  # steps between looks at the losses for one that is not finite
 
@@ -139,7 +137,7 @@ class Trainer:
             if cause := divergence.in_validation(val, number):
                 yield self.diverged(number, cause, standing)
                 return
-            rows = [{"epoch": number, "split": "train", **running}, val]
+            rows = [running, val]
             last = standing.advance(number, training, buffers, val)
             if last:
                 weights = standing.to_test()
@@ -187,16 +185,13 @@ class Trainer:
     def decayed_norm(self, state: State) -> float | None:
         """√Σw² over the tensors in the decay's scope; None when nothing is in scope."""
         chosen = [state.tensors[f"params/{name}"] for name in self.rule.scope()]
-        return (
-            torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(w) for w in chosen])).item()
-            if chosen
-            else None
-        )
+        sizes = [torch.linalg.vector_norm(w) for w in chosen]
+        return torch.linalg.vector_norm(torch.stack(sizes)).item() if sizes else None
 
     def _epoch(
         self, number: int, training: Training, buffers: Tensors, tick: Callable[[int], None]
     ) -> tuple[Training, dict[str, Any], tuple[Rows, Rows]] | str:
-        """Train one epoch; the state, running means and measurements after it, or why the run diverged."""
+        """Train one epoch; the state, train split's row and measurements after it, or why the run diverged."""
         self.model.train()
         # One tensor for all steps: one a step would stay among the activations and keep the allocator from using the
         # room between them again, which made the process grow by hundreds of megabytes in an epoch.
@@ -216,15 +211,15 @@ class Trainer:
         finite = {name: bool(torch.isfinite(w).all()) for name, w in (training.params | buffers).items()}
         if cause := divergence.in_tensors(finite, t, number):
             return cause
-        running = self.running(losses.mean().item(), right.sum().item())
+        running = self.running(number, losses.mean().item(), right.sum().item())
         measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
         return training, self._with_penalty(running, training.params), measured
 
-    def running(self, loss: float, right: float) -> dict[str, Any]:
-        """The train split's metrics over an epoch: mean loss and number of right answers of its steps."""
+    def running(self, number: int, loss: float, right: float) -> dict[str, Any]:
+        """The metrics row of the train split: mean loss and number of right answers over the steps of an epoch."""
         examples = self.steps_per_epoch * self.run.batch_size
-        row = {"corruption": "", "severity": 0, "data_loss": loss, "accuracy": accuracy(right, examples)}
-        return row | {"examples": examples}
+        row = {"epoch": number, "split": "train", "corruption": "", "severity": 0, "data_loss": loss}
+        return row | {"accuracy": accuracy(right, examples), "examples": examples}
 
     def evaluate(self, split: str, number: int, params: Tensors, buffers: Tensors) -> dict[str, Any]:
         """A metrics row: scores of these weights on a whole split, in evaluation mode."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from wdrun.tensors import Tensors
 from wdrun.training.fused.forward import forward
 from wdrun.training.step import Step, Training, data_loss, hits
 from wdrun.training.trainer import Trainer
+
+T = TypeVar("T")
 
 
 class Lift:
@@ -48,22 +50,19 @@ class Lift:
         return dict(zip(leaves, grads, strict=True)), loss.detach(), right
 
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
-        """`Step.update` of every run; of the knobs, λ and lr are the runs' own, what is given holds for all."""
+        """`Step.update` of every run."""
+        return self.over(Step.update, knobs, now, grads)
 
-        def one(now: Training, grads: Tensors, lam: Tensor, lr: Tensor, numbers: Tensors) -> Training:
-            return _with(self.first.step, numbers).update(now, grads, knobs._replace(lam=lam, lr=lr))
+    def over(self, function: Callable[..., T], knobs: Knobs, *stacked: Any) -> T:
+        """function(step, *stacked, knobs), written for one run, of every run: (R, …).
 
-        moved: Training = torch.func.vmap(one)(now, grads, self.lam, self.rates(knobs), self.numbers)
-        return moved
+        Of the knobs, λ and lr are the runs' own; what is given holds for all.
+        """
 
-    def over(self, function: Any, knobs: Knobs, *stacked: Any) -> Tensor:
-        """function(step, *stacked, knobs), written for one run, of every run: (R, …)."""
+        def one(lam: Tensor, lr: Tensor, numbers: Tensors, *of: Any) -> T:
+            return function(_with(self.first.step, numbers), *of, knobs._replace(lam=lam, lr=lr))
 
-        def one(lam: Tensor, lr: Tensor, numbers: Tensors, *of: Any) -> Tensor:
-            found: Tensor = function(_with(self.first.step, numbers), *of, knobs._replace(lam=lam, lr=lr))
-            return found
-
-        lifted: Tensor = torch.func.vmap(one)(self.lam, self.rates(knobs), self.numbers, *stacked)
+        lifted: T = torch.func.vmap(one)(self.lam, self.rates(knobs), self.numbers, *stacked)
         return lifted
 
     def rates(self, knobs: Knobs) -> Tensor:

@@ -92,8 +92,8 @@ class FusedTrainer:
             if r not in lasts:
                 yield r, trainer.diverged(number, str(causes[r]), standing)
                 continue
-            train = penalised(trainer.running(*running[r]), val[r]["penalty"])
-            rows = [{"epoch": number, "split": "train", **train}, val[r], *tested.get(r, [])]
+            train = penalised(trainer.running(number, *running[r]), val[r]["penalty"])
+            rows = [train, val[r], *tested.get(r, [])]
             layers = tabulate(trainer.step, mine.params, tables[r], trainer.knobs(number * trainer.steps_per_epoch))
             measured = trainer.inspector.beside(layers, mine.params, beside)
             curvature = trainer.inspector.end(mine.params, beside) if lasts[r] else {}
