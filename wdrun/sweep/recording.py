@@ -85,7 +85,7 @@ class Record:
         self.logger.close()
         if self.state and self.unsaved:
             self._save(self.state)
-        done = _epochs(self.rows)
+        done = self.epochs_done
         partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
         self.watch.line(
@@ -95,16 +95,32 @@ class Record:
     def end(self) -> dict[str, Any]:
         """Finish the folder of a run that is done or diverged; its row of runs.csv."""
         self.logger.end(self.fixed | self.summary)
+        directory, run = self.job.directory, self.job.run
         summary = self.fixed | _summary(self.rows) | self.summary
-        predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
-        seconds = time.perf_counter() - self.started
-        for line in _result(self.job, self.trainer, summary, predictions, seconds) if self.watch.detailed else ():
+        predictions = []
+        if self.state and summary["status"] == "done":
+            predictions = self.trainer.predictions(self.state)
+            _write_weights(directory, self.state)
+        if predictions:
+            write_predictions(directory, run, predictions)
+        write_tables(directory, run, self.rows, summary)
+        checkpoint.remove(directory)
+        for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
-        return run_row(self.job.run, summary)
+        return run_row(run, summary)
 
     def close(self) -> None:
         """Let go of the logger; the folder is left as it stands."""
         self.logger.close()
+
+    def _result(self, summary: dict[str, Any], predictions: list[dict[str, Any]]) -> list[str]:
+        """What to say of a run that ended."""
+        run, directory = self.job.run, self.job.directory
+        seconds = time.perf_counter() - self.started
+        lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
+        if run.lam and summary["status"] == "done":
+            lines.append(explain.bought(summary, without_decay(directory.parent, run), self.job.overrides))
+        return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
         values = {
@@ -119,33 +135,6 @@ class Record:
     def _write(self, status: dict[str, Any]) -> None:
         summary = self.fixed | _summary(self.rows) | self.summary | status
         write_tables(self.job.directory, self.job.run, self.rows, summary)
-
-
-def _finish(
-    job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Write what a run leaves behind, drop its checkpoint; the predictions of a regression."""
-    run, directory = job.run, job.directory
-    done = summary["status"] == "done"
-    predictions = trainer.predictions(state) if state and done else []
-    if state and done:
-        _write_weights(directory, state)
-    if predictions:
-        write_predictions(directory, run, predictions)
-    write_tables(directory, run, rows, summary)
-    checkpoint.remove(directory)
-    return predictions
-
-
-def _result(
-    job: Job, trainer: Trainer, summary: dict[str, Any], predictions: list[dict[str, Any]], seconds: float
-) -> list[str]:
-    """What to say of a run that ended."""
-    lines = [*explain.outcome(trainer, summary, seconds), *explain.predicted(predictions)]
-    if job.run.lam and summary["status"] == "done":
-        twin = without_decay(job.directory.parent, job.run)
-        lines.append(explain.bought(summary, twin, job.overrides))
-    return [*lines, f"tables   {job.directory}"]
 
 
 def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
@@ -203,10 +192,6 @@ def _summary(rows: Rows) -> dict[str, Any]:
         for split, row in last.items()
         for short_name, column in (("loss", "data_loss"), ("accuracy", "accuracy"))
     }
-
-
-def _epochs(rows: Rows) -> int:
-    return max((row["epoch"] for row in rows["timing"]), default=0)
 
 
 def _write_config(directory: Path, job: Job) -> None:
