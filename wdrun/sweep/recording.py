@@ -95,19 +95,11 @@ class Record:
     def end(self) -> dict[str, Any]:
         """Finish the folder of a run that is done or diverged; its row of runs.csv."""
         self.logger.end(self.fixed | self.summary)
-        directory, run = self.job.directory, self.job.run
         summary = self.fixed | _summary(self.rows) | self.summary
-        predictions = []
-        if self.state and summary["status"] == "done":
-            predictions = self.trainer.predictions(self.state)
-            _write_weights(directory, self.state)
-        if predictions:
-            write_predictions(directory, run, predictions)
-        write_tables(directory, run, self.rows, summary)
-        checkpoint.remove(directory)
+        predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
         for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
-        return run_row(run, summary)
+        return run_row(self.job.run, summary)
 
     def close(self) -> None:
         """Let go of the logger; the folder is left as it stands."""
@@ -135,6 +127,22 @@ class Record:
     def _write(self, status: dict[str, Any]) -> None:
         summary = self.fixed | _summary(self.rows) | self.summary | status
         write_tables(self.job.directory, self.job.run, self.rows, summary)
+
+
+def _finish(
+    job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Write what a run leaves behind, drop its checkpoint; the predictions of a regression."""
+    run, directory = job.run, job.directory
+    done = summary["status"] == "done"
+    predictions = trainer.predictions(state) if state and done else []
+    if state and done:
+        _write_weights(directory, state)
+    if predictions:
+        write_predictions(directory, run, predictions)
+    write_tables(directory, run, rows, summary)
+    checkpoint.remove(directory)
+    return predictions
 
 
 def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
