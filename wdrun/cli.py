@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun import __version__
 from wdrun.errors import ConfigError, WdrunError
+from wdrun.wording import nearest, printable
 
 if TYPE_CHECKING:
     from wdrun.config.run import Job, SweepOptions
@@ -72,8 +72,7 @@ def _open_streams() -> None:
 
 def _report(error: WdrunError) -> int:
     """One line on stderr, whatever characters a value in it has; the exit code."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
-    print(f"wdrun: {line}", file=sys.stderr)
+    print(f"wdrun: {printable(str(error))}", file=sys.stderr)
     return error.exit_code
 
 
@@ -93,8 +92,7 @@ def dispatch(words: list[str]) -> int:
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
-            near = difflib.get_close_matches(name, [*COMMANDS, "--help"], n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = nearest(name, [*COMMANDS, "--help"])
             raise ConfigError(f"{name!r}: neither key=value nor a command ({', '.join(COMMANDS)}){hint}")
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags)
@@ -123,8 +121,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             flags[valued[name]] = value if has_value else queue.pop(0)
         elif word.startswith("-"):
             known = ["-m", "--multirun", "--resolve", "--help", "--version", *valued, *HYDRA_FLAGS]
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"{word}: unknown flag{f'; did you mean {near[0]}?' if near else ''}; see wdrun --help")
+            raise ConfigError(f"{word}: unknown flag{nearest(name, known)}; see wdrun --help")
         else:
             rest.append(word)
     if flags["cfg"] not in (None, "job"):

@@ -54,7 +54,8 @@ def sync(directory: Path) -> None:
 def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
     """Create the directory and hold it by `flock` on its lock file; BusyError when another process holds it.
 
-    The kernel drops the lock when the process dies, however it dies, so no lock is ever stale.
+    With `wait` it waits for that process instead. StorageError where the disk does not let it. The
+    kernel drops the lock when the process dies, however it dies, so no lock is ever stale.
     """
     try:
         make(directory)
@@ -96,6 +97,10 @@ def held(directory: Path) -> bool:
 
 def storage_error(path: Path, error: OSError, remedy: str = REMEDY) -> StorageError:
     """The error as one line: path, reason, free space of the nearest existing parent."""
+    return StorageError(f"{path}: {error.strerror or error}; {free(path) / 2**30:.1f} GiB free there; try {remedy}")
+
+
+def free(path: Path) -> int:
+    """Free bytes of the disk where the path is, or would be."""
     place = next((p for p in (path, *path.parents) if os.path.exists(p)), Path("/"))  # unlike p.exists(), never raises
-    free = shutil.disk_usage(place).free / 2**30
-    return StorageError(f"{path}: {error.strerror or error}; {free:.1f} GiB free there; try {remedy}")
+    return shutil.disk_usage(place).free

@@ -136,7 +136,7 @@ def planned(count):
     clock = [time.perf_counter()]
     lines = axes.expand(words)
     clock.append(time.perf_counter())
-    jobs = experiments.parse_lines(lines)
+    jobs, _ = experiments.sweep(lines)
     clock.append(time.perf_counter())
     found = {job.directory: job.run.structure for job in jobs}
     clock.append(time.perf_counter())

@@ -152,9 +152,9 @@ def test_hydra_composes_once_for_each_choice_of_options(monkeypatch):
 
 
 def test_jobs_share_nothing_that_can_be_changed():
-    first, second = experiments.parse_lines([["decay=chain", "seed=1"], ["decay=chain", "seed=2"]])
+    (first, second), _ = experiments.sweep([["decay=chain", "seed=1"], ["decay=chain", "seed=2"]])
     first.run.decay["terms"][0]["scales"].append(["*", 0])
     first.run.decay["schedule"]["name"] = "changed"
-    again = experiments.parse_lines([["decay=chain", "seed=2"]])[0]
+    (again,), _ = experiments.sweep([["decay=chain", "seed=2"]])
     assert second.run.decay == again.run.decay
     assert second.run.decay["terms"][0]["scales"] == []

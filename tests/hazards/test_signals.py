@@ -311,7 +311,7 @@ def test_killed_at_random_times(tmp_path, group):
     base = ["-m", *(w for w in WORDS if not w.startswith(("epochs=", "lambda=")))]
     words = [*base, "epochs=150", *(["lambda=1e-2,1e-1", "parallel=2"] if group else ["lambda=1e-2"])]
     whole = tmp_path / "whole"
-    jobs = experiments.parse_lines(experiments.lines([*words[1:], f"output_dir={whole}"], multirun=True))
+    jobs = experiments.jobs([*words[1:], f"output_dir={whole}"], multirun=True)
     execute(jobs)
     expected = {n: c for n, c in content(whole).items() if not n.endswith((".yaml", "plan.csv"))}
     kills, round_ = 0, 0

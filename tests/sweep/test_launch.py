@@ -65,7 +65,7 @@ def table(path):
 
 
 def of(words):
-    return experiments.parse_lines([[*TINY, *words]])[0]
+    return experiments.sweep([[*TINY, *words]])[0][0]
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_a_missing_extra_is_named(monkeypatch, word, extra):
 
 def planned(here, *lines):
     """A plan of these lines, its file and its jobs."""
-    parsed = remote.prepare(experiments.parse_lines([[*TINY, *line] for line in lines]))
+    parsed = remote.prepare(experiments.sweep([[*TINY, *line] for line in lines])[0])
     folders = [str(job.directory) for job in parsed]
     remote.write(remote.Plan([list(j.overrides) for j in parsed], folders, None, str(here), 1), here / "plan.json")
     return str(here / "plan.json"), parsed

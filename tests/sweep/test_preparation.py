@@ -7,6 +7,7 @@ import pytest
 
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
+from wdrun.sweep import workers
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import Trainers, ready, with_lambda
 from wdrun.sweep.preparation import check, distinct
@@ -77,6 +78,21 @@ def test_the_trainer_that_is_kept_is_given_once_and_to_its_own_run(tmp_path):
     trainers.check(first)
     assert trainers.take(second).run is second
     assert trainers.take(first) is not looked
+
+
+def test_no_trainer_is_kept_while_worker_processes_train(built, tmp_path, monkeypatch):
+    runs, _ = built
+    left = []
+
+    def side_by_side(*arguments):
+        gc.collect()
+        left.extend(o for o in gc.get_objects() if type(o) is Trainer and any(o.run is run for run in runs))
+        yield from ()
+
+    monkeypatch.setattr(workers, "side_by_side", side_by_side)
+    execute(*asked(tmp_path, "seed=0,1", "parallel=2"))
+    assert len(runs) == 1
+    assert not left
 
 
 def test_a_trainer_at_another_lambda_trains_as_one_built_for_it(tmp_path):

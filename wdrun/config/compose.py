@@ -77,8 +77,7 @@ class _Composer:
 
         extra = []
         if self.config_dir is not None:
-            quoted = str(Path(self.config_dir).absolute()).replace("\\", "\\\\").replace("'", "\\'")
-            extra = [f"hydra.searchpath=['file://{quoted}']"]
+            extra = [f"hydra.searchpath=[{quoted(f'file://{Path(self.config_dir).absolute()}')}]"]
         return hydra_compose("config", [*extra, *words])
 
     def _whole(self, words: Sequence[str]) -> Any:
@@ -95,6 +94,12 @@ class _Composer:
             choices = [word for word in words if key_of(word) in GROUPS]
             known = [key for key, _ in flatten(dict(self._hydra(choices)))]
             raise ConfigError(_one_line(error, words, known, self.config_dir)) from error
+
+
+def quoted(text: str) -> str:
+    """Text as a value of Hydra's grammar, whatever characters it has."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _check(word: str, config_dir: str | None) -> None:

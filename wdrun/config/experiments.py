@@ -31,17 +31,11 @@ def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = Non
 
 def jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None = None) -> list[Job]:
     """The jobs of what was typed, each composed and checked."""
-    return parse_lines(lines(overrides, multirun, config_dir), config_dir)
-
-
-def parse_lines(lines: Iterable[Sequence[str]], config_dir: str | None = None) -> list[Job]:
-    """The job of each line of overrides, composed and checked."""
-    with opened(config_dir) as composed:
-        return [parse(composed(line), line) for line in lines]
+    return sweep(lines(overrides, multirun, config_dir), config_dir)[0]
 
 
 def sweep(lines: Sequence[Sequence[str]], config_dir: str | None = None) -> tuple[list[Job], SweepOptions]:
-    """The job of each line of overrides, and what the first line asks of all of them together."""
+    """The job of each line of overrides, composed and checked, and what the first line asks of all of them together."""
     with opened(config_dir) as composed:
         first = composed(lines[0])
         jobs = [parse(first, lines[0]), *(parse(composed(line), line) for line in lines[1:])]

@@ -70,7 +70,10 @@ class Batches:
         return len(self.rows) // self.batch_size
 
     def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the shuffled, augmented batches of an epoch: the same for (seed, epoch) on every device."""
+        """Yield the shuffled, augmented batches of an epoch: the same for (seed, epoch) on every device.
+
+        ConfigError where the split has fewer examples than a batch.
+        """
         steps, size = len(self), self.batch_size
         check("batch_size", size, Accepts(f"at most the {len(self.rows)} examples of the split", lambda n: steps > 0))
         order = torch.randperm(len(self.rows), generator=generator(seed, "order", epoch))[: steps * size]

@@ -16,7 +16,7 @@ import numpy as np
 from wdrun.data import canonical
 from wdrun.data.canonical import Tables
 from wdrun.errors import StorageError
-from wdrun.storage import sync
+from wdrun.storage import free, sync
 from wdrun.wording import first_line
 
 LOCK_TIMEOUT_S = 1800  # another process may be downloading 163 MB over a slow line
@@ -88,7 +88,7 @@ def open_or_build(folder: Path, build: Callable[[Path], Tables]) -> Tables:
         held = f"another process held {lock.lock_file} for {LOCK_TIMEOUT_S} s"
         raise StorageError(f"{folder}: {held}; end it and try again") from error
     except OSError as error:
-        reason = f"{error.strerror or error}{_free(folder)}"
+        reason = f"{error.strerror or error} ({free(folder) / 2**20:.0f} MiB free, 184 MB needed)"
         remedy = "free space, or set WDRUN_DATA to a writable folder"
         raise StorageError(f"cannot write the data cache {folder}: {reason}; {remedy}") from error
 
@@ -129,8 +129,3 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
     if tables is None:
         raise StorageError(f"the cache {folder} vanished right after it was written")
     return tables
-
-
-def _free(folder: Path) -> str:
-    place = next(p for p in folder.parents if os.path.exists(p))
-    return f" ({shutil.disk_usage(place).free / 2**20:.0f} MiB free, 184 MB needed)"

@@ -13,7 +13,7 @@ from wdrun.streams import stream_seed
 
 
 def with_noise(labels: Tensor, rows: Rows, share: float, seed: int, classes: int) -> Tensor:
-    """The int64 (N,) labels with the share of those at `rows` replaced; the same tensor for none."""
+    """The int64 (N,) labels with the share in [0, 1] of those at `rows` replaced; the same tensor for none."""
     count = round(share * len(rows))
     if count == 0:
         return labels

@@ -24,7 +24,10 @@ OPTIONS = {"cifar10": cifar10.OPTIONS, "regression": regression.OPTIONS, "synthe
 
 
 def load(spec: Spec, fold: int = 0) -> Dataset:
-    """The data set of `spec` with train and val of `fold`, and the complete test split."""
+    """The data set of `spec`, a config's `data`, with train and val of `fold`, and the complete test split.
+
+    ConfigError for an option that does not fit; StorageError where CIFAR-10 cannot be had.
+    """
     name = _name(spec)
     pool = POOLS[name](spec)
     rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
@@ -58,7 +61,7 @@ def _partition(pool: Pool, fold: int, **options: object) -> Partition:
 
 
 def fetch(spec: Spec) -> str:
-    """Make sure the data of `spec` are there and verified; return one line for people."""
+    """Make sure the data of `spec` are there and verified; one line for people. Errors as of `load`."""
     name = _name(spec)
     if name == "cifar10":
         return cifar10.fetch(spec)

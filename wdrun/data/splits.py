@@ -25,6 +25,7 @@ def partition(labels: Rows, spec: Spec, fold: int = 0) -> Partition:
 
     folds = 1: validation is `val_size` of the pool. folds = k > 1: validation is the fold-th of k parts.
     Then `train_size` keeps a stratified part of train. A class gets its proportional share, rounded up or down.
+    ConfigError for an option that the pool is too small for.
     """
     folds, seed = integer(spec, "folds", 1, 1), integer(spec, "split_seed", 0, 0)
     check("fold", fold, Accepts(f"a whole number ≥ 0 and below data.folds={folds}", whole(0, folds - 1).fits))

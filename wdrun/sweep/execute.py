@@ -58,7 +58,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
     if not (outcome := finished(job)):
         if fuse:
             endings = groups.in_groups([job], [Bar()], stop, lambda: stop.signum is not None, trainers)
-            outcome = next((ended for _, ended in endings), Outcome(job))
+            outcome = dict(endings).get(0, Outcome(job))
         else:
             outcome = settle(job, stop, Bar(), prepare=trainers.take)
     if outcome.status == "waiting":
@@ -117,6 +117,7 @@ class _Sweep:
             if fuse:
                 endings = groups.in_groups(jobs, watches, self.stop, self.over, trainers)
             elif processes > 1:
+                trainers.give_up()  # the workers build theirs
                 endings = workers.side_by_side(jobs, watches, self.over, self.board.refresh, processes)
             else:
                 endings = workers.in_turn(jobs, watches, self.stop, self.over, trainers.take)

@@ -14,7 +14,7 @@ from wdrun.config.run import Job
 from wdrun.errors import BusyError, StorageError
 from wdrun.storage import hold, storage_error
 from wdrun.sweep.one_run import Trainers, begin, finished, interrupted, settle
-from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.terminal.progress import Watch, say
@@ -22,8 +22,6 @@ from wdrun.training import fused
 from wdrun.wording import named
 
 SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hundreds of files take their time
-
-Numbered = tuple[int, Outcome]
 
 
 def in_groups(
@@ -45,6 +43,7 @@ def in_groups(
         else:
             group = alike[: fused.chunk(len(alike), first)]
             outcomes = _fused({number: jobs[number] for number in group}, watches, stop, trainers)
+        del first  # no longer needed, and as large as a run
         if left := alike[len(group) :]:
             waiting.append(left)
         ended = set()

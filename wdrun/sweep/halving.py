@@ -45,7 +45,10 @@ class Setting:
 def in_rungs(
     jobs: Sequence[Job], options: SweepOptions, on_end: Callable[[Outcome], None] = lambda outcome: None
 ) -> list[Outcome]:
-    """Train the jobs rung by rung, each as `execute` would, K being `options.halving`; the outcomes of all rungs."""
+    """Train the jobs rung by rung, each as `execute` would, K being `options.halving`; the outcomes of all rungs.
+
+    ConfigError, before anything trains, where the jobs differ in epochs or one is not sound with those of its rung.
+    """
     if options.halving is None:
         raise ValueError("halving=null: nothing to halve by; execute trains all jobs whole")
     settings = group(distinct([with_lambda(job) for job in jobs]))

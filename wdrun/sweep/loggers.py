@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
+from wdrun.accepts import is_number
 from wdrun.config.run import Job
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import METRICS
@@ -59,7 +59,7 @@ def scalars(rows: Iterable[Row]) -> Scalars:
     for row in rows:
         what = [row["corruption"], str(row["severity"])] if row["corruption"] else []
         for score in SCORES:
-            if _is_number(row.get(score)):
+            if is_number(row.get(score)):
                 found["/".join([row["split"], *what, score])] = float(row[score])
     return found
 
@@ -212,8 +212,4 @@ def _knobs(job: Job) -> dict[str, Any]:
 
 
 def _numbers(summary: Row) -> Scalars:
-    return {f"final/{name}": float(value) for name, value in summary.items() if _is_number(value)}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return {f"final/{name}": float(value) for name, value in summary.items() if is_number(value)}

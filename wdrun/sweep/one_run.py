@@ -57,8 +57,13 @@ class Trainers:
 
     def take(self, run: Run) -> Trainer:
         """The run's trainer, to train; it is the taker's, and whichever was kept is given up."""
-        kept, self._kept = self._kept, None
+        kept = self._kept
+        self.give_up()
         return kept if kept is not None and kept.run is run else ready(run)
+
+    def give_up(self) -> None:
+        """Let go of the one that is kept."""
+        self._kept = None
 
 
 def with_lambda(job: Job, trainers: Trainers | None = None) -> Job:

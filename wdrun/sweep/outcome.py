@@ -49,8 +49,11 @@ class Outcome:
 
     @property
     def bad(self) -> bool:
-        """Whether fail_fast ends the sweep here."""
+        """Whether the run failed, or diverged where that was not allowed: fail_fast ends the sweep there."""
         return self.status == "failed" or (self.status == "diverged" and not self.job.options.allow_diverged)
+
+
+Numbered = tuple[int, Outcome]  # which of the jobs, and how it ended
 
 
 def print_result(outcome: Outcome) -> None:

@@ -85,7 +85,7 @@ class Record:
         self.logger.close()
         if self.state and self.unsaved:
             self._save(self.state)
-        done = _epochs(self.rows)
+        done = self.epochs_done
         partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
         self.watch.line(
@@ -97,14 +97,22 @@ class Record:
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
-        seconds = time.perf_counter() - self.started
-        for line in _result(self.job, self.trainer, summary, predictions, seconds) if self.watch.detailed else ():
+        for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
         return run_row(self.job.run, summary)
 
     def close(self) -> None:
         """Let go of the logger; the folder is left as it stands."""
         self.logger.close()
+
+    def _result(self, summary: dict[str, Any], predictions: list[dict[str, Any]]) -> list[str]:
+        """What to say of a run that ended."""
+        run, directory = self.job.run, self.job.directory
+        seconds = time.perf_counter() - self.started
+        lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
+        if run.lam and summary["status"] == "done":
+            lines.append(explain.bought(summary, without_decay(directory.parent, run), self.job.overrides))
+        return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
         values = {
@@ -135,17 +143,6 @@ def _finish(
     write_tables(directory, run, rows, summary)
     checkpoint.remove(directory)
     return predictions
-
-
-def _result(
-    job: Job, trainer: Trainer, summary: dict[str, Any], predictions: list[dict[str, Any]], seconds: float
-) -> list[str]:
-    """What to say of a run that ended."""
-    lines = [*explain.outcome(trainer, summary, seconds), *explain.predicted(predictions)]
-    if job.run.lam and summary["status"] == "done":
-        twin = without_decay(job.directory.parent, job.run)
-        lines.append(explain.bought(summary, twin, job.overrides))
-    return [*lines, f"tables   {job.directory}"]
 
 
 def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
@@ -208,10 +205,6 @@ def _summary(rows: Rows) -> dict[str, Any]:
         for split, row in last.items()
         for short_name, column in (("loss", "data_loss"), ("accuracy", "accuracy"))
     }
-
-
-def _epochs(rows: Rows) -> int:
-    return max((row["epoch"] for row in rows["timing"]), default=0)
 
 
 def _write_config(directory: Path, job: Job) -> None:

@@ -24,15 +24,13 @@ from wdrun.config.run import Job, Run
 from wdrun.errors import WdrunError
 from wdrun.storage import hold
 from wdrun.sweep.one_run import failed, ready, settle
-from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
 from wdrun.terminal.progress import Row, Watch
 from wdrun.training.trainer import Trainer
 
 TELL_SECONDS = 0.25  # a worker tells how far it is at most this often
 LEAVE_SECONDS = 30.0  # what a worker that should leave may still take before it is killed
-
-Numbered = tuple[int, Outcome]  # which job, and how it ended
 
 
 def in_turn(

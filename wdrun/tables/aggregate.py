@@ -32,12 +32,12 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
                 tell(left_out(directory, error))
                 continue
             runs.append(run)
-            for name, rows in tables.items():
-                bodies[name] += rows
+            for name, lines in tables.items():
+                bodies[name] += lines
         outcome = [c.name for c in RUN]
         knobs = dict.fromkeys(name for header, _ in runs for name in header if name not in outcome)
-        whole = (dict(zip(header, row, strict=True)) for header, row in runs)
-        write_atomically(root / "runs.csv", render([*knobs, *outcome], whole))
+        rows = (dict(zip(header, row, strict=True)) for header, row in runs)
+        write_atomically(root / "runs.csv", render([*knobs, *outcome], rows))
         for name, columns in TABLES.items():
             write_atomically(root / f"{name}.csv", csv_text([[c.name for c in columns], *bodies.pop(name)]))
     return len(runs)

@@ -161,6 +161,6 @@ def run_row(run: Run, summary: Row) -> dict[str, Any]:
 
 
 def typed_row(row: Row) -> dict[str, Any]:
-    """The known columns of a row read as text, in their types; None for an empty cell."""
+    """The known columns of a row read as text, in their types; None for an empty cell, ValueError for no number."""
     kinds = {c.name: c.kind for c in (*FACTORS, *RUN)}
     return {key: kinds[key](value) if value not in ("", None) else None for key, value in row.items() if key in kinds}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """Typed tables (columns as in wdrun/tables/README.md) of the runs found; `problems` is one line for each left out.
+    """Typed tables (their columns are those of `columns`) of the runs found; `problems` is one line for each left out.
 
     `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it.
     """
@@ -107,7 +107,7 @@ def _check_table(path: Path, header: list[str], rows: list[list[str]], *, name: 
 
 
 def _frame(parts: Sequence[tuple[list[str], list[list[str]]]], name: str) -> pd.DataFrame:
-    """One typed frame of the parts, the columns of all of them, as records.read makes it from the same cells."""
+    """One frame of the parts, with the columns of all of them, as `read_table` makes it of a file of the same cells."""
     columns: dict[str, None] = dict.fromkeys([] if name == "run" else [c.name for c in TABLES[name]])
     for header, _ in parts:
         columns |= dict.fromkeys(header)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from wdrun.terminal.progress import Row, Watch, say
+from wdrun.terminal.progress import Row, Watch, say, scores
 from wdrun.wording import clock
 
 if TYPE_CHECKING:
@@ -221,9 +221,8 @@ def _ending(slug: str, row: Row, log: Path) -> str:
 
 
 def _validation(row: Row) -> str:
-    """Accuracy where there is one and data loss, as in the line of an epoch. The test split is not for watching."""
-    accuracy, loss = row.get("val_accuracy"), row.get("val_loss")
-    return f"val {'' if accuracy is None else f'{accuracy:.4f} '}({loss:.4f})"
+    """The scores as in the line of an epoch. The test split is not for watching."""
+    return f"val {scores(row.get('val_accuracy'), row['val_loss'])}"
 
 
 def _score(row: Row, objective: str) -> float | None:

@@ -90,10 +90,12 @@ class Bar(Watch):
             self.terminal = False
 
 
+def scores(accuracy: float | None, loss: float) -> str:
+    """`0.7120 (0.8312)`: accuracy where there is one, and data loss."""
+    return f"{'' if accuracy is None else f'{accuracy:.4f} '}({loss:.4f})"
+
+
 def epoch_line(number: int, epochs: int, rows: Sequence[Row], seconds: float) -> str:
-    """`epoch  3/10  train 0.712 (0.83)  val 0.698 (0.87)  8.1 s`: accuracy if there is one, data loss in brackets."""
-    parts = [
-        f"{r['split']} " + ("" if r["accuracy"] is None else f"{r['accuracy']:.4f} ") + f"({r['data_loss']:.4f})"
-        for r in rows
-    ]
+    """`epoch  3/10  train 0.7120 (0.8312)  val 0.6980 (0.8745)  8.1 s`."""
+    parts = [f"{row['split']} {scores(row['accuracy'], row['data_loss'])}" for row in rows]
     return f"epoch {number:>{len(str(epochs))}}/{epochs}  {'  '.join(parts)}  {seconds:.1f} s"

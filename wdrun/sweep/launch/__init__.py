@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config import experiments
+from wdrun.config.compose import quoted
 from wdrun.errors import ConfigError, WdrunError
-from wdrun.sweep.launch.engine import composed, fixed, quoted
+from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
 from wdrun.sweep.outcome import exit_code
 from wdrun.sweep.signals import Interrupted

@@ -90,8 +90,3 @@ def fixed(words: Sequence[str]) -> list[str]:
             raise ConfigError(f"{word!r}: not an override; write key=value, special characters in quotes") from error
         same += [] if parsed.is_sweep_override() else [word]
     return same
-
-
-def quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -83,7 +83,7 @@ def grouped(
         batch(lines, config, keep)
         return keep.outcomes
     with aside():
-        parsed = experiments.parse_lines(lines, config_dir)
+        parsed, _ = experiments.sweep(lines, config_dir)
     targets.announce(parsed)
     jobs = remote.prepare(parsed)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
@@ -92,14 +92,14 @@ def grouped(
     lost = "its worker ended before it did"
     if left:
         launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
-        share = remote.Plan(
+        shared = remote.Plan(
             [list(job.overrides) for job in left],
             [str(job.directory) for job in left],
             str(Path(config_dir).absolute()) if config_dir else None,
             os.getcwd(),
             launcher.get("cpus_per_task"),
         )
-        remote.write(share, folder / "plan.json")
+        remote.write(shared, folder / "plan.json")
         size = size or math.ceil(len(left) / _workers(launcher))
         groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
         root = left[0].directory.parent
@@ -130,13 +130,13 @@ def grouped(
     return outcomes
 
 
-def _group(plan: str, config: Any) -> None:
-    """Hydra's task of a worker: the lines of the plan that its config names."""
+def _group(file: str, config: Any) -> None:
+    """Hydra's task of a worker: the lines of the plan in `file` that its config names."""
     from hydra.core.hydra_config import HydraConfig
 
     first, last = config.group
     output = Path(HydraConfig.get().runtime.output_dir)
-    remote.work(plan, str(output / "log"), first, last)
+    remote.work(file, str(output / "log"), first, last)
 
 
 def _workers(launcher: dict[str, Any]) -> int:
