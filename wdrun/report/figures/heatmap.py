@@ -181,13 +181,8 @@ def _ridge(ax: Axes, found: Ridge, grid: MapAxes) -> None:
     ax.plot(grid.x(found.at["lr"]), grid.y(found.at["lambda"]), path_effects=ON_WHITE, zorder=4, **RIDGE)
     if not found.reason:
         lrs = grid.across()
-        ax.plot(
-            grid.x(lrs),
-            grid.y(10 ** (found.intercept + found.slope * np.log10(lrs))),
-            label="fit",
-            path_effects=ON_WHITE,
-            **FIT,
-        )
+        fit = 10 ** (found.intercept + found.slope * np.log10(lrs))
+        ax.plot(grid.x(lrs), grid.y(fit), label="fit", path_effects=ON_WHITE, **FIT)
 
 
 def _dress(ax: Axes, grid: MapAxes) -> None:
