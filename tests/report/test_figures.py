@@ -355,7 +355,7 @@ def test_robustness_and_calibration_are_means_over_seeds():
     np.testing.assert_allclose(got, val.groupby("lambda")["ece"].mean())
 
 
-# --- the catalogue, bytes and names ---
+# --- all drawings, bytes and names ---
 
 
 def test_everything_the_data_allow_is_drawn(tmp_path):
@@ -376,7 +376,6 @@ def test_nothing_is_drawn_of_nothing():
     runs = swept(lambda *_: None)
     found = Results((), runs, *map(empty, TABLES), problems=())
     assert list(drawings.drawings(found, select(runs))) == []
-    assert list(drawings.drawings(found, None)) == []
 
 
 def test_one_run_is_enough():

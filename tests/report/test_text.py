@@ -145,6 +145,17 @@ def test_every_proposed_command_composes(tmp_path):
         assert (len(jobs) > 1) == several
 
 
+def test_what_failed_is_run_again_in_every_facet_and_each_command_is_proposed_once(tmp_path):
+    decays = ("l2", "l1", "elastic_net", "decoupled", "cautious")
+    for i, decay in enumerate(decays):
+        made_up.sweep(tmp_path, {0: [2.0, 2.1, 2.2], 0.1: [1 + i, 1.1 + i, 1.3 - i / 10]}, decay=decay)
+    made_up.run(tmp_path, 1, seed=3, decay="cautious", status="failed")
+    steps = text.steps(select(load([tmp_path]).runs))
+    assert steps[0].why.startswith("decay=cautious: 1 of 7 runs failed or did not finish")
+    commands = [command for step in steps for command in step.commands]
+    assert len({*commands}) == len(commands) > 5
+
+
 def test_budget_gives_way_to_lambda(tmp_path):
     folder = made_up.run(tmp_path / "r", 0.1)
     (folder / ".hydra" / "overrides.yaml").write_text("[budget=0.5, 'model.hidden=[8, 8]', seed=0]")

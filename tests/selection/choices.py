@@ -15,7 +15,7 @@ QUIET = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 def row(lam, seed, loss, **changes):
-    """A run's row as `records.read` gives it, with the knobs that a test varies."""
+    """A run's row as `read.load` gives it, with the knobs that a test varies."""
     base = {"id": "", "model": "mlp", "decay": "l2", "coupling": "coupled", "lambda": float(lam), "optimizer": "sgd"}
     base |= {"lr": 0.1, "seed": seed, "fold": 0, "epochs": 3, "decay.coupling": "auto", "diagnostics": "[]"}
     base |= {c.name: "" if c.kind is str else math.nan for c in RUN}
@@ -93,8 +93,8 @@ def write(root, *words, **summary):
     (job,) = experiments.jobs(words, False)
     folder = root / job.run.slug
     folder.mkdir(parents=True)
-    records_row = run_row(job.run, {"status": "done"} | summary)
-    (folder / "run.csv").write_bytes(render(list(records_row), [records_row]))
+    cells = run_row(job.run, {"status": "done"} | summary)
+    (folder / "run.csv").write_bytes(render(list(cells), [cells]))
     import yaml
 
     (folder / "config.yaml").write_text(yaml.safe_dump(job.run.nested, sort_keys=False), encoding="utf-8")

@@ -83,8 +83,7 @@ def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[
         shown = "svg"
         if len(made["svg"]) > LARGEST_SVG:
             shown = "png"
-            made.setdefault("png", b"")
-            made["png"] = made["png"] or style.render(drawing.figure, "png")
+            made["png"] = made.get("png") or style.render(drawing.figure, "png")
         pictures.append(Picture(drawing.name, drawing.title, drawing.caption, MEDIA[shown], made[shown], width, height))
     return pictures
 

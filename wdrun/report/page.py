@@ -72,10 +72,7 @@ def _summary(found: Results, selection: Selection) -> str:
 
 
 def _choice(selection: Selection) -> str:
-    return (
-        "".join(table(*content) for content in page_tables.choice(selection))
-        or "<p>No finished run to choose from.</p>\n"
-    )
+    return "".join(table(*content) for content in page_tables.choice(selection))
 
 
 def _figures(pictures: Sequence[Picture], formats: Sequence[str]) -> str:

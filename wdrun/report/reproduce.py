@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.selection.overrides import condensed, line, typed, words
+from wdrun.selection.overrides import condensed, line, recorded, words
 from wdrun.wording import counted, sort_key
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MADE_WITH = {
 
 def commands(directories: Iterable[Path], at_most: int = 12) -> list[str]:
     """The lines that make these runs again, then what is left out or unknown as `# …`."""
-    found = [typed(directory) for directory in directories]
+    found = [recorded(directory) for directory in directories]
     known = [overrides for overrides in found if overrides is not None]
     lines = [line(words(grid)) for grid in condensed(known)]
     if len(lines) > at_most:

@@ -5,7 +5,7 @@ It words what the selection found and judges nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from wdrun.selection.cells import best_first
@@ -101,11 +101,12 @@ def _chosen(selection: Selection, row: pd.Series) -> Iterator[str]:
             return
 
 
-def _by_facet(selection: Selection, most: int) -> list[Finding]:
-    """The findings of the `most` best facets, the best first, then those of the whole sweep."""
-    names = [selection.name(row) for _, row in best_first(selection.choices, selection.metric).head(most).iterrows()]
-    rank = {name: i for i, name in enumerate([*names, "all"])}
-    return sorted((f for f in selection.findings if f.facet in rank), key=lambda found: rank[found.facet])
+def _by_facet(selection: Selection, most: int, always: Sequence[str] = ()) -> list[Finding]:
+    """The findings of the `most` best facets (of kinds `always` those of every facet), then of the whole sweep."""
+    names = [selection.name(row) for _, row in best_first(selection.choices, selection.metric).iterrows()]
+    rank, shown = {name: i for i, name in enumerate([*names, "all"])}, {*names[:most], "all"}
+    found = [one for one in selection.findings if one.facet in shown or one.kind in always]
+    return sorted(found, key=lambda one: rank[one.facet])
 
 
 def untold(selection: Selection) -> list[str]:
@@ -115,14 +116,17 @@ def untold(selection: Selection) -> list[str]:
 
 
 def steps(selection: Selection) -> list[Step]:
-    """The runs worth most: what did not finish, rivals of the best facet, then what the best facets leave open."""
-    shown = [found for found in _by_facet(selection, FACETS) if found.settles]
-    shown.sort(key=lambda found: FIRST.get(found.kind, len(FIRST)))
-    found_steps: dict[tuple[str, ...], Step] = {}
-    for found in shown:
-        commands = tuple(map(line, found.settles))
-        found_steps.setdefault(commands, Step(f"{found.facet}: {found.whole}", commands))
-    return list(found_steps.values())[:MOST_STEPS]
+    """The runs worth most: what did not finish, rivals of the best facet, then what the best facets leave open.
+
+    Each command once, in the first step that has it.
+    """
+    shown = _by_facet(selection, FACETS, always=("failed", "nothing"))
+    proposed: list[Step] = []
+    for found in sorted(shown, key=lambda found: FIRST.get(found.kind, len(FIRST))):
+        known = {command for step in proposed for command in step.commands}
+        if commands := tuple(command for command in map(line, found.settles) if command not in known):
+            proposed.append(Step(f"{found.facet}: {found.whole}", commands))
+    return proposed[:MOST_STEPS]
 
 
 def warnings(found: Results, selection: Selection) -> list[str]:

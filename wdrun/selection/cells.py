@@ -108,6 +108,11 @@ def rows_of(frame: pd.DataFrame, values: Mapping[str, Any] | pd.Series, names: I
     return frame
 
 
+def seeds_and_folds(frame: pd.DataFrame) -> list[tuple[int, int]]:
+    """(seed, fold) of each row."""
+    return list(zip(frame["seed"], frame["fold"], strict=True))
+
+
 def isolate(found: Grid) -> pd.DataFrame:
     """One row a (facets…, λ): its best candidate over the nuisance knobs; where none is one, its best other cell."""
     rows = []
@@ -228,7 +233,7 @@ def _cells(
     frame: pd.DataFrame, metric: str, facets: Sequence[str], key: Sequence[str], confidence: float
 ) -> pd.DataFrame:
     done = frame[frame["outcome"] == "done"]
-    expected = {tuple(values.values()): set(_replicates(part)) for values, part in groups(done, facets)}
+    expected = {tuple(values.values()): set(seeds_and_folds(part)) for values, part in groups(done, facets)}
     rows = []
     for values, part in groups(frame, key):
         finished = part[part["outcome"] == "done"]
@@ -241,11 +246,7 @@ def _cells(
         row["total_decay"] = part["total_decay"].astype(float).mean()
         row |= {name: int((part["outcome"] == name).sum()) for name in ("diverged", "failed")}
         wanted = expected.get(tuple(values[f] for f in facets), set())
-        row["missing"] = len(wanted - set(_replicates(part)))
+        row["missing"] = len(wanted - set(seeds_and_folds(part)))
         row["candidate"] = bool(len(x) and not row["diverged"])
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _replicates(frame: pd.DataFrame) -> list[tuple[int, int]]:
-    return list(zip(frame["seed"], frame["fold"], strict=True))

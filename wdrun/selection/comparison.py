@@ -30,7 +30,8 @@ def leaderboard(
     with replacement): equal to the mean where budgets are equal, and what to compare where they are not.
     """
     chosen = choices[choices["lambda_min"].notna()]
-    cells = {i: _chosen(grid, points, row) for i, row in chosen.iterrows()}
+    at = chosen.assign(**{"lambda": chosen["lambda_min"]})
+    cells = {i: rows_of(points, row, [*grid.facets, "lambda"]).iloc[0] for i, row in at.iterrows()}
     ranked = sorted(cells, key=lambda i: grid.sign * cells[i]["mean"])
     pairs = list(combinations(ranked, 2))
     scores = {i: grid.finished(cell) for i, cell in cells.items()}
@@ -78,9 +79,3 @@ def _verdict(row: dict[str, Any], sign: int, level: float) -> str:
     if row["p_equivalence"] < level:
         return "equivalent"
     return "worse" if row["p_holm"] < level and sign * row["difference"] > 0 else "cannot tell"
-
-
-def _chosen(grid: Grid, points: pd.DataFrame, row: pd.Series) -> pd.Series:
-    """The cell of a choice."""
-    curve = rows_of(points, row, grid.facets)
-    return curve[curve["lambda"] == row["lambda_min"]].iloc[0]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from wdrun.config.keys import KEYS
 from wdrun.selection import overrides
-from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of
+from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of, seeds_and_folds
 from wdrun.selection.overrides import Line
 
 SEEDS = 5  # replicates that say something about noise
@@ -22,7 +22,11 @@ Point = dict[str, Any]  # what differs from the facet's other runs: a value of l
 
 
 class Facet:
-    """One facet's choice (`row`), its own `cells`, best cells by λ (`curve`) and `runs`."""
+    """One facet's choice (`row`), its own `cells`, best cells by λ (`curve`) and `runs`.
+
+    `lam` is lambda_min, nan where nothing could be chosen; `here` the nuisance knobs there; `positive` the curve at
+    λ > 0 and `tried` its λ, ascending; `replicates` every seed and fold of the runs; `decays`: some run has a decay.
+    """
 
     def __init__(self, grid: Grid, points: pd.DataFrame, row: pd.Series, margin: float) -> None:
         self.grid, self.row, self.margin = grid, row, margin
@@ -38,12 +42,12 @@ class Facet:
         self.replicates = _replicates(self.runs)
 
     @cached_property
-    def typed(self) -> tuple[str, ...] | None:
+    def recorded(self) -> tuple[str, ...] | None:
         """What was typed for a run of this facet: one with decay first, and none that another facet lent."""
         own = self.runs[~self.runs["lent"]]
         strength = own["lambda"].where(own["decay"] != NO_DECAY, -1.0)
         own = own.loc[strength.sort_values(ascending=False, kind="stable").index]
-        return next(_typed(own), None)
+        return next(_recorded(own), None)
 
     @property
     def at_min(self) -> Point:
@@ -81,7 +85,7 @@ class Facet:
 
     def further(self, points: Sequence[Point]) -> tuple[Line, ...]:
         """The lines of these runs of the facet; none where what was typed is not known."""
-        return overrides.further(self.typed, points) if self.typed is not None and points else ()
+        return overrides.further(self.recorded, points) if self.recorded is not None and points else ()
 
 
 def beyond(values: Sequence[float], direction: int, knob: str = "lambda") -> list[Any]:
@@ -119,7 +123,7 @@ def plain(value: Any) -> Any:
 
 def _replicates(runs: pd.DataFrame) -> list[Point]:
     """Every seed and fold of the runs: one point where they are a grid."""
-    pairs = dict.fromkeys(zip(runs["seed"], runs["fold"], strict=True))
+    pairs = dict.fromkeys(seeds_and_folds(runs))
     seeds, folds = sorted({seed for seed, _ in pairs}), sorted({fold for _, fold in pairs})
     if len(pairs) == len(seeds) * len(folds):
         return [{"seed": seeds, "fold": folds}]
@@ -128,11 +132,11 @@ def _replicates(runs: pd.DataFrame) -> list[Point]:
 
 def again(runs: pd.DataFrame) -> tuple[Line, ...]:
     """The lines of these very runs, as far as what was typed is known."""
-    return overrides.again(_typed(runs))
+    return overrides.again(_recorded(runs))
 
 
-def _typed(runs: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+def _recorded(runs: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """What was typed for each of the runs of which it is known."""
     for folder in runs.get("dir", ()):
-        if (words := overrides.typed(Path(folder))) is not None:
+        if (words := overrides.recorded(Path(folder))) is not None:
             yield words

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from wdrun.conventions import CANNOT_ACT, USEFUL
-from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of
+from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
 from wdrun.selection.choice import is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
@@ -56,7 +56,7 @@ def findings(
 def _of(facet: Facet) -> Iterator[Found]:
     """Its findings."""
     row = facet.row
-    counts = {"runs": int(row["runs"]), "diverged": int(row["diverged"]), "failed": int(row["failed"])}
+    counts = dict(row[["runs", "diverged", "failed"]])
     unfinished = again(facet.runs[(facet.runs["outcome"] == "failed") & (facet.runs["status"] != "done")])
     if math.isnan(facet.lam):
         lower = facet.lower_lr() if row["diverged"] else []
@@ -106,7 +106,7 @@ def _edges(facet: Facet) -> Iterator[Found]:
             end, direction = ("largest", 1) if at == values[-1] else ("smallest", -1)
             add = beyond(values, direction, knob)
             points = [point | {knob: value} for point in facet.at([facet.lam]) for value in add]
-            numbers = {"knob": knob, "at": plain(at), "end": end, "add": add}
+            numbers = {"knob": knob, "at": at, "end": end, "add": add}
             yield "knob edge", numbers, facet.further(points)
 
 
@@ -168,7 +168,7 @@ def _holes(facet: Facet) -> Iterator[Found]:
     """What was not run."""
     key = [*facet.grid.nuisance, "lambda"]
     done = facet.runs[facet.runs["outcome"] == "done"]
-    wanted = dict.fromkeys(zip(done["seed"], done["fold"], strict=True))
+    wanted = dict.fromkeys(seeds_and_folds(done))
     held = set(facet.runs[[*key, *REPLICATE]].itertuples(index=False, name=None))
     settings = list(facet.cells[key].itertuples(index=False, name=None))
     if facet.row["missing"]:

@@ -22,6 +22,7 @@ MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answ
 class Selection:
     """What a sweep says about λ. Tables are sorted by facet, nuisance, λ, whatever the order of the runs.
 
+    `metric`, `margin` (in its unit) and `confidence` (of every interval) are as asked of `select`.
     `facets` are the knobs compared (text values); `nuisance` those optimised away; seed and fold are replicates.
     `cells`: one row a (facets…, nuisance…, lambda): n, mean, sd, se, low, high (t interval of the mean) of the metric,
     means of the losses and accuracies and of total_decay, counts diverged, failed (interrupted and running ones too),

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from wdrun.report.figures import style
 from wdrun.report.figures.lambda_axis import LambdaAxis
 from wdrun.report.figures.style import BLUE, INK, ORANGE, SOFT
-from wdrun.report.figures.tables import Facet
+from wdrun.report.figures.tables import FacetTables
 from wdrun.wording import rough
 
 SPLITS = {"val": (BLUE, "o", "-"), "train": (ORANGE, "s", style.DASHES[1])}
@@ -49,7 +49,7 @@ def extrema(means: Sequence[float]) -> tuple[list[int], list[int]]:
 
 
 @style.styled
-def curve(facets: Sequence[Facet]) -> Figure:
+def curve(facets: Sequence[FacetTables]) -> Figure:
     """Loss and accuracy against λ: a facet is a row of validation panels, total decay on top, and one of training."""
     kinds = [k for k in ("loss", "accuracy") if any(f.cells[f"val_{k}"].notna().any() for f in facets)]
     rows, columns = 2 * len(facets), len(kinds)
@@ -80,7 +80,7 @@ def best(cells: pd.DataFrame, column: str) -> pd.DataFrame:
     return cells[cells["best"] & cells[column].notna()].sort_values("lambda")
 
 
-def _validation(ax: Axes, facet: Facet, kind: str, lam: LambdaAxis) -> None:
+def _validation(ax: Axes, facet: FacetTables, kind: str, lam: LambdaAxis) -> None:
     column = f"val_{kind}"
     rows = best(facet.cells, column)
     _single_lrs(ax, facet.cells, column, lam)
@@ -163,7 +163,7 @@ def _same_limits(axes: Sequence[Axes]) -> None:
         ax.set_ylim(values.min() / 1.2 if steep else bottom, values.max() * 1.2 if steep else top)
 
 
-def _handles(facets: Sequence[Facet]) -> list[Line2D]:
+def _handles(facets: Sequence[FacetTables]) -> list[Line2D]:
     words = {"val": "validation, best lr for each λ", "train": "training, at the same lr"}
     handles = [
         Line2D([], [], color=colour, marker=marker, ls=dash, label=words[split])

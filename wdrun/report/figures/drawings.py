@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from wdrun.report.figures import curve, heatmap, layers, learning, robustness, weights
-from wdrun.report.figures.tables import Facet, facets
+from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.cells import lower_is_better
 from wdrun.wording import counted
 
@@ -37,10 +37,10 @@ class Drawing:
     figure: Figure
 
 
-def drawings(results: Results, selection: Selection | None) -> Iterator[Drawing]:
+def drawings(results: Results, selection: Selection) -> Iterator[Drawing]:
     """The figures, each drawn when it is asked for, so that one can be written and dropped before the next."""
-    found = facets(selection) if selection is not None and len(selection.choices) else []
-    if found and selection is not None:
+    found = facets(selection)
+    if found:
         yield from _choice(found, selection.metric)
         for i, facet in enumerate(found[:CLOSE], start=1):
             yield from _close(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
@@ -53,7 +53,7 @@ def drawings(results: Results, selection: Selection | None) -> Iterator[Drawing]
         )  # fmt: skip
 
 
-def _choice(found: Sequence[Facet], metric: str) -> Iterator[Drawing]:
+def _choice(found: Sequence[FacetTables], metric: str) -> Iterator[Drawing]:
     shown = [f for f in found if f.cells["val_loss"].notna().any()]
     if shown:
         caption = (
@@ -75,7 +75,7 @@ def _choice(found: Sequence[Facet], metric: str) -> Iterator[Drawing]:
         yield Drawing("lr-lambda", "Learning rate and λ", caption, heatmap.heatmap(maps[:MAPS], metric))
 
 
-def _close(results: Results, facet: Facet, suffix: str, of: int) -> Iterator[Drawing]:
+def _close(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterator[Drawing]:
     """The figures of one facet at its chosen lr."""
     at = f" {facet.label}, {facet.setting}; {replicates([facet], facet.setting)}."
     more = f" The {CLOSE} best of {of} settings are shown so." * (of > CLOSE)
@@ -114,7 +114,7 @@ def _close(results: Results, facet: Facet, suffix: str, of: int) -> Iterator[Dra
         yield drawing("robustness", "Robustness", caption, robustness.robustness(table))
 
 
-def _weights(results: Results, facet: Facet, drawing: Callable[..., Drawing], thin: str) -> Iterator[Drawing]:
+def _weights(results: Results, facet: FacetTables, drawing: Callable[..., Drawing], thin: str) -> Iterator[Drawing]:
     table = weights.across_lambda(results.histograms, results.layers, facet)
     if len(table):
         caption = f"Distribution of the weights after the last epoch, pooled over runs; the largest tensors.{thin}"
@@ -132,7 +132,7 @@ def _weights(results: Results, facet: Facet, drawing: Callable[..., Drawing], th
         yield drawing("filters", "First-layer filters", caption, weights.first_layer(images))
 
 
-def _together(results: Results, found: Sequence[Facet]) -> Iterator[Drawing]:
+def _together(results: Results, found: Sequence[FacetTables]) -> Iterator[Drawing]:
     """The figures that compare facets, each at its chosen lr."""
     table = layers.sparse(results.layers, found[: len(layers.LOOKS)])
     if (table["sparsity"] > 0).any():
@@ -150,7 +150,7 @@ def _together(results: Results, found: Sequence[Facet]) -> Iterator[Drawing]:
         yield Drawing("calibration", "Calibration", caption, robustness.calibration(table))
 
 
-def replicates(found: Sequence[Facet], at: str = "", *, band: bool = False) -> str:
+def replicates(found: Sequence[FacetTables], at: str = "", *, band: bool = False) -> str:
     """How many runs are behind a point (of this lr), and what its band is."""
     cells = pd.concat([f.cells for f in found])
     n = cells.loc[(cells["setting"] == at) if at else cells.index.notna(), "val_loss.n"]

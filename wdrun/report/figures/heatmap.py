@@ -18,7 +18,7 @@ from wdrun.report.figures import style
 from wdrun.report.figures.curve import unit
 from wdrun.report.figures.ridge import Ridge, ridge
 from wdrun.report.figures.style import INK, SOFT
-from wdrun.report.figures.tables import Facet
+from wdrun.report.figures.tables import FacetTables
 from wdrun.selection.cells import lower_is_better
 from wdrun.wording import rough, short
 
@@ -32,7 +32,7 @@ FIT: dict[str, Any] = {"color": INK, "lw": 1.4}
 PRODUCT: dict[str, Any] = {"color": "white", "lw": 0.9, "ls": (0, (4, 2)), "path_effects": ON_DARK}
 
 
-def drawable(facet: Facet) -> bool:
+def drawable(facet: FacetTables) -> bool:
     """Whether there is a map: two lr or more, two λ > 0 or more, and any score."""
     cells = facet.cells
     if "lr" not in cells or not cells["val_loss"].notna().any():
@@ -40,7 +40,7 @@ def drawable(facet: Facet) -> bool:
     return bool(cells["lr"].nunique() > 1 and cells.loc[cells["lambda"] > 0, "lambda"].nunique() > 1)
 
 
-def scores(facet: Facet, metric: str) -> pd.DataFrame:
+def scores(facet: FacetTables, metric: str) -> pd.DataFrame:
     """lr, lambda, score of the facet's cells, best over other nuisance knobs; with `diverged` and `failed` runs."""
     lower = lower_is_better(metric)
     grouped = facet.cells.groupby(["lr", "lambda"])
@@ -58,7 +58,7 @@ def measured(table: pd.DataFrame, *, lower: bool) -> Ridge:
     return ridge(told.assign(score=told["score"].where(told["diverged"] == 0)), lower=lower)
 
 
-class Grid:
+class MapAxes:
     """Positions of cells: lr by rank along x, λ by rank along y with λ = 0 below a gap; log-linear in between."""
 
     def __init__(self, tables: Sequence[pd.DataFrame]) -> None:
@@ -91,10 +91,10 @@ def _rank(values: Any, knots: np.ndarray) -> Any:
 
 
 @style.styled
-def heatmap(facets: Sequence[Facet], metric: str) -> Figure:
+def heatmap(facets: Sequence[FacetTables], metric: str) -> Figure:
     """One panel a facet, one colour scale; the largest scores share a colour when they would flatten the rest."""
     tables = [scores(f, metric) for f in facets]
-    lower, grid = lower_is_better(metric), Grid(tables)
+    lower, grid = lower_is_better(metric), MapAxes(tables)
     ridges = [measured(table, lower=lower) for table in tables]
     tall = len(grid.lams) + grid.has_zero * (1 + GAP)
     height = float(np.clip(0.27 * tall, 1.5, 3.0))
@@ -126,7 +126,7 @@ def _scale(tables: Sequence[pd.DataFrame], lower: bool) -> tuple[Normalize, str]
     return Normalize(*sorted([best, worst])), "neither"
 
 
-def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, norm: Normalize, lower: bool) -> QuadMesh:
+def _panel(ax: Axes, table: pd.DataFrame, grid: MapAxes, norm: Normalize, lower: bool) -> QuadMesh:
     cmap = "viridis_r" if lower else "viridis"
     values = table.pivot(index="lambda", columns="lr", values="score").reindex(index=grid.lams, columns=grid.lrs)
     edges: dict[str, Any] = {"edgecolors": "white", "linewidth": 0.6}
@@ -152,7 +152,7 @@ def slope(found: Ridge) -> str:
     return f"slope {found.slope:.2f} [{found.low:.2f}, {found.high:.2f}] {lrs}".replace("-", "−")
 
 
-def _hatched(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
+def _hatched(ax: Axes, table: pd.DataFrame, grid: MapAxes) -> None:
     """A cell without a score is hatched on a plain ground, one that lost some of its runs over its colour."""
     for kind, (hatch, ground) in HATCHES.items():
         for row in table[table[kind] > 0].itertuples():
@@ -166,7 +166,7 @@ def _hatched(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
             )  # fmt: skip
 
 
-def _products(ax: Axes, grid: Grid) -> None:
+def _products(ax: Axes, grid: MapAxes) -> None:
     """lr·λ = 10^k for at most PRODUCTS whole k, evenly spaced."""
     if len(grid.lams) < 2 or len(grid.lrs) < 2:
         return
@@ -177,20 +177,15 @@ def _products(ax: Axes, grid: Grid) -> None:
         ax.plot(grid.x(lrs), grid.y(10.0**k / lrs), label=f"lr·λ = {short(10.0**k)}", **PRODUCT)
 
 
-def _ridge(ax: Axes, found: Ridge, grid: Grid) -> None:
+def _ridge(ax: Axes, found: Ridge, grid: MapAxes) -> None:
     ax.plot(grid.x(found.at["lr"]), grid.y(found.at["lambda"]), path_effects=ON_WHITE, zorder=4, **RIDGE)
     if not found.reason:
         lrs = grid.across()
-        ax.plot(
-            grid.x(lrs),
-            grid.y(10 ** (found.intercept + found.slope * np.log10(lrs))),
-            label="fit",
-            path_effects=ON_WHITE,
-            **FIT,
-        )
+        fit = 10 ** (found.intercept + found.slope * np.log10(lrs))
+        ax.plot(grid.x(lrs), grid.y(fit), label="fit", path_effects=ON_WHITE, **FIT)
 
 
-def _dress(ax: Axes, grid: Grid) -> None:
+def _dress(ax: Axes, grid: MapAxes) -> None:
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)

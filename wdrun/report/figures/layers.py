@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from wdrun.report.figures import style
 from wdrun.report.figures.learning import MOST, lambda_key, looks, spaced
-from wdrun.report.figures.tables import Facet, of_close, replicates
+from wdrun.report.figures.tables import FacetTables, of_close, replicates
 
 PANELS = 6  # tensors
 LOOKS = tuple(zip(style.CATEGORIES, style.MARKERS, strict=True))
@@ -27,7 +27,7 @@ def tensors(layers: pd.DataFrame, most: int = PANELS) -> list[str]:
     return [name for name in sizes["parameter"] if name in set(kept["parameter"])]
 
 
-def over_time(layers: pd.DataFrame, facet: Facet, columns: Sequence[str], most: int = MOST) -> pd.DataFrame:
+def over_time(layers: pd.DataFrame, facet: FacetTables, columns: Sequence[str], most: int = MOST) -> pd.DataFrame:
     """Means over replicates of these columns: one row a (parameter, lambda, epoch), of the tensors to show."""
     rows = of_close(layers, facet, most)
     rows = rows[rows["parameter"].isin(tensors(rows))]
@@ -78,7 +78,7 @@ def rotation(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def sparse(layers: pd.DataFrame, facets: Sequence[Facet]) -> pd.DataFrame:
+def sparse(layers: pd.DataFrame, facets: Sequence[FacetTables]) -> pd.DataFrame:
     """facet, lambda, sparsity (share of exact zeros of all weights after the last epoch), val_accuracy; a row a run."""
     last = layers[layers["epoch"] == layers.groupby("id")["epoch"].transform("max")]
     last = last.assign(zeros=last["sparsity"] * last["numel"])

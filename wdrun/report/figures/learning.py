@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from wdrun.report.figures import style
 from wdrun.report.figures.curve import unit
-from wdrun.report.figures.tables import Facet, of_close, replicates
+from wdrun.report.figures.tables import FacetTables, of_close, replicates
 from wdrun.wording import rough
 
 MOST = 6  # λ in a panel
@@ -40,7 +40,7 @@ def spaced(count: int) -> int:
     return max(1, count // 8)
 
 
-def epochs(metrics: pd.DataFrame, facet: Facet) -> pd.DataFrame:
+def epochs(metrics: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """lambda, epoch and the means over replicates of val_loss, train_loss, gap_loss and the same of accuracy.
 
     The gap is validation − training loss, and training − validation accuracy: what overfitting makes larger.

@@ -10,13 +10,13 @@ from matplotlib.lines import Line2D
 
 from wdrun.report.figures import style
 from wdrun.report.figures.lambda_axis import LambdaAxis
-from wdrun.report.figures.tables import Facet, replicates
+from wdrun.report.figures.tables import FacetTables, replicates
 
 SCORES = {"ece": "ECE (0 to 1)", "brier": "Brier score (0 to 2)"}
 FACETS = 7  # lines in a panel
 
 
-def corrupted(metrics: pd.DataFrame, facet: Facet) -> pd.DataFrame:
+def corrupted(metrics: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """corruption, severity, lambda and test accuracy over replicates; severity 0 is clean, for each corruption."""
     rows = metrics[metrics["id"].isin(facet.close["id"]) & (metrics["split"] == "test")]
     worse, clean = rows[rows["corruption"] != ""], rows[rows["corruption"] == ""]
@@ -55,7 +55,7 @@ def robustness(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def calibrated(metrics: pd.DataFrame, facets: Sequence[Facet]) -> pd.DataFrame:
+def calibrated(metrics: pd.DataFrame, facets: Sequence[FacetTables]) -> pd.DataFrame:
     """facet, lambda, and validation ece and brier over replicates after the last epoch."""
     parts = []
     for facet in facets[:FACETS]:

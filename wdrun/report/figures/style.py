@@ -7,11 +7,12 @@ Okabe & Ito (2008) for what has none, never without a marker, line style or hatc
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -90,14 +91,20 @@ METADATA = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationD
 P = ParamSpec("P")
 
 
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """The figure function under this style, which neither depends on the caller's settings nor changes them."""
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context():
-            mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)
+        with _style():
             figure = draw(*args, **kwargs)
             engine = figure.get_layout_engine()
             if engine is not None:  # laid out once, not again for every format
@@ -111,9 +118,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def render(figure: Figure, format: str) -> bytes:
     """The figure as a file of `format` (svg, png, pdf): no date, no version, no font needed, the same bytes always."""
     buffer = io.BytesIO()
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+    with _style():
         figure.dpi = DPI
         canvas, write = CANVASES[format]
         write(canvas(figure), buffer, metadata=METADATA[format])  # Figure.savefig would draw everything twice

@@ -14,16 +14,13 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from wdrun.report.figures.style import literal, some
-from wdrun.selection.cells import best_first
+from wdrun.selection.cells import SCORES, best_first
 from wdrun.wording import typed
 
 if TYPE_CHECKING:
     from wdrun.selection import Selection
 
-
-OUTCOMES = ("val_loss", "val_accuracy", "train_loss", "train_accuracy")
 COUNTS = ("diverged", "failed", "missing")
-
 PLAIN = ("model", "decay", "coupling", "optimizer", "schedule", "augment", "data")
 
 
@@ -40,8 +37,8 @@ def replicates(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) ->
 
 
 @dataclass(frozen=True)
-class Facet:
-    """A setting compared: its label, how its decay is coupled, its cells, and its finished runs at its chosen lr.
+class FacetTables:
+    """A facet as figures draw it: label, coupling of its decay, cells, and its finished runs at its chosen lr.
 
     `cells` has one row a (lr, λ): the outcomes as `replicates` has them, counts of runs that came to nothing,
     total_decay, `best` (this lr is the best for this λ) and `setting`, the lr (and other nuisance knobs) in words.
@@ -66,24 +63,24 @@ class Facet:
         return f" {shown} of {every} λ shown: the chosen, the outermost, the others evenly spaced." * (shown < every)
 
 
-def facets(selection: Selection) -> list[Facet]:
+def facets(selection: Selection) -> list[FacetTables]:
     """The facets of a selection that have a choice, the best on validation first."""
     chosen = selection.choices[selection.choices["lambda_min"].notna()]
     return [_facet(selection, row) for _, row in best_first(chosen, selection.metric).iterrows()]
 
 
-def _facet(selection: Selection, choice: pd.Series) -> Facet:
+def _facet(selection: Selection, choice: pd.Series) -> FacetTables:
     nuisance, key = selection.nuisance, [*selection.nuisance, "lambda"]
     own = selection.of(selection.replicates, choice)
     done = own[own["outcome"] == "done"]
     cells = selection.of(selection.cells, choice)[[*key, *COUNTS, "total_decay"]]
-    cells = cells.merge(replicates(done, key, OUTCOMES), on=key, how="left")
+    cells = cells.merge(replicates(done, key, SCORES), on=key, how="left")
     points = selection.of(selection.points, choice)[key]
     best = pd.MultiIndex.from_frame(cells[key]).isin(pd.MultiIndex.from_frame(points))
     cells = cells.assign(best=best, setting=_settings(cells, nuisance)).sort_values(key, ignore_index=True)
     done = done.assign(setting=_settings(done, nuisance))
     setting = _words(nuisance, [choice[f"{name}_min"] for name in nuisance])
-    return Facet(
+    return FacetTables(
         label=_label(selection, choice),
         coupling=_coupling(own),
         cells=cells,
@@ -117,6 +114,6 @@ def _coupling(own: pd.DataFrame) -> str:
     return str(names[0]) if len(names) == 1 else ""
 
 
-def of_close(frame: pd.DataFrame, facet: Facet, most: int) -> pd.DataFrame:
+def of_close(frame: pd.DataFrame, facet: FacetTables, most: int) -> pd.DataFrame:
     """Rows of a table that belong to the facet's runs at its chosen lr, with λ to show."""
     return frame[frame["id"].isin(facet.close["id"]) & frame["lambda"].isin(facet.lams(most))]

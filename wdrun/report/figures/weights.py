@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from wdrun.report.figures import style
 from wdrun.report.figures.layers import tensors
-from wdrun.report.figures.tables import Facet, of_close
+from wdrun.report.figures.tables import FacetTables, of_close
 from wdrun.wording import rough
 
 MOST = 6  # λ, or epochs
@@ -54,14 +54,14 @@ def _density(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     return table.assign(weight=table["bin"] * merged * width, width=merged * width, density=density)
 
 
-def across_lambda(histograms: pd.DataFrame, layers: pd.DataFrame, facet: Facet) -> pd.DataFrame:
+def across_lambda(histograms: pd.DataFrame, layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """Densities after the last epoch of each run at the facet's chosen lr, by lambda."""
     rows = of_close(histograms, facet, MOST)
     rows = rows[rows["epoch"] == rows.groupby("id")["epoch"].transform("max")]
     return densities(rows, of_close(layers, facet, MOST), "lambda")
 
 
-def over_training(histograms: pd.DataFrame, layers: pd.DataFrame, facet: Facet) -> pd.DataFrame:
+def over_training(histograms: pd.DataFrame, layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """Densities of the facet's chosen runs, at lambda_min, by epoch."""
     rows = of_close(histograms, facet, MOST)
     rows = rows[rows["lambda"] == facet.lambda_min]
@@ -86,7 +86,7 @@ def histogram(table: pd.DataFrame) -> Figure:
             centres = rows.index.to_numpy() * own["width"].iloc[0]
             ax.plot(centres, rows, ds="steps-mid", lw=0.9, color=look["color"], ls=look["ls"])
         style.log_y(ax)
-        reach = _reach(own)
+        reach = _reach(own, by)
         ax.set_xlim(-reach, reach)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
         ax.set_title(style.literal(name, 28))
@@ -106,10 +106,9 @@ def _lines(values: Sequence[float], by: str) -> dict[float, dict[str, Any]]:
     return {v: {"color": c, "ls": d} for v, c, d in zip(values, colours, dashes, strict=True)}
 
 
-def _reach(rows: pd.DataFrame) -> float:
+def _reach(rows: pd.DataFrame, by: str) -> float:
     """The |w| within which 99.9 % of every line's weights are."""
     reach = 0.0
-    by = "lambda" if "lambda" in rows else "epoch"
     for _, own in rows.groupby(by):
         sizes = own.assign(size=own["weight"].abs()).sort_values("size")
         inside = sizes["count"].cumsum() <= 0.999 * sizes["count"].sum()
@@ -117,7 +116,7 @@ def _reach(rows: pd.DataFrame) -> float:
     return 1.1 * reach + float(rows["width"].iloc[0])
 
 
-def filters(facet: Facet, layers: pd.DataFrame) -> dict[float, NDArray[np.float32]]:
+def filters(facet: FacetTables, layers: pd.DataFrame) -> dict[float, NDArray[np.float32]]:
     """For each λ to show the first layer's weights as images (F, H, W, 3), of one seed and fold, from last.safetensors.
 
     A first layer that sees RGB pixels: a convolution of 3 channels, or a matrix of 3·32·32 columns. Files that are not
