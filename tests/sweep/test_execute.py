@@ -248,9 +248,9 @@ def test_a_thousand_jobs_of_one_structure_are_checked_by_one_trainer(tmp_path):
 LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=20", "batch_size=8", "lambda=1e-2,1e-1", "seed=0,1")
 
 
-def start(here):
+def start(here, words=LONG):
     return subprocess.Popen(
-        [sys.executable, "-m", "wdrun", "-m", *LONG, "parallel=2"],
+        [sys.executable, "-m", "wdrun", "-m", *words, "parallel=2"],
         cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -324,15 +324,16 @@ def test_interrupted_and_killed_sweeps_go_on_and_end_the_same(here, capsys):
 
 @pytest.mark.long
 def test_a_group_killed_at_any_moment_goes_on_and_ends_the_same(here):
+    longer = changed(LONG, "epochs=300")  # not over before the last kill
     waits = random.Random(0)
     for _ in range(4):
-        with start(here) as process:
+        with start(here, longer) as process:
             until(lambda: len(children(process.pid)) == 2)
             time.sleep(waits.uniform(2, 6))
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=60)
-    with start(here) as process:
+    with start(here, longer) as process:
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    execute(jobs(here / "whole", base=LONG))
+    execute(jobs(here / "whole", base=longer))
     assert contents(here / "outputs") == contents(here / "whole")
