@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from wdrun.errors import ConfigError
+from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
 from wdrun.tables.columns import RUN
 from wdrun.wording import nearest, typed
@@ -31,7 +32,8 @@ NO_DECAY = "none"  # the option without decay
 @dataclass(frozen=True)
 class Grid:
     """The runs that count, by cell. `replicates` has one row a run: facets (as text), nuisance, lambda, seed, fold,
-    `outcome` (done, diverged, failed), the scores, `dir`, and whether it is `lent`: a λ = 0 of another facet.
+    `outcome` (done, diverged, failed), the scores, `dir`, whether it is `lent`: a λ = 0 of another facet, and whether it
+    is `compared`: of a candidate, and one of the replicates that all candidates of its facet have (see `evidence`).
     `cells` is documented in `Selection`. Left out are `repeated` runs and, where there are any, `short` ones: how many
     there are (`shorter`), and the `runs` and `epochs` of those that count.
     """
@@ -54,8 +56,18 @@ class Grid:
         """sign × score is lower for the better run."""
         return 1 if lower_is_better(self.metric) else -1
 
+    def matrix(self, facet: Mapping[str, Any] | pd.Series) -> pd.DataFrame:
+        """The scores that a facet's choice is made from: a row a (seed, fold), a column a candidate cell, no holes.
+
+        `facet` has a value of each of `facets` (a row of any table does). The columns are a MultiIndex of
+        (nuisance…, lambda), sorted; the column means are the `mean` of the cells. Empty where there is no candidate.
+        """
+        rows = rows_of(self.replicates[self.replicates["compared"]], facet, self.facets)
+        found = rows.pivot(index=REPLICATE, columns=[*self.nuisance, "lambda"], values=self.metric).astype(float)
+        return found.set_axis(pd.MultiIndex.from_frame(found.columns.to_frame(index=False)), axis=1)
+
     def finished(self, cell: pd.Series, column: str | None = None) -> pd.Series:
-        """A column (the metric) of the finished runs of a cell, by (seed, fold), sorted."""
+        """A column (the metric) of the finished runs of a cell, compared or not, by (seed, fold), sorted."""
         rows = rows_of(self.replicates[self.replicates["outcome"] == "done"], cell, self.key)
         return rows.set_index(REPLICATE)[column or self.metric].sort_index()
 
@@ -81,6 +93,7 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
     frame["_rank"] = frame["outcome"].map({"done": 0, "diverged": 1, "failed": 2})
     distinct = frame.sort_values(order, kind="stable").drop_duplicates([*key, *REPLICATE])
     distinct = _sorted(distinct, [*key, *REPLICATE]).drop(columns="_rank")
+    distinct["compared"] = _compared(distinct, facets, key)
     cells = _cells(distinct, metric, facets, key, confidence)
     return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, short, len(frame) - len(distinct))
 
@@ -229,6 +242,19 @@ def _sorted(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return frame.sort_values(list(by), key=rank, kind="stable").reset_index(drop=True)
 
 
+def _compared(frame: pd.DataFrame, facets: Sequence[str], key: Sequence[str]) -> np.ndarray:
+    """Of each run whether it is compared: a diverged replicate puts its whole cell out, then see `evidence`."""
+    cell = frame.groupby(list(key), sort=False, dropna=False).ngroup()
+    replicate = frame.groupby(REPLICATE).ngroup()
+    open_ = ~cell.isin(cell[frame["outcome"] == "diverged"]) & (frame["outcome"] == "done")
+    found = np.zeros(len(frame), dtype=bool)
+    for _, part in groups(frame[open_], facets):
+        held = pd.crosstab(cell[part.index], replicate[part.index]).astype(bool)
+        shared = evidence.compared(held)
+        found[part.index] = cell[part.index].isin(shared.index) & replicate[part.index].isin(shared.columns)
+    return found
+
+
 def _cells(
     frame: pd.DataFrame, metric: str, facets: Sequence[str], key: Sequence[str], confidence: float
 ) -> pd.DataFrame:
@@ -236,7 +262,8 @@ def _cells(
     expected = {tuple(values.values()): set(seeds_and_folds(part)) for values, part in groups(done, facets)}
     rows = []
     for values, part in groups(frame, key):
-        finished = part[part["outcome"] == "done"]
+        shared = part[part["compared"]]
+        finished = shared if len(shared) else part[part["outcome"] == "done"]
         x = finished[metric].to_numpy(dtype=float)
         sd = spread(x)
         low, high, _ = t_interval(x, confidence)
@@ -247,6 +274,7 @@ def _cells(
         row |= {name: int((part["outcome"] == name).sum()) for name in ("diverged", "failed")}
         wanted = expected.get(tuple(values[f] for f in facets), set())
         row["missing"] = len(wanted - set(seeds_and_folds(part)))
-        row["candidate"] = bool(len(x) and not row["diverged"])
+        row["candidate"] = bool(len(shared))
+        row["spare"] = int((part["outcome"] == "done").sum()) - len(x)
         rows.append(row)
     return pd.DataFrame(rows)

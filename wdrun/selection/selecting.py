@@ -26,7 +26,9 @@ class Selection:
     `facets` are the knobs compared (text values); `nuisance` those optimised away; seed and fold are replicates.
     `cells`: one row a (facets…, nuisance…, lambda): n, mean, sd, se, low, high (t interval of the mean) of the metric,
     means of the losses and accuracies and of total_decay, counts diverged, failed (interrupted and running ones too),
-    missing (replicates that finished in other cells of the facet and have no run here), and whether it is a candidate.
+    missing (replicates that finished in other cells of the facet and have no run here), whether it is a candidate, and
+    `spare` (finished replicates beyond those compared). Of a candidate n and the means are of the replicates that all
+    candidates of its facet have, so that they can be compared (see `evidence`); of another cell, of its own.
     `points`: one row a (facets…, lambda), the best cell over the nuisance knobs. `choices`: selection.csv, see
     `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `findings`: what is open or
     doubtful and the runs that would settle it. `replicates`: the runs that count, with their outcome and `dir`; λ = 0
