@@ -53,7 +53,7 @@ MADE_UP = {
     "most": 8, "lambda": 0.1, "lambdas": [0.1, 1], "add": [1, 10], "acts": 5, "total_decay": 0.01, "strongest": 0.01,
     "at": 0.1, "end": "largest", "knobs": ["lr"], "metric": "val_loss", "radius": False, "same": True, "epochs": 20,
     "shorter": 9, "n": 2, "pairs": 3, "seeds": 5, "needed": 40, "best": "decay=l2", "difference": 0.03, "low": -0.01,
-    "high": 0.07, "p_holm": 0.2, "confidence": 0.95, "margin": 0.02,
+    "high": 0.07, "confidence": 0.95, "margin": 0.02,
 }  # fmt: skip
 OF_KIND = {
     "nothing": {"knob": "lr", "add": [0.01]},

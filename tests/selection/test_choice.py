@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tests.selection.choices import QUIET, brute, cells_of_losses, chosen, curve, only, row, said, table
+from wdrun.selection.intervals import dunnett
 
 
 def test_a_hand_table():
@@ -23,13 +25,51 @@ def test_a_hand_table():
     assert choice["difference"] == pytest.approx(-1)  # pairs −1, −0.5, −1.5
     half = stats.t.ppf(0.975, 2) * 0.5 / math.sqrt(3)
     assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx([-1 - half, -1 + half])
-    assert (choice["method"], choice["pairs"], choice["edge"], choice["runs"]) == ("t", 3, "lower", 12)
+    assert (choice["method"], choice["pairs"], choice["edge"], choice["runs"]) == ("best of 3 cells", 3, "lower", 12)
     assert choice["test_loss"] == 3
     cell = selection.cells[selection.cells["lambda"] == 0.01].iloc[0]
     assert [cell["low"], cell["high"]] == pytest.approx(list(stats.t.interval(0.95, 2, 2, 1 / math.sqrt(3))))
     assert cell[["n", "sd", "train_loss", "total_decay", "diverged", "failed", "missing"]].tolist() == [
         3, 1, 1, 1, 0, 0, 0,
     ]  # fmt: skip
+
+
+def test_what_decay_gains_knows_that_lambda_was_picked():
+    """Of two λ the difference of the better one, −1, has s = 1, as the other has: half is c·1/√4, c > t."""
+    d = {0.01: [-2, -1, 0, -1], 0.1: [-1.5, 0.5, 0.5, -0.5]}
+    rows = curve({0: [3.0] * 4, **{lam: [3 + x for x in xs] for lam, xs in d.items()}})
+    choice = only(chosen(rows))
+    s = math.sqrt(2 / 3)
+    c = dunnett(2, 4, 0.95)
+    assert c > (t := stats.t.ppf(0.975, 3)) * 0.9
+    spreads = [np.std(xs, ddof=1) for xs in d.values()]
+    half = max(c * max(math.sqrt(np.mean(np.square(spreads))), s), t * s) / 2
+    assert (choice["difference"], choice["method"]) == (-1, "best of 2 cells")
+    assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx([-1 - half, -1 + half])
+    alone = only(chosen([r for r in rows if r["lambda"] != 0.1]))
+    assert (alone["method"], alone["difference_high"]) == ("t", pytest.approx(-1 + t * s / 2))
+
+
+def test_fresh_seeds_tell_and_do_not_choose():
+    """Seeds 0 to 2 choose λ = 0.1; of λ = 0 and 0.1 there are seeds 3 to 9 too, and these seven tell, by Student's t."""
+    fresh = [0.1, -0.3, 0.2, -0.1, 0.0, -0.2, 0.05]
+    rows = curve({0: [3, 3.1, 3.2] + [3.0] * 7, 0.1: [1, 1.1, 1.2] + [3 + d for d in fresh], 1: [2, 2.1, 2.2]})
+    choice = only(chosen(rows))
+    assert (choice["lambda_min"], choice["mean"], choice["n"]) == (0.1, pytest.approx(1.1), 3)
+    assert (choice["method"], choice["pairs"]) == ("fresh replicates", 7)
+    assert choice["difference"] == pytest.approx(np.mean(fresh))
+    expected = stats.t.interval(0.95, 6, np.mean(fresh), stats.sem(fresh))
+    assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx(list(expected))
+
+
+def test_settings_told_of_together_share_the_error():
+    rng = np.random.default_rng(0)
+    xs = {0: rng.normal(3, 0.1, 5), 0.1: rng.normal(2.9, 0.1, 5), 1: rng.normal(3, 0.1, 5)}
+    one = only(chosen(curve(xs)))
+    three = chosen([r for decay in ("l2", "l1", "huber") for r in curve(xs, decay=decay)]).choices
+    tight = only(chosen(curve(xs), confidence=1 - 0.05 / 3))
+    assert three["difference_low"].tolist() == pytest.approx([tight["difference_low"]] * 3)
+    assert tight["difference_low"] < one["difference_low"]
 
 
 @QUIET

@@ -1,4 +1,4 @@
-"""Intervals and tests on few replicates against closed forms and scipy"""
+"""Intervals on few replicates against closed forms, scipy and brute force, and how often they mislead"""
 
 import math
 
@@ -6,64 +6,160 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wdrun.selection.intervals import equivalence_p, holm, paired_interval, paired_p, spread, t_interval
+from wdrun.selection.intervals import (
+    dunnett,
+    narrower,
+    pairs_needed,
+    picked_interval,
+    pooled_noise,
+    ranked_interval,
+    ranked_p,
+    spread,
+    t_interval,
+)
 
 
-@pytest.mark.parametrize("n", [2, 3, 4])
-def test_few_pairs_get_the_t_interval(n):
+@pytest.mark.parametrize(("mean", "s"), [(1.0, 0.01), (0.5, 1.0), (-0.1, 1.0)])
+def test_the_pairs_needed_are_the_fewest_whose_interval_excludes_zero(mean, s):
+    n = pairs_needed(mean, s, 0.95)
+    tells = [abs(mean) > stats.t.ppf(0.975, m - 1) * s / math.sqrt(m) for m in range(2, n + 2)]
+    assert tells == [False] * (n - 2) + [True, True]
+    assert pairs_needed(0.0, s, 0.95) == pairs_needed(1e-9, 1.0, 0.95) == math.inf
+    assert math.isnan(pairs_needed(mean, math.nan, 0.95))
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_the_t_interval_is_scipys(n):
     d = np.random.default_rng(n).normal(size=n)
     expected = stats.t.interval(0.9, n - 1, d.mean(), stats.sem(d))
-    assert paired_interval(d, 0.9)[:2] == pytest.approx(expected)
-    assert paired_interval(d, 0.9).method == "t"
+    assert t_interval(d, 0.9)[:2] == pytest.approx(expected)
+    assert t_interval(d, 0.9).method == "t"
 
 
-def test_more_pairs_get_the_bootstrap_at_the_expanded_level():
-    """Resamples drawn and corrected here: percentiles at Φ(z₀ + (z₀ + z)/(1 − a(z₀ + z))) (Efron 1987)."""
-    d = np.random.default_rng(0).exponential(size=9)
-    n = len(d)
-    means = np.random.default_rng(5).choice(d, size=(200_000, n)).mean(axis=1)
-    z0 = stats.norm.ppf((np.mean(means < d.mean()) + np.mean(means <= d.mean())) / 2)
-    left = (d.sum() - d) / (n - 1)
-    u = left.mean() - left
-    a = (u**3).sum() / (6 * (u**2).sum() ** 1.5)
-    z = -math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1)
-    at = [stats.norm.cdf(z0 + (z0 + s) / (1 - a * (z0 + s))) for s in (z, -z)]
-    found = paired_interval(d, 0.95)
-    assert found.method == "BCa bootstrap"
-    assert found[:2] == pytest.approx(np.quantile(means, at), abs=0.04)
-    assert paired_interval(d, 0.95) == found
+def test_of_one_difference_there_was_nothing_to_pick():
+    d = np.random.default_rng(0).normal(size=(6, 1))
+    assert picked_interval(d, 0, 0.95) == t_interval(d[:, 0], 0.95)
+    assert math.isnan(picked_interval(d[:1], 0, 0.95).low)
+
+
+@pytest.mark.parametrize(("k", "n", "confidence"), [(2, 2, 0.95), (5, 3, 0.95), (5, 5, 0.9875), (12, 4, 0.99)])
+def test_the_critical_value_is_that_of_drawn_replicates(k, n, confidence):
+    y = np.random.default_rng(1).normal(size=(100_000, k + 1, n))
+    d = y[:, 1:] - y[:, :1]
+    drawn = np.abs(d.mean(2)).max(1) / np.sqrt(d.var(2, ddof=1).mean(1) / n)
+    assert np.mean(drawn <= dunnett(k, n, confidence)) == pytest.approx(confidence, abs=0.0025)
+
+
+@pytest.mark.parametrize(("k", "table"), [(2, 2.21), (5, 2.51), (9, 2.69)])
+def test_of_many_replicates_it_is_dunnetts_table(k, table):
+    """Two-sided 5 % points for known noise (Dunnett 1964)."""
+    assert dunnett(k, 4000, 0.95) == pytest.approx(table, abs=0.01)
+
+
+def test_a_picked_interval_by_hand():
+    """Columns of s = 1, 2 and 3: s̄ = √(14/3). Picked at s = 1 the pooled noise counts, at s = 3 its own."""
+    d = np.array([[-3.0, 0, 3], [-2, 2, 0], [-1, 4, 6]])
+    c, half = dunnett(3, 3, 0.95), math.sqrt(14 / 3)
+    assert picked_interval(d, 0, 0.95)[:2] == pytest.approx(
+        (-2 - c * half / math.sqrt(3), -2 + c * half / math.sqrt(3))
+    )
+    wide = stats.t.ppf(0.975, 2) * 3 / math.sqrt(3)
+    assert c < stats.t.ppf(0.975, 2)  # so Student's t of the pair alone is the wider one here
+    assert picked_interval(d, 2, 0.95) == (3 - wide, 3 + wide, "best of 3 cells")
+
+
+def test_more_tries_widen_it_and_fresh_replicates_are_judged_by_their_number():
+    assert dunnett(2, 5, 0.95) < dunnett(10, 5, 0.95) < dunnett(100, 5, 0.95)
+    assert [narrower(m, 3, 5, 0.95) for m in (0, 1, 2, 3, 4)] == [False, False, False, False, True]
+    assert narrower(6, 5, 1, 0.95)
+    assert not narrower(5, 5, 1, 0.95)
+    assert narrower(2, 1, 5, 0.95)
 
 
 def test_equal_differences_have_an_interval_of_no_width():
-    assert paired_interval(np.full(6, 0.1 + 0.2), 0.95)[:2] == pytest.approx((0.3, 0.3))
+    assert t_interval(np.full(6, 0.1 + 0.2), 0.95)[:2] == pytest.approx((0.3, 0.3))
+    assert picked_interval(np.full((3, 2), 0.5), 0, 0.95)[:2] == (0.5, 0.5)
     assert spread(np.array([0.1 + 0.2, 0.3, 0.3])) == 0
     assert math.isnan(t_interval(np.array([1.0]), 0.95).low)
 
 
-@pytest.mark.parametrize("n", [3, 5, 10])
-def test_the_interval_covers(n):
-    """Of 300 normal samples about 95 % hold the true mean (five pairs: 91 %), and not all: it is no barn door."""
-    rng = np.random.default_rng(100 + n)
-    found = [paired_interval(rng.normal(0.3, 1, n), 0.95) for _ in range(300)]
-    assert 0.87 < np.mean([i.low <= 0.3 <= i.high for i in found]) < 0.99
-
-
-def test_paired_p_and_tost_against_scipy():
+def test_two_settings_are_a_paired_t_test():
     rng = np.random.default_rng(1)
-    for n, shift in ((2, 0.1), (5, 0.0), (12, 0.3)):
-        d = rng.normal(shift, 0.2, n)
-        assert paired_p(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
-        above = stats.ttest_1samp(d, -0.25, alternative="greater").pvalue
-        below = stats.ttest_1samp(d, 0.25, alternative="less").pvalue
-        assert equivalence_p(d, 0.25) == pytest.approx(max(above, below))
-    assert (paired_p(np.zeros(3)), equivalence_p(np.zeros(3), 0.1)) == (1, 0)
-    assert (paired_p(np.ones(3)), equivalence_p(np.ones(3), 0.1)) == (0, 1)
-    assert math.isnan(paired_p(np.ones(1)))
+    for n in (2, 5, 12):
+        scores = rng.normal(size=(n, 2))
+        d = scores[:, 1] - scores[:, 0]
+        asked = (d, pooled_noise(scores), 2, 1)
+        assert ranked_interval(*asked, 0.95) == t_interval(d, 0.95)
+        assert ranked_p(*asked) == pytest.approx(stats.ttest_rel(scores[:, 1], scores[:, 0]).pvalue)
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1, 1]
-    found = holm([math.nan, 0.02, 0.03])
-    assert math.isnan(found[0])
-    assert found[1:] == pytest.approx([0.04, 0.04])
+def test_several_settings_are_tukeys_range_over_blocks():
+    """s̄² = 2·MSE of the two-way table without interaction, here by least squares; q by scipy."""
+    rng = np.random.default_rng(2)
+    n, m = 6, 4
+    scores = rng.normal(size=(n, m)) + 3 * rng.normal(size=(n, 1))
+    design = np.hstack([np.kron(np.eye(n), np.ones((m, 1))), np.tile(np.eye(m), (n, 1))])
+    rest = scores.ravel() - design @ np.linalg.lstsq(design, scores.ravel(), rcond=None)[0]
+    freedom = (n - 1) * (m - 1)
+    noise = pooled_noise(scores)
+    assert noise == pytest.approx((math.sqrt(2 * rest @ rest / freedom), freedom))
+    d = scores[:, 1] - scores[:, 0]
+    q = stats.studentized_range.ppf(0.95, m, freedom) / math.sqrt(2)
+    own = d.std(ddof=1)
+    half = max(q * max(noise.spread, own), stats.t.ppf(1 - 0.025 / 3, n - 1) * own) / math.sqrt(n)
+    interval = ranked_interval(d, noise, m, m - 1, 0.95)
+    assert interval[:2] == pytest.approx((d.mean() - half, d.mean() + half))
+    for shift in np.linspace(0, 3, 8):  # interval and p never differ on 0
+        interval = ranked_interval(d + shift, noise, m, m - 1, 0.95)
+        assert (ranked_p(d + shift, noise, m, m - 1) < 0.05) == (interval.low > 0 or interval.high < 0)
+
+
+def test_settings_without_a_shared_replicate_or_without_noise():
+    assert pooled_noise(np.empty((1, 3))) is None
+    assert math.isnan(ranked_interval(np.array([1.0]), None, 3, 2, 0.95).low)
+    assert math.isnan(ranked_p(np.array([1.0]), None, 3, 2))
+    d = np.array([1.0, 2, 3])  # its own noise, with the few degrees of freedom that has
+    alone = ranked_interval(d, None, 5, 2, 0.95)
+    q = stats.studentized_range.ppf(0.95, 5, 2) / math.sqrt(2)
+    assert alone.high - alone.low == pytest.approx(2 * q / math.sqrt(3))
+    flat = pooled_noise(np.ones((3, 3)))
+    assert ranked_interval(np.zeros(3), flat, 3, 2, 0.95) == (0, 0, "best of 3 settings")
+    assert ranked_p(np.zeros(3), flat, 3, 2) == 1
+    assert ranked_p(np.ones(3), flat, 3, 2) == 0
+
+
+NOISES = {"equal": np.ones(6), "falling": np.linspace(1, 0.4, 6), "one noisy λ": np.r_[np.ones(5), 3.0]}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("n", [3, 5])
+def test_decay_that_does_nothing_is_not_found_to_help(n, noise):
+    """λ = 0 and five λ that change nothing: in favour of decay in ≤ 2.5 % of sweeps; plain t in more."""
+    rng = np.random.default_rng(n)
+    wrong = {"picked": 0, "plain": 0}
+    for _ in range(1500):
+        y = NOISES[noise][:, None] * rng.normal(size=(6, n)) + rng.normal(size=n)
+        d = (y[1:] - y[0]).T
+        at = int(d.mean(axis=0).argmin())
+        wrong["picked"] += picked_interval(d, at, 0.95).high < 0
+        wrong["plain"] += t_interval(d[:, at], 0.95).high < 0
+    assert wrong["picked"] / 1500 < 0.025 + 2 * math.sqrt(0.025 * 0.975 / 1500)
+    assert wrong["plain"] / 1500 > 0.045
+
+
+@pytest.mark.parametrize("tries", [(1,) * 8, (20, 1), (1, 5, 5)])
+def test_equal_settings_are_not_called_worse(tries):
+    """Settings that do not differ, each at the best of its cells: any called worse in at most 5 % of sweeps."""
+    rng, n, wrong = np.random.default_rng(7), 5, 0
+    for _ in range(600):
+        cells = [rng.normal(size=(m, n)) for m in tries]
+        scores = np.stack([c[c.mean(axis=1).argmin()] for c in cells], axis=1) + rng.normal(size=(n, 1))
+        best = scores.mean(axis=0).argmin()
+        noise, settings = pooled_noise(scores), sum(tries) / min(tries)
+        lows = [
+            ranked_interval(scores[:, i] - scores[:, best], noise, settings, len(tries) - 1, 0.95).low
+            for i in range(len(tries))
+            if i != best
+        ]
+        wrong += max(lows) > 0
+    assert wrong / 600 < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 600)

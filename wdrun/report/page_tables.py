@@ -49,7 +49,8 @@ def _choices(selection: Selection) -> Table:
     columns = {"Setting": False} | dict.fromkeys([*numbers, test.replace("_", " ")], True) | {"lost runs": False}
     note = (
         "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "
-        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference. "
+        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference, which "
+        "knows that λ was picked and holds for all settings at once. "
         "The test score chose nothing."
     )
     return Table("The chosen λ", columns, rows, note)
@@ -58,7 +59,7 @@ def _choices(selection: Selection) -> Table:
 def _board(selection: Selection) -> Table:
     metric, knobs = selection.metric, selection.nuisance
     unequal = selection.leaderboard["cells"].nunique() > 1
-    numbers = ["λ", *knobs, "n", metric, "difference to the best", "p", "p (Holm)", "cells"]
+    numbers = ["λ", *knobs, "n", metric, "difference to the best", "p", "cells"]
     columns = {"Setting": False, "verdict": False} | dict.fromkeys([*numbers, *(["expected"] if unequal else [])], True)
     rows = []
     for _, row in selection.leaderboard.iterrows():
@@ -66,12 +67,12 @@ def _board(selection: Selection) -> Table:
         cells = [selection.name(row), row["verdict"] if ranked else "no result", typed(row["lambda"])]
         cells += [*(typed(row[knob]) for knob in knobs), row["n"], score(row["mean"], metric)]
         apart = "" if row["rank"] == 1 else _with_interval(row["difference"], row["low"], row["high"], metric)
-        cells += [apart, p_value(row["p"]), p_value(row["p_holm"]), row["cells"]]
+        cells += [apart, p_value(row["p"]), row["cells"]]
         rows.append([*cells, *([score(row["expected"], metric)] if unequal else [])])
     note = (
-        "Each at its chosen λ, paired by seed and fold. Equivalent: the difference is shown to lie within "
-        f"±{amount(selection.margin, metric)}; worse: p after Holm's correction over all pairs is below 0.05. cells: "
-        "how many settings of λ and the other knobs were tried"
+        "Each at its chosen λ, paired by seed and fold; interval and p know that the best one was read from the same "
+        f"runs. Equivalent: all of the interval lies within ±{amount(selection.margin, metric)}; worse: it excludes 0. "
+        "cells: how many settings of λ and the other knobs were tried"
     )
     note += "; expected: the best mean to expect from as few as the least tuned one had." if unequal else "."
     return Table("Settings compared", columns, rows, note)

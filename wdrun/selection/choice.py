@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from wdrun.selection.cells import Grid, groups, rows_of
-from wdrun.selection.intervals import NONE, paired_interval
+from wdrun.selection.intervals import NONE, narrower, pairs_needed, picked_interval, spread, t_interval
+
+FRESH = "fresh replicates"  # the method of an interval over replicates that had no part in the choice
 
 
 def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -21,12 +23,16 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
     at lambda_min, of the best mean. Ties go to the stronger λ too. Stronger is larger, but for the projected
     coupling, where λ is a radius: there it is smaller, and 0 is off.
 
-    The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs, over the replicates they
-    share. It does not know that lambda_min was picked for being best, so with many cells and few replicates it
-    flatters; the test score, which decides nothing and is read of this one cell, does not.
+    The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs. Its interval knows that
+    lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`). Where the two have
+    replicates that had no part in the choice, fresh seeds say, and these tell more (a matter of counts, never of
+    scores), difference and interval are theirs. With several facets told of together each interval has the level
+    1 − α/facets, so that all of them hold at once with `confidence`.
     """
     rows = []
-    for values, curve in groups(points, grid.facets):
+    told = groups(points, grid.facets)
+    confidence = 1 - (1 - confidence) / max(sum(_tells(curve) for _, curve in told), 1)
+    for values, curve in told:
         runs = rows_of(grid.replicates, values, values)
         cells = rows_of(grid.cells, values, values)
         row: dict[str, Any] = dict(values) | {"metric": grid.metric}
@@ -37,7 +43,7 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
         row |= _named(grid, low, "min") | _scores(grid, low)
         row |= _named(grid, one, "1se") | {"mean_1se": math.nan if one is None else one["mean"]}
         row |= _named(grid, zero, "zero") | {"mean_zero": math.nan if zero is None else zero["mean"]}
-        row |= _gain(grid, low, zero, confidence)
+        row |= _gain(grid, values, low, zero, confidence)
         for name in ("test_loss", "test_accuracy"):
             row[name] = math.nan if low is None else float(grid.finished(low, name).astype(float).mean())
         outcomes = runs["outcome"].value_counts()
@@ -103,19 +109,37 @@ def _scores(grid: Grid, low: pd.Series | None) -> dict[str, Any]:
     return dict.fromkeys(names, math.nan) | {"n": 0} if low is None else {name: low[name] for name in names}
 
 
-def _gain(grid: Grid, low: pd.Series | None, zero: pd.Series | None, confidence: float) -> dict[str, Any]:
-    interval, mean, pairs = NONE, math.nan, 0
+def _tells(curve: pd.DataFrame) -> bool:
+    """Whether a facet has something to compare with λ = 0."""
+    at = curve.loc[curve["candidate"], "lambda"]
+    return bool((at == 0).any() and (at > 0).any())
+
+
+def _gain(
+    grid: Grid, facet: dict[str, Any], low: pd.Series | None, zero: pd.Series | None, confidence: float
+) -> dict[str, Any]:
+    interval, mean, pairs, needed = NONE, math.nan, 0, math.nan
     if low is not None and zero is not None and low["lambda"] > 0:
-        d = grid.differences(low, zero)
-        pairs = len(d)
-        if pairs:
-            mean, interval = float(d.mean()), paired_interval(d, confidence)
+        scores, key = grid.matrix(facet), [*grid.nuisance, "lambda"]
+        tried = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
+        d = tried.sub(scores[tuple(zero[key])], axis=0)
+        at = list(d.columns).index(tuple(low[key]))
+        told = d.iloc[:, at]
+        apart = grid.finished(low).sub(grid.finished(zero)).dropna()
+        fresh = apart[~apart.index.isin(scores.index)]
+        if narrower(len(fresh), len(d), d.shape[1], confidence):
+            told, interval = fresh, t_interval(fresh.to_numpy(), confidence)._replace(method=FRESH)
+        else:
+            interval = picked_interval(d.to_numpy(), at, confidence)
+        mean, pairs = float(told.mean()), len(told)
+        needed = pairs_needed(mean, spread(told.to_numpy()), confidence)
     return {
         "difference": mean,
         "difference_low": interval.low,
         "difference_high": interval.high,
         "pairs": pairs,
         "method": interval.method,
+        "needed": needed,
     }
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from wdrun.selection.cells import Grid, paired, rows_of
-from wdrun.selection.intervals import equivalence_p, holm, paired_interval, paired_p
+from wdrun.selection.cells import Grid, rows_of
+from wdrun.selection.intervals import Interval, pooled_noise, ranked_interval, ranked_p
 
 
 def leaderboard(
@@ -18,12 +17,10 @@ def leaderboard(
 ) -> pd.DataFrame:
     """One row a facet, by its mean at lambda_min: `leaderboard.csv`. The difference is facet − best.
 
-    p is of the paired t-test, p_equivalence of TOST with the margin; p_holm corrects p over *all* pairs of facets,
-    because which one is best, and so which pairs are shown, was read from the same runs (of 8 equal facets with five
-    replicates one is called worse in 2 % of sweeps; in 8 % if the pairs shown were all that is corrected for).
-    p_equivalence is corrected alike. The verdict at level 1 − confidence: equivalent when the difference is shown to
-    be inside the margin (even where it is significant: the margin says what matters), else worse when p_holm is below
-    the level, else cannot tell.
+    Its interval and p know that the best one was read from the same runs, and that a facet which tried more cells than
+    another had more luck to pick from (`intervals.ranked_interval`, with settings = Σ cells/fewest cells). The verdict
+    is read off the interval: equivalent where all of it lies within the margin (even where 0 is not in it: the margin
+    says what matters), else worse where it excludes 0, else cannot tell.
 
     Tuning budget: `cells` is how many cells a facet tried, and the best of more tries looks better. `expected` is the
     expected best mean of k of its cells drawn without replacement, k the smallest `cells` of all (Dodge et al. 2019
@@ -33,13 +30,10 @@ def leaderboard(
     at = chosen.assign(**{"lambda": chosen["lambda_min"]})
     cells = {i: rows_of(points, row, [*grid.facets, "lambda"]).iloc[0] for i, row in at.iterrows()}
     ranked = sorted(cells, key=lambda i: grid.sign * cells[i]["mean"])
-    pairs = list(combinations(ranked, 2))
-    scores = {i: grid.finished(cell) for i, cell in cells.items()}
-    apart = {(i, j): paired(scores[j], scores[i]) for i, j in pairs}
-    p = {pair: paired_p(d) for pair, d in apart.items()}
-    corrected = dict(zip(pairs, holm(list(p.values())), strict=True))
-    equivalence = dict(zip(pairs, holm([equivalence_p(d, margin) for d in apart.values()]), strict=True))
+    scores = pd.DataFrame({i: grid.finished(cells[i]) for i in ranked})
+    noise = pooled_noise(scores.dropna().to_numpy(dtype=float))
     budget = min(choices["cells"], default=0)
+    settings = sum(choices.loc[ranked, "cells"]) / min(choices.loc[ranked, "cells"], default=1)
     rows = []
     for rank, i in enumerate([*ranked, *choices.index.difference(chosen.index)], start=1):
         tried = rows_of(grid.cells, choices.loc[i], grid.facets)
@@ -49,16 +43,17 @@ def leaderboard(
         row |= {name: choices.loc[i, f"{name}_min"] for name in grid.nuisance}
         row |= {"n": choices.loc[i, "n"], "mean": choices.loc[i, "mean"], "cells": len(tried)}
         row |= {"expected": expected_best(grid, tried, budget)}
-        pair = (ranked[0] if ranked else i, i)
-        d = apart.get(pair, np.array([]))
-        interval = paired_interval(d, confidence)
+        d = np.array([])
+        if i in cells and i != ranked[0]:
+            d = (scores[i] - scores[ranked[0]]).dropna().to_numpy(dtype=float)
+        asked = (d, noise, settings, len(ranked) - 1)
+        interval, p = ranked_interval(*asked, confidence), ranked_p(*asked)
         row |= {"difference": float(d.mean()) if len(d) else math.nan, "low": interval.low, "high": interval.high}
-        row |= {"pairs": len(d), "method": interval.method, "p": p.get(pair, math.nan)}
-        row |= {"p_holm": corrected.get(pair, math.nan), "p_equivalence": equivalence.get(pair, math.nan)}
+        row |= {"pairs": len(d), "method": interval.method, "p": p}
         if ranked and i == ranked[0]:
             row |= {"difference": 0.0, "verdict": "best"}
         else:
-            row["verdict"] = _verdict(row, grid.sign, 1 - confidence)
+            row["verdict"] = _verdict(interval, grid.sign, margin)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -75,7 +70,8 @@ def expected_best(grid: Grid, cells: pd.DataFrame, k: int) -> float:
     return grid.sign * sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
 
-def _verdict(row: dict[str, Any], sign: int, level: float) -> str:
-    if row["p_equivalence"] < level:
+def _verdict(interval: Interval, sign: int, margin: float) -> str:
+    if max(-interval.low, interval.high) < margin:
         return "equivalent"
-    return "worse" if row["p_holm"] < level and sign * row["difference"] > 0 else "cannot tell"
+    against = interval.low if sign > 0 else -interval.high
+    return "worse" if against > 0 else "cannot tell"

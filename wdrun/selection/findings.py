@@ -15,7 +15,7 @@ import pandas as pd
 
 from wdrun.conventions import CANNOT_ACT, USEFUL
 from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
-from wdrun.selection.choice import is_projected, ties, within_one_se
+from wdrun.selection.choice import FRESH, is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.overrides import Line
@@ -138,9 +138,8 @@ def _seeds(facet: Facet) -> Iterator[Found]:
     word = verdict(row, facet.margin)
     if word in ("one pair", "cannot tell"):
         acts = not row["total_decay"] < CANNOT_ACT
-        half = pairs_needed(row["pairs"], row["difference"], row["difference_low"], row["difference_high"])
-        seeds = facet.more_seeds(half / row["pairs"]) if acts else []
-        needed = math.ceil(half) if acts and half < 10_000 else None
+        seeds = facet.more_seeds(1 + row["needed"] / row["pairs"]) if acts else []
+        needed = int(row["needed"]) if acts and row["needed"] < 10_000 else None
         numbers = {"lambda": facet.lam, "pairs": int(row["pairs"]), "seeds": len(seeds), "needed": needed}
         yield word, numbers, facet.further(facet.seeded(seeds, [facet.at_zero, facet.at_min]))
     if n < FEW:
@@ -158,7 +157,7 @@ def _seeds(facet: Facet) -> Iterator[Found]:
         seeds = facet.more_seeds(2)
         numbers = {"n": n, "seeds": len(seeds)}
         yield "all alike", numbers, facet.further(facet.seeded(seeds, facet.settings(candidates)))
-    if row["cells"] >= MANY_CELLS and 1 < n < SEEDS:
+    if row["cells"] >= MANY_CELLS and 1 < n < SEEDS and row["method"] != FRESH:
         both = [facet.at_min] if math.isnan(row["mean_zero"]) else [facet.at_zero, facet.at_min]
         numbers = {"n": n, "cells": int(row["cells"])}
         yield "flattered", numbers, facet.further(facet.seeded(facet.more_seeds(), both))
@@ -193,11 +192,11 @@ def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidenc
         return
     best = next(f for f in facets if all(f.row[name] == board.iloc[0][name] for name in names))
     settles: list[Line] = []
-    needed = pairs_needed(row["pairs"], row["difference"], row["low"], row["high"]) / (row["pairs"] or math.nan)
-    seeds = sorted({*best.more_seeds(needed), *facet.more_seeds(needed)})
+    times = ((row["high"] - row["low"]) / 2 / row["difference"]) ** 2 if row["difference"] else math.inf
+    seeds = sorted({*best.more_seeds(times), *facet.more_seeds(times)})
     for one in (best, facet):
         settles += one.further(one.seeded(seeds, [one.at_min]))
-    numbers = dict(row[["difference", "low", "high", "p_holm"]])
+    numbers = dict(row[["difference", "low", "high"]])
     numbers |= {"best": best.name, "pairs": int(row["pairs"]), "seeds": len(seeds), "metric": facet.grid.metric}
     yield "rival", numbers | {"confidence": confidence, "margin": facet.margin}, tuple(settles)
 
@@ -229,8 +228,3 @@ def _notes(grid: Grid) -> Iterator[Found]:
         yield "repeats", {"repeated": grid.repeated}, ()
     if grid.replicates["fold"].nunique() > 1:
         yield "shared images", {}, ()
-
-
-def pairs_needed(n: int, difference: float, low: float, high: float) -> float:
-    """n·(half width/difference)²: so many pairs exclude 0 if difference and spread stay as they are; inf, nan."""
-    return n * ((high - low) / 2 / difference) ** 2 if difference else math.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -89,10 +88,8 @@ def _few(n: Numbers) -> str:
 
 
 def _rival(n: Numbers) -> str:
-    """The difference with its p after Holm: an interval alone knows nothing of the other pairs."""
-    p = "" if math.isnan(n["p_holm"]) else f", corrected p = {n['p_holm']:.2g}"
     return (
-        f"cannot be told from {n['best']} ({apart(n, n['metric'], n['confidence'])}{p}; margin "
+        f"cannot be told from {n['best']} ({apart(n, n['metric'], n['confidence'])}; margin "
         f"{amount(n['margin'], n['metric'])})"
     )
 
@@ -166,7 +163,7 @@ KINDS: dict[str, Kind] = {
             f"whether λ = {typed(n['lambda'])} beats λ = 0: over {counted(n['pairs'], 'pair')} of runs the "
             "interval of the difference includes 0"
         ),
-        lambda n: f"about {n['needed']:,} pairs would tell if it stays as it is" if n["needed"] else "",
+        lambda n: f"about {n['needed']:,} fresh pairs would tell if it stays as it is" if n["needed"] else "",
         open=True,
     ),
     "few replicates": Kind(_few, lambda n: "run more seeds, such as seed=range(0,5)"),
@@ -187,8 +184,8 @@ KINDS: dict[str, Kind] = {
     ),
     "flattered": Kind(
         lambda n: (
-            f"lambda_min was picked from {n['cells']} cells of few replicates for looking best, so its mean and "
-            "its difference to λ = 0 flatter it"
+            f"lambda_min was picked from {n['cells']} cells of few replicates for looking best, so its mean "
+            "flatters it (the interval of its difference to λ = 0 does not)"
         ),
         lambda n: "confirm it with fresh seeds",
     ),

@@ -95,13 +95,13 @@ def _outcomes(selection: Selection, terminal: bool) -> Table:
 def _board(selection: Selection, terminal: bool) -> Table:
     board = selection.leaderboard
     fair = ["cells", "expected"] if board["cells"].nunique() > 1 else []  # else expected is the mean
-    table = _table(terminal, ["facet", "λ", *selection.nuisance, "n", "mean", *fair, "difference", "p_holm", "verdict"])
+    table = _table(terminal, ["facet", "λ", *selection.nuisance, "n", "mean", *fair, "difference", "p", "verdict"])
     for _, row in board.iterrows():
         values = [selection.name(row), typed(row["lambda"]), *(typed(row[k]) for k in selection.nuisance)]
         values += [str(row["n"]), _score(row["mean"])]
         values += [str(row["cells"]), _score(row["expected"])] if fair else []
         difference = "" if row["verdict"] == "best" else _difference(row["difference"], row["low"], row["high"])
-        _row(table, [*values, difference, p_value(row["p_holm"]), row["verdict"]])
+        _row(table, [*values, difference, p_value(row["p"]), row["verdict"]])
     return table
 
 
