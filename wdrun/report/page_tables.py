@@ -49,9 +49,8 @@ def _choices(selection: Selection) -> Table:
     columns = {"Setting": False} | dict.fromkeys([*numbers, test.replace("_", " ")], True) | {"lost runs": False}
     note = (
         "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "
-        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference, which "
-        "knows that λ was picked and holds for all settings at once. "
-        "The test score chose nothing."
+        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference, "
+        "which knows that λ was picked and holds for all settings at once. The test score chose nothing."
     )
     return Table("The chosen λ", columns, rows, note)
 

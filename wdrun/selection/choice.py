@@ -123,7 +123,7 @@ def _gain(
         scores, key = grid.matrix(facet), [*grid.nuisance, "lambda"]
         tried = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
         d = tried.sub(scores[tuple(zero[key])], axis=0)
-        at = list(d.columns).index(tuple(low[key]))
+        at: int = d.columns.tolist().index(tuple(low[key]))
         told = d.iloc[:, at]
         apart = grid.finished(low).sub(grid.finished(zero)).dropna()
         fresh = apart[~apart.index.isin(scores.index)]

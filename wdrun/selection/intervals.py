@@ -5,11 +5,13 @@ the mean of s² over several differences, k how many differences were tried, α 
 
 Where the best of k was picked, its interval has half the width
 
-    max(c·max(s̄, s), t_{1−α/2, n−1}·s)/√n
+    max(min(c·max(s̄, s), b·s), t_{1−α/2, n−1}·s)/√n
 
-The noise of a handful of replicates is hardly known, so that of all k differences is pooled, and c answers for the best
-of k under equal noise. A difference noisier than the others is not covered by that: therefore max(s̄, s), and never less
-than the plain interval of the two cells. tests/bench/selected.py shows the level, under unequal and skewed noise too.
+The noise of a handful of replicates is hardly known, so that of all k differences is pooled; c answers for the best
+of k under equal noise (max(s̄, s): unless its own is larger). Where its own noise is far smaller, Bonferroni's
+b = t_{1−β/2k, n−1} is narrower; c has the level 0.8 α and b the level β = 0.2 α, so either may be taken. And it is
+never narrower than the plain interval of the two cells, which is right where one noisy cell was bound to be picked.
+tests/bench/selected.py shows the level of all this, under unequal and skewed noise too.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Interval(NamedTuple):
 
 
 NONE = Interval(math.nan, math.nan, "")
+POOLED = 0.8  # the part of the error that goes to the pooled noise, the rest to Bonferroni
 
 
 def t_interval(x: Numbers, confidence: float) -> Interval:
@@ -53,7 +56,8 @@ def picked_interval(d: Numbers, at: int, confidence: float) -> Interval:
         return t_interval(d[:, at], confidence)
     own = spread(d[:, at])
     pooled = math.sqrt(float(np.mean([spread(column) ** 2 for column in d.T])))
-    width = max(dunnett(k, n, confidence) * max(pooled, own), _t(n, confidence) * own)
+    width = dunnett(k, n, _shared(confidence, POOLED)) * max(pooled, own)
+    width = max(min(width, _t(n, _shared(confidence, 1 - POOLED, k)) * own), _t(n, confidence) * own)
     return _around(d[:, at], width, f"best of {k} cells")
 
 
@@ -64,7 +68,8 @@ def narrower(fresh: int, n: int, k: int, confidence: float) -> bool:
     """
     if fresh < 2 or n < 2:
         return fresh >= 2
-    c = _t(n, confidence) if k < 2 else max(dunnett(k, n, confidence), _t(n, confidence))
+    c = 0.0 if k < 2 else dunnett(k, n, _shared(confidence, POOLED))
+    c = max(c, _t(n, confidence))
     return _t(fresh, confidence) / math.sqrt(fresh) < c / math.sqrt(n)
 
 
@@ -128,14 +133,18 @@ def ranked_interval(d: Numbers, noise: Noise | None, settings: float, others: in
 
     Which is best was read from the same runs: c = q/√2 of Tukey's studentized range of `settings` settings (one that
     tried m times as many cells as the poorest counts m times) with the noise of all of them, its own where they share
-    no replicates. Never less than Student's t at confidence 1 − α/others. Of two settings it is Student's t.
+    no replicates; b is Bonferroni's over all pairs of them, t that of the others. Of two settings it is Student's t.
     """
     n = len(d)
     if n < 2:
         return NONE
-    own, (s, freedom) = spread(d), _noise(d, noise, settings)
-    width = max(_range(settings, freedom, confidence) * s, _t(n, 1 - (1 - confidence) / others) * own)
-    return _around(d, width, "t" if settings == 2 else f"best of {1 + others} settings")
+    if settings == 2:
+        return t_interval(d, confidence)
+    own, (s, freedom) = spread(d), _noise(d, noise)
+    width = _range(settings, freedom, _shared(confidence, POOLED)) * s
+    width = min(width, _t(n, _shared(confidence, 1 - POOLED, math.comb(math.ceil(settings), 2))) * own)
+    width = max(width, _t(n, _shared(confidence, 1, others)) * own)
+    return _around(d, width, f"best of {1 + others} settings")
 
 
 def ranked_p(d: Numbers, noise: Noise | None, settings: float, others: int) -> float:
@@ -143,22 +152,22 @@ def ranked_p(d: Numbers, noise: Noise | None, settings: float, others: int) -> f
     n = len(d)
     if n < 2:
         return math.nan
-    own, (s, freedom) = spread(d), _noise(d, noise, settings)
+    own, (s, freedom) = spread(d), _noise(d, noise)
     distance = abs(float(d.mean())) * math.sqrt(n)
-    if s == 0:
+    if own == 0:
         return float(distance == 0)
-    single = 2 * float(stats.t.sf(distance / own, n - 1)) if own else 0.0
+    single = 2 * float(stats.t.sf(distance / own, n - 1))
     if settings == 2:
         return single
-    return min(
-        1.0, max(float(stats.studentized_range.sf(math.sqrt(2) * distance / s, settings, freedom)), others * single)
-    )
+    ranged = float(stats.studentized_range.sf(math.sqrt(2) * distance / s, settings, freedom))
+    corrected = min(ranged / POOLED, math.comb(math.ceil(settings), 2) * single / (1 - POOLED))
+    return min(1.0, max(corrected, others * single))
 
 
-def _noise(d: Numbers, noise: Noise | None, settings: float) -> Noise:
-    """The noise of a difference: that of all settings, unless it is noisier itself or there are only two."""
+def _noise(d: Numbers, noise: Noise | None) -> Noise:
+    """The noise of a difference: that of all settings, unless it is noisier itself."""
     own = Noise(spread(d), len(d) - 1)
-    return own if noise is None or settings == 2 else noise._replace(spread=max(noise.spread, own.spread))
+    return own if noise is None else noise._replace(spread=max(noise.spread, own.spread))
 
 
 def spread(x: Numbers) -> float:
@@ -174,6 +183,11 @@ def _around(d: Numbers, width: float, method: str) -> Interval:
     return Interval(float(d.mean()) - half, float(d.mean()) + half, method)
 
 
+def _shared(confidence: float, part: float, several: int = 1) -> float:
+    """The confidence of one of several intervals that together may miss in this part of the cases."""
+    return 1 - (1 - confidence) * part / several
+
+
 def _t(n: int, confidence: float) -> float:
     return float(stats.t.ppf(0.5 + confidence / 2, n - 1))
 
@@ -181,8 +195,6 @@ def _t(n: int, confidence: float) -> float:
 @lru_cache(maxsize=256)
 def _range(settings: float, freedom: int, confidence: float) -> float:
     """q/√2: the largest difference of so many equal means in units of the spread of a difference."""
-    if settings == 2:
-        return _t(freedom + 1, confidence)
     return float(stats.studentized_range.ppf(confidence, settings, freedom)) / math.sqrt(2)
 
 
