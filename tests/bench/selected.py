@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from wdrun.selection.intervals import picked_interval, pooled_noise, ranked_interval, t_interval
+from wdrun.selection.intervals import picked_interval, pool, pooled_noise, ranked_interval, t_interval
 
 CONFIDENCE = 0.95
 
@@ -46,7 +46,10 @@ def against_zero(rng, sweeps, lambdas, rates, n, spread, settings=1, skewed=Fals
             zero = y[:rates][y[:rates].mean(axis=1).argmin()]
             d = (y[rates:] - zero).T
             at = int(d.mean(axis=0).argmin())
-            found |= picked_interval(d, at, level).high < 0, t_interval(d[:, at], CONFIDENCE).high < 0
+            found |= (
+                picked_interval(d[:, at], d.shape[1], pool(d), level).high < 0,
+                t_interval(d[:, at], CONFIDENCE).high < 0,
+            )
         wrong += found
     return wrong / sweeps
 

@@ -35,15 +35,15 @@ def test_a_hand_table():
 
 
 def test_what_decay_gains_knows_that_lambda_was_picked():
-    """Of two λ the difference of the better one, −1, has s = 1, as the other has: half is c·1/√4, c > t."""
+    """Of two λ the difference of the better one, −1, has s = 1, as the other has: half is c·1/√4, for c > t."""
     d = {0.01: [-2, -1, 0, -1], 0.1: [-1.5, 0.5, 0.5, -0.5]}
     rows = curve({0: [3.0] * 4, **{lam: [3 + x for x in xs] for lam, xs in d.items()}})
     choice = only(chosen(rows))
     s = math.sqrt(2 / 3)
-    c = dunnett(2, 4, 0.95)
+    c, b = dunnett(2, 2, 4, 0.96), stats.t.ppf(1 - 0.005 / 2, 3)
     t = stats.t.ppf(0.975, 3)
     spreads = [np.std(xs, ddof=1) for xs in d.values()]
-    half = max(c * max(math.sqrt(np.mean(np.square(spreads))), s), t * s) / 2
+    half = max(min(c * max(math.sqrt(np.mean(np.square(spreads))), s), b * s), t * s) / 2
     assert (choice["difference"], choice["method"]) == (-1, "best of 2 cells")
     assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx([-1 - half, -1 + half])
     alone = only(chosen([r for r in rows if r["lambda"] != 0.1]))
@@ -53,7 +53,9 @@ def test_what_decay_gains_knows_that_lambda_was_picked():
 def test_fresh_seeds_tell_and_do_not_choose():
     """Seeds 0 to 2 choose λ = 0.1; of λ = 0 and 0.1 there are seeds 3 to 9 too, and these tell, by Student's t."""
     fresh = [0.1, -0.3, 0.2, -0.1, 0.0, -0.2, 0.05]
-    rows = curve({0: [3, 3.1, 3.2] + [3.0] * 7, 0.1: [1, 1.1, 1.2] + [3 + d for d in fresh], 1: [2, 2.1, 2.2]})
+    rows = curve(
+        {0: [3, 3.1, 3.2] + [3.0] * 7, 0.1: [1, 1.1, 1.2] + [3 + d for d in fresh], 1: [2, 2.1, 2.2], 2: [2.5] * 3}
+    )
     choice = only(chosen(rows))
     assert (choice["lambda_min"], choice["mean"], choice["n"]) == (0.1, pytest.approx(1.1), 3)
     assert (choice["method"], choice["pairs"]) == ("fresh replicates", 7)

@@ -34,8 +34,9 @@ def test_leaderboard_against_scipy():
     noise = pooled_noise(table)
     for other in order[1:]:
         d = losses[other] - losses[best]
-        q = stats.studentized_range.ppf(0.95, 3, 14) / math.sqrt(2) * max(noise.spread, d.std(ddof=1))
-        half = max(q, stats.t.ppf(1 - 0.025 / 2, 7) * d.std(ddof=1)) / math.sqrt(8)
+        q = stats.studentized_range.ppf(0.96, 3, 14) / math.sqrt(2) * max(noise.spread, d.std(ddof=1))
+        half = min(q, stats.t.ppf(1 - 0.005 / 3, 7) * d.std(ddof=1))
+        half = max(half, stats.t.ppf(1 - 0.025 / 2, 7) * d.std(ddof=1)) / math.sqrt(8)
         assert board.loc[other, ["difference", "low", "high"]].tolist() == pytest.approx(
             [d.mean(), d.mean() - half, d.mean() + half]
         )
@@ -68,7 +69,7 @@ def test_more_cells_to_pick_from_count_as_more_settings():
     best = min(cells.values(), key=np.mean)
     d = np.array([r["val_loss"] for r in poor]) - best
     s = d.std(ddof=1) / math.sqrt(6)
-    low = d.mean() - stats.studentized_range.ppf(0.95, 7, 5) / math.sqrt(2) * s
+    low = d.mean() - stats.studentized_range.ppf(0.96, 7, 5) / math.sqrt(2) * s
     assert board.loc[1, "low"] == pytest.approx(low)
     even = chosen(curve({0.1: best}, decay="a") + poor).leaderboard
     assert even.loc[1, "low"] == pytest.approx(d.mean() - stats.t.ppf(0.975, 5) * s)

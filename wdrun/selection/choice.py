@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from wdrun.selection.cells import Grid, groups, rows_of
-from wdrun.selection.intervals import NONE, narrower, pairs_needed, picked_interval, spread, t_interval
+from wdrun.selection.intervals import NONE, narrower, pairs_needed, picked_interval, pool, spread, t_interval
 
 FRESH = "fresh replicates"  # the method of an interval over replicates that had no part in the choice
 
@@ -24,7 +24,8 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
     coupling, where λ is a radius: there it is smaller, and 0 is off.
 
     The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs. Its interval knows that
-    lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`). Where the two have
+    lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`), those too that have too few
+    replicates to be chosen. Where the two have
     replicates that had no part in the choice, fresh seeds say, and these tell more (a matter of counts, never of
     scores), difference and interval are theirs. With several facets told of together each interval has the level
     1 − α/facets, so that all of them hold at once with `confidence`.
@@ -120,17 +121,17 @@ def _gain(
 ) -> dict[str, Any]:
     interval, mean, pairs, needed = NONE, math.nan, 0, math.nan
     if low is not None and zero is not None and low["lambda"] > 0:
-        scores, key = grid.matrix(facet), [*grid.nuisance, "lambda"]
-        tried = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
-        d = tried.sub(scores[tuple(zero[key])], axis=0)
-        at: int = d.columns.tolist().index(tuple(low[key]))
-        told = d.iloc[:, at]
-        apart = grid.finished(low).sub(grid.finished(zero)).dropna()
-        fresh = apart[~apart.index.isin(scores.index)]
-        if narrower(len(fresh), len(d), d.shape[1], confidence):
+        key = [*grid.nuisance, "lambda"]
+        scores, cells = grid.matrix(facet), rows_of(grid.cells, facet, facet)
+        tried = int(((cells["lambda"] > 0) & (cells["n"] > 0)).sum())
+        others = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
+        noise = pool(others.sub(scores[tuple(zero[key])], axis=0).to_numpy())
+        told = grid.finished(low).sub(grid.finished(zero)).dropna()
+        fresh = told[~told.index.isin(scores.index)]
+        if narrower(len(fresh), len(told), tried, noise, confidence):
             told, interval = fresh, t_interval(fresh.to_numpy(), confidence)._replace(method=FRESH)
         else:
-            interval = picked_interval(d.to_numpy(), at, confidence)
+            interval = picked_interval(told.to_numpy(), tried, noise, confidence)
         mean, pairs = float(told.mean()), len(told)
         needed = pairs_needed(mean, spread(told.to_numpy()), confidence)
     return {

@@ -32,7 +32,7 @@ def largest(held: Mask) -> tuple[Mask, Mask]:
     counts = held.sum(axis=1)
     if not counts.any():
         return np.zeros(len(held), dtype=bool), np.zeros(held.shape[1], dtype=bool)
-    enough = float(np.median(counts[counts > 0]))
+    enough = float(np.quantile(counts[counts > 0], 0.5, method="lower"))
     patterns, times = np.unique(held[counts > 0], axis=0, return_counts=True)
     patterns = patterns[np.argsort(-times, kind="stable")][:MOST]
     sets = patterns[:0]

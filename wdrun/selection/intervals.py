@@ -46,51 +46,70 @@ def t_interval(x: Numbers, confidence: float) -> Interval:
     return _around(x, _t(len(x), confidence) * spread(x), "t") if len(x) > 1 else NONE
 
 
-def picked_interval(d: Numbers, at: int, confidence: float) -> Interval:
-    """The interval of column `at` of d (n, k), differences to one control, where the best of the k columns was picked.
+class Pool(NamedTuple):
+    """s̄ of several differences to one control, how many they are, and the replicates that all of them share."""
 
-    Half its width is in the head of this module, with Dunnett's c (`dunnett`). Of one column it is Student's t.
-    """
+    spread: float
+    columns: int
+    replicates: int
+
+
+def pool(d: Numbers) -> Pool | None:
+    """The noise of the columns of d (n, k), differences to one control; None where there is nothing to pool."""
     n, k = d.shape
     if n < 2 or k < 2:
-        return t_interval(d[:, at], confidence)
-    own = spread(d[:, at])
-    pooled = math.sqrt(float(np.mean([spread(column) ** 2 for column in d.T])))
-    width = dunnett(k, n, _shared(confidence, POOLED)) * max(pooled, own)
-    width = max(min(width, _t(n, _shared(confidence, 1 - POOLED, k)) * own), _t(n, confidence) * own)
-    return _around(d[:, at], width, f"best of {k} cells")
+        return None
+    return Pool(math.sqrt(float(np.mean([spread(column) ** 2 for column in d.T]))), k, n)
 
 
-def narrower(fresh: int, n: int, k: int, confidence: float) -> bool:
-    """Whether Student's t over so many fresh pairs promises a narrower interval than n pairs with the best of k picked.
+def picked_interval(d: Numbers, tried: int, noise: Pool | None, confidence: float) -> Interval:
+    """The interval of the mean of d, the difference to a control that was picked as the best of so many tried.
+
+    Half its width is in the head of this module, with Dunnett's c (`dunnett`) for the noise of those of them that share
+    replicates. It holds whatever picked it, all of them being covered at once. Of one it is Student's t.
+    """
+    n = len(d)
+    if n < 2 or tried < 2:
+        return t_interval(d, confidence)
+    own = spread(d)
+    width = _t(n, _shared(confidence, 1 - POOLED if noise else 1, tried)) * own
+    if noise:
+        c = dunnett(tried, noise.columns, noise.replicates, _shared(confidence, POOLED))
+        width = min(width, c * max(noise.spread, own))
+    return _around(d, max(width, _t(n, confidence) * own), f"best of {tried} cells")
+
+
+def narrower(fresh: int, n: int, tried: int, noise: Pool | None, confidence: float) -> bool:
+    """Whether Student's t over so many fresh pairs promises a narrower interval than n pairs of the best tried.
 
     By the counts alone: a look at the differences would be one more way to pick what pleases.
     """
     if fresh < 2 or n < 2:
         return fresh >= 2
-    c = 0.0 if k < 2 else dunnett(k, n, _shared(confidence, POOLED))
-    c = max(c, _t(n, confidence))
-    return _t(fresh, confidence) / math.sqrt(fresh) < c / math.sqrt(n)
+    c = _t(n, _shared(confidence, 1, tried))
+    if noise and tried > 1:
+        c = min(c, dunnett(tried, noise.columns, noise.replicates, _shared(confidence, POOLED)))
+    return _t(fresh, confidence) / math.sqrt(fresh) < max(c, _t(n, confidence)) / math.sqrt(n)
 
 
 @lru_cache(maxsize=256)
-def dunnett(k: int, n: int, confidence: float) -> float:
-    """c with P(max_i |d̄_i|/(s̄/√n) ≤ c) = confidence for k ≥ 2 differences d_i = y_i − y_0 to one control.
+def dunnett(k: int, m: int, n: int, confidence: float) -> float:
+    """c with P(max_i |d̄_i|/(s̄/√n) ≤ c) = confidence for k differences d_i = y_i − y_0, s̄ pooled over m ≥ 2 of them.
 
     y_0 … y_k are normal with equal noise and n replicates each. As Dunnett (1955), but the noise is that of the
     paired differences, which the control's replicates share; so unequal noise of the control is in it. With
     z_i = √n·ȳ_i, and the control's residuals of length u ~ χ_{n−1},
 
-        max_i |z_i − z_0| ≤ c·s̄,    k·(n−1)·s̄² = k·(w − u)² + v²,    w ~ N(0, 1/k),    v ~ χ_{k(n−1)−1}
+        max_i |z_i − z_0| ≤ c·s̄,    m·(n−1)·s̄² = m·(w − u)² + v²,    w ~ N(0, 1/m),    v ~ χ_{m(n−1)−1}
 
     whose parts are independent: z_0, w by Gauss-Hermite, u, v by Gauss-Legendre quadrature.
     """
     x = np.linspace(0, 12, 4801)
     z, of_z = _normal(64)
     reached = of_z @ (special.ndtr(z[:, None] + x) - special.ndtr(z[:, None] - x)) ** k  # P(max |z_i − z_0| ≤ x)
-    (w, of_w), (u, of_u), (v, of_v) = _normal(20), _chi(n - 1), _chi(k * (n - 1) - 1)
-    w = w[:, None, None] / math.sqrt(k)
-    s = np.sqrt((k * (w - u[:, None]) ** 2 + v**2) / (k * (n - 1)))
+    (w, of_w), (u, of_u), (v, of_v) = _normal(20), _chi(n - 1), _chi(m * (n - 1) - 1)
+    w = w[:, None, None] / math.sqrt(m)
+    s = np.sqrt((m * (w - u[:, None]) ** 2 + v**2) / (m * (n - 1)))
     of_s = of_w[:, None, None] * of_u[:, None] * of_v
     return float(brentq(lambda c: np.vdot(of_s, np.interp(c * s, x, reached)) - confidence, 0.5, 1e4, xtol=1e-6))
 
