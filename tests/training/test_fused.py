@@ -173,7 +173,7 @@ def test_every_pair_steps_as_alone(name, coupling):
             assert_close(alone._asdict(), mine._asdict(), f"{kind}, run {r}")
 
 
-@pytest.mark.parametrize("way", ["vmap", "grouped", "unfolded"])
+@pytest.mark.parametrize("way", ["vmap", "grouped"])
 @pytest.mark.parametrize(
     ("words", "changes"),
     [
@@ -235,7 +235,7 @@ def test_the_optimizers_numbers_may_differ(words, numbers, precision):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("way", ["vmap", "grouped", "unfolded"])
+@pytest.mark.parametrize("way", ["vmap", "grouped"])
 def test_in_lower_precision_it_is_close(precision, way):
     words = (*IMAGES, f"precision={precision}", "optimizer=adam", "epochs=1")
     found = fuse(trainers_of(words, *mixed()), way=way)
@@ -376,7 +376,7 @@ def test_an_update_keeps_to_its_device(optimizer):
 
 
 @needs_fake
-@pytest.mark.parametrize("way", ["vmap", "grouped", "unfolded"])
+@pytest.mark.parametrize("way", ["vmap", "grouped"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_outputs_keep_to_their_device(way, shared):
     made = loaded((*IMAGES, "model.channels=[20,4]"), way=way)
@@ -562,8 +562,8 @@ def test_runs_that_start_apart_do_not_mix():
 
 
 def test_a_way_the_model_cannot_go_is_refused():
-    with pytest.raises(ConfigError, match="way=unfolded: this model can go grouped, vmap"):
-        fused.FusedTrainer(trainers_of(POINTS, {}), "unfolded")
+    with pytest.raises(ConfigError, match="way=sideways: this model can go grouped, vmap"):
+        fused.FusedTrainer(trainers_of(POINTS, {}), "sideways")
 
 
 def test_only_plain_stacks_go_by_hand():

@@ -33,7 +33,7 @@ def leaderboard(
     scores = pd.DataFrame({i: grid.finished(cells[i]) for i in ranked})
     noise = pooled_noise(scores.dropna().to_numpy(dtype=float))
     budget = min(choices["cells"], default=0)
-    tries: list[int] = choices["cells"][ranked].tolist()
+    tries = chosen["cells"].tolist()
     settings = sum(tries) / min(tries, default=1)
     rows = []
     for rank, i in enumerate([*ranked, *choices.index.difference(chosen.index)], start=1):

@@ -1,9 +1,9 @@
 """Outputs of R models at once. Shapes: R runs, B batch, C H W image, K classes; a parameter (…) is stacked as (R, …).
 
-`vmap` lifts any functional-safe module. Plain stacks of layers (linear, mlp and cnn without norms) also go by hand, on
-two ways that differ in their convolutions: `grouped` makes them one convolution with a group of channels a run,
-`unfolded` makes them matrix products, batched over runs. A batch that all runs share enters the first layer as one
-wide layer of R·O outputs. All ways are the same function; which is fastest depends on the device.
+`vmap` lifts any functional-safe module. Plain stacks of layers (linear, mlp and cnn without norms) also go by hand:
+`grouped` makes their convolutions one with a group of channels a run, and a batch that all runs share enters the first
+layer as one wide layer of R·O outputs. Both are the same function; by hand is the faster, on a GPU too
+(tests/bench/README.md; convolutions as batched matrix products were slower there).
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from torch.utils._pytree import tree_map_only
 from wdrun import models
 from wdrun.tensors import Tensors
 
-WAYS = ("vmap", "grouped", "unfolded")
+WAYS = ("vmap", "grouped")
 PRODUCTS = {
     *(F.linear, F.conv1d, F.conv2d, F.conv3d, F.scaled_dot_product_attention, torch.einsum),
     *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm, Tensor.matmul, Tensor.__matmul__, Tensor.mm),
 }
 NORMS = {F.group_norm, F.layer_norm}  # a batch norm takes its statistics in float32 whatever its input is
-SMALL_PATCH = 128  # values of a patch up to which it is unfolded whole: beyond, the copies cost more than they save
 
 Forward = Callable[[Tensors, Tensors, Tensor, bool], Tensor]  # params, buffers, x, is x shared -> (R, B, K)
-Convolution = Callable[[Tensor, Tensor, Tensor, bool], Tensor]
 
 
 def forward(model: nn.Module, way: str, bf16: bool = False) -> Forward:
@@ -40,7 +38,7 @@ def forward(model: nn.Module, way: str, bf16: bool = False) -> Forward:
     """
     if way == "vmap":
         return _by_vmap(model, bf16)
-    return _by_hand(list(_layers(model)), {"grouped": grouped, "unfolded": unfolded}[way])
+    return _by_hand(list(_layers(model)))
 
 
 def ways(model: nn.Module) -> tuple[str, ...]:
@@ -49,8 +47,7 @@ def ways(model: nn.Module) -> tuple[str, ...]:
     own = {f"{name}.{part}" for name, layer in layers for part in dict(layer.named_parameters())}
     if not all(_known(layer) for _, layer in layers) or own != {n for n, _ in model.named_parameters()}:
         return ("vmap",)
-    convolves = any(isinstance(layer, nn.Conv2d) for _, layer in layers)
-    return ("grouped", "unfolded", "vmap") if convolves else ("grouped", "vmap")
+    return ("grouped", "vmap")
 
 
 class Cast(TorchFunctionMode):
@@ -93,11 +90,11 @@ def _known(layer: nn.Module) -> bool:
     return type(layer) in (nn.ReLU, nn.MaxPool2d)
 
 
-def _by_hand(layers: list[tuple[str, nn.Module]], convolution: Convolution) -> Forward:
+def _by_hand(layers: list[tuple[str, nn.Module]]) -> Forward:
     def outputs(params: Tensors, buffers: Tensors, x: Tensor, shared: bool) -> Tensor:
         for name, layer in layers:
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                apply = convolution if isinstance(layer, nn.Conv2d) else dense
+                apply = grouped if isinstance(layer, nn.Conv2d) else dense
                 x = apply(x, params[f"{name}.weight"], params[f"{name}.bias"], shared)
                 shared = False
             elif isinstance(layer, nn.Flatten):
@@ -127,30 +124,6 @@ def grouped(x: Tensor, weight: Tensor, bias: Tensor, shared: bool) -> Tensor:
         x = x.movedim(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
     wide = F.conv2d(x, weight.flatten(0, 1), bias.flatten(), groups=1 if shared else runs)
     return wide.unflatten(1, (runs, -1)).movedim(1, 0)
-
-
-def unfolded(x: Tensor, weight: Tensor, bias: Tensor, shared: bool) -> Tensor:
-    """The same as matrix products of patches and weights, small patches whole, others a row of the kernel at a time.
-
-    A shared batch is unfolded once and multiplied by all runs' weights side by side. Rows of large patches are laid out
-    (R, H, B·W', C·kw): the kh shifted blocks of H' lines are then plain matrices within that one copy.
-    """
-    runs, features, depth, kh, kw = weight.shape
-    height, width = x.shape[-2] - kh + 1, x.shape[-1] - kw + 1
-    batch = x.shape[-4]
-    if shared or depth * kh * kw <= SMALL_PATCH:
-        patches = x.unfold(-2, kh, 1).unfold(-2, kw, 1)  # (…, B, C, H', W', kh, kw)
-        order = (0, 2, 3, 1, 4, 5) if shared else (0, 1, 3, 4, 2, 5, 6)
-        flat = patches.permute(order).reshape(*x.shape[:-4], batch * height * width, depth * kh * kw)
-        out = dense(flat, weight.flatten(2), bias, shared)  # (R, B·H'·W', O)
-        return out.unflatten(1, (batch, height, width)).permute(0, 1, 4, 2, 3)
-    lines = x.unfold(-1, kw, 1).permute(0, 3, 1, 4, 2, 5)  # (R, H, B, W', C, kw)
-    lines = lines.reshape(runs, x.shape[-2], batch * width, depth * kw)
-    taps = weight.permute(0, 3, 2, 4, 1).reshape(runs, kh, depth * kw, features)
-    out = bias[:, None]
-    for i in range(kh):
-        out = torch.baddbmm(out, lines[:, i : i + height].flatten(1, 2), taps[:, i])
-    return out.unflatten(1, (height, batch, width)).permute(0, 2, 4, 1, 3)
 
 
 def _pooled(layer: nn.Module, x: Tensor) -> Tensor:

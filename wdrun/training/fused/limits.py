@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_map
 
 from wdrun import optim
 from wdrun.config.run import Run
-from wdrun.training.fused.forward import ways
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
 from wdrun.training.trainer import Trainer
@@ -120,8 +119,8 @@ def bytes_per_run(trainer: Trainer) -> int:
         for handle in handles:
             handle.remove()
     per_example = values / PROBED * x.element_size()
-    # max-pooling keeps indices of 8 bytes for a quarter of its inputs; unfolding holds kw copies of a layer's input
-    layout = 8 if "unfolded" in ways(trainer.model) else 4
+    # max-pooling keeps indices of 8 bytes for a quarter of its inputs; a grouped convolution lays its input out anew
+    layout = 8 if any(isinstance(module, nn.Conv2d) for module in leaves) else 4
     return int(8 * weights + 4 * slots + layout * per_example * trainer.run.batch_size)
 
 
