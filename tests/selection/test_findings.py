@@ -15,6 +15,7 @@ from wdrun.tables.read import load
 TINY = ["data=synthetic", "model=mlp", "model.hidden=[4]", "epochs=1", "data.train_examples=200"]
 TINY += ["data.test_examples=50", "threads=1", "batch_size=32", "augment=none"]
 NOTHING_TO_RUN = {"weak choice", "diverged", "short runs", "repeats", "shared images"}
+NOTHING_TO_RUN |= {"other question", "other data", "made apart"}
 
 
 def found(root, kind, facet=None):
@@ -126,7 +127,7 @@ SWEPT = {
         lambda lam, lr, seed: 1.0 + noise(seed) - lam,
     ),
     "flattered": ({lam: [1.0, 1.1, 1.2 + lam] for lam in range(12)}, lambda lam, lr, seed: 1.0 + noise(seed) + lam),
-    "no pair": ({0: [1.0, None, 1.2], 0.1: [None, 0.9, None], 1: [1.3] * 3}, lambda lam, lr, seed: 1 - lam),
+    "no pair": ({0: [1.0], 0.1: [1.1, 0.9, 1.0], 1: [1.3] * 3}, lambda lam, lr, seed: 1 - lam),
 }
 
 
@@ -190,6 +191,9 @@ def test_every_kind_is_settled_in_a_test_or_says_that_nothing_is_to_be_run(tmp_p
     made_up.sweep(tmp_path, {1e-6: [1.0, 1.1, 1.2], 0: [2, 2, 2]}, total=1e-6)
     made_up.run(tmp_path, 0.1, 1.0, status="diverged")
     made_up.run(tmp_path, 0, 1.0, epochs=1)
+    (tmp_path / "halving.csv").write_text("rung,epochs\n1,1\n2,2\n")
+    made_up.run(tmp_path, 0, 1.0, epochs=9, status="failed")
+    made_up.run(tmp_path, 0, 1.0, commit="d" * 40, **{"data.train_size": 50})
     made_up.run(tmp_path, 0, 2.0, fold=1)
     made_up.run(tmp_path, 0, 2.0, seed=0, diagnostics="['oui']")
     findings = {f.kind: f for f in select(load([tmp_path]).runs).findings}

@@ -68,7 +68,11 @@ def test_missing_replicates_and_cells_are_counted():
     assert cells[(0.1, 0.1)] == 1
     assert cells.sum() == only(selection)["missing"] == 1
     assert any("1 of the 6 cells" in w for w in said(selection))
-    assert any("1 replicates are missing" in w for w in said(selection))
+    says = (
+        "1 replicate is missing: cells are compared over the 3 replicates that all candidates have; λ = 0.1 (n = 2) "
+        "lacks some of them and cannot be chosen; run what they lack"
+    )
+    assert any(says in w for w in said(selection))
 
 
 def test_unequal_budgets_are_said_and_compared_at_equal_budget():

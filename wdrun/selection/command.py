@@ -46,7 +46,10 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     if settings["rule"] not in RULES:
         raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
     selection = _select(folders, settings, flags)
-    winner = selection.leaderboard.iloc[0]
+    ranked = [data for data, board in selection.boards if board["rank"].notna().any()]
+    if len(ranked) > 1:
+        raise ConfigError(f"scores on different data do not compare; add the words of one of them: {'; '.join(ranked)}")
+    winner = next(board.iloc[0] for data, board in selection.boards if data in ranked)
     choice = selection.of(selection.choices, winner).iloc[0]
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):

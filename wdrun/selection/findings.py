@@ -32,20 +32,24 @@ def findings(
     grid: Grid,
     points: pd.DataFrame,
     choices: pd.DataFrame,
-    board: pd.DataFrame,
+    boards: Sequence[pd.DataFrame],
     *,
     margin: float,
     confidence: float,
     config_dir: str | None = None,
 ) -> tuple[Finding, ...]:
-    """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`."""
+    """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`.
+
+    `boards` are the leaderboards, one for each data.
+    """
     facets = [Facet(grid, points, row, margin) for _, row in choices.iterrows()]
     order = list(KINDS)
     found: list[tuple[str, Found]] = []
     for facet in facets:
-        own = [*_of(facet), *_rival(facet, facets, board, confidence)]
+        own = [*_of(facet), *(one for board in boards for one in _rival(facet, facets, board, confidence))]
         found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
-    found += [("all", one) for one in [*_budgets(grid, board, facets), *_notes(grid)]]
+    found += [("all", one) for board in boards for one in _budgets(grid, board, facets)]
+    found += [("all", one) for one in _notes(grid)]
     end = (f"--config-dir={config_dir}",) if config_dir else ()
     return tuple(
         Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
@@ -76,18 +80,18 @@ def _of(facet: Facet) -> Iterator[Found]:
 def _zero(facet: Facet) -> Iterator[Found]:
     """Whether there is a λ = 0 to compare with."""
     zeros = facet.curve[facet.curve["lambda"] == 0]
-    both = {"lambda": facet.lam}
     if zeros.empty:
-        yield "no zero", both, facet.further(facet.at([0.0]))
+        yield "no zero", {"lambda": facet.lam}, facet.further(facet.at([0.0]))
+    elif not zeros["candidate"].any() and (zeros["n"] * ~zeros["diverged"].astype(bool)).any():
+        (cell,) = facet.settings(zeros)
+        points = [cell | dict(zip(REPLICATE, r, strict=True)) for r in facet.shared]
+        yield "no pair", {}, facet.further(points)
     elif math.isnan(facet.row["mean_zero"]):
         lost = facet.runs[(facet.runs["lambda"] == 0) & (facet.runs["outcome"] == "failed")]
         lower = facet.lower_lr() if zeros["diverged"].any() else []
         points = [point | {"lr": lr} for point in facet.at([0.0]) for lr in lower]
         settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
         yield "zero lost", {"knob": "lr", "add": lower}, settles
-    elif facet.lam > 0 and not facet.row["pairs"]:
-        points = [setting | r for setting in (facet.at_zero, facet.at_min) for r in facet.replicates]
-        yield "no pair", both, facet.further(points)
 
 
 def _edges(facet: Facet) -> Iterator[Found]:
@@ -158,23 +162,27 @@ def _seeds(facet: Facet) -> Iterator[Found]:
         seeds = facet.more_seeds(2)
         numbers = {"n": n, "seeds": len(seeds)}
         yield "all alike", numbers, facet.further(facet.seeded(seeds, facet.settings(candidates)))
-    if row["cells"] >= MANY_CELLS and 1 < n < SEEDS:
+    if row["cells"] >= MANY_CELLS and 1 < n + low["spare"] < SEEDS:
         both = [facet.at_min] if math.isnan(row["mean_zero"]) else [facet.at_zero, facet.at_min]
         numbers = {"n": n, "cells": int(row["cells"])}
         yield "flattered", numbers, facet.further(facet.seeded(facet.more_seeds(), both))
 
 
 def _holes(facet: Facet) -> Iterator[Found]:
-    """What was not run."""
+    """What was not run, first what a cell lacks to be a candidate."""
     key = [*facet.grid.nuisance, "lambda"]
     done = facet.runs[facet.runs["outcome"] == "done"]
-    wanted = dict.fromkeys(seeds_and_folds(done))
     held = set(facet.runs[[*key, *REPLICATE]].itertuples(index=False, name=None))
     settings = list(facet.cells[key].itertuples(index=False, name=None))
-    if facet.row["missing"]:
-        lacking = [s + r for s in settings for r in wanted if s + r not in held]
-        points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in lacking]
-        yield "missing", {"missing": len(points)}, facet.further(points)
+    lacking = facet.cells[~facet.cells["candidate"] & (facet.cells["n"] > 0) & (facet.cells["diverged"] == 0)]
+    if facet.row["missing"] or len(lacking):
+        short = list(lacking[key].itertuples(index=False, name=None))
+        wanted = facet.shared if short else list(dict.fromkeys(seeds_and_folds(done)))
+        absent = [s + r for s in short or settings for r in wanted if s + r not in held]
+        points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in absent]
+        counts = {"missing": int(facet.row["missing"]), "shared": len(facet.shared)}
+        lists = {"lambdas": list(lacking["lambda"]), "n": list(lacking["n"])}
+        yield "missing", counts | lists, facet.further(points)
     whole = math.prod(facet.cells[k].nunique() for k in key)
     if 0 < whole - len(settings) < whole / 2:  # a random or zipped design is no grid with holes
         known = {*settings}
@@ -188,9 +196,10 @@ def _holes(facet: Facet) -> Iterator[Found]:
 def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidence: float) -> Iterator[Found]:
     """Whether the facet can be told from the best one: seeds for both."""
     names = list(facet.grid.facets)
-    row = rows_of(board, facet.row, names).iloc[0]
-    if row["verdict"] != "cannot tell" or math.isnan(row["rank"]):
+    rows = rows_of(board, facet.row, names)
+    if not ((rows["verdict"] == "cannot tell") & rows["rank"].notna()).any():
         return
+    row = rows.iloc[0]
     best = next(f for f in facets if all(f.row[name] == board.iloc[0][name] for name in names))
     settles: list[Line] = []
     needed = pairs_needed(row["pairs"], row["difference"], row["low"], row["high"]) / (row["pairs"] or math.nan)
@@ -208,11 +217,12 @@ def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterat
     if len(ranked) < 2 or ranked["cells"].nunique() < 2:
         return
     key, most = [*grid.nuisance, "lambda"], int(ranked["cells"].max())
-    known = best_first(grid.cells, grid.metric)
+    here = pd.concat([rows_of(grid.cells, row, grid.facets) for _, row in board.iterrows()])
+    known = best_first(here, grid.metric)
     known = known.assign(_zero=known["lambda"] == 0).sort_values("_zero", kind="stable").drop_duplicates(key)
     settles: list[Line] = []
     for facet in facets:
-        if not math.isnan(facet.lam):
+        if not math.isnan(facet.lam) and len(rows_of(board, facet.row, grid.facets)):
             own = set(facet.cells[key].itertuples(index=False, name=None))
             others = [s for s in known[key].itertuples(index=False, name=None) if s not in own][: most - len(own)]
             points = [dict(zip(key, s, strict=True)) | r for s in others for r in facet.replicates]
@@ -223,8 +233,10 @@ def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterat
 
 def _notes(grid: Grid) -> Iterator[Found]:
     """What holds for the whole sweep and no further run changes."""
-    if grid.short:
-        yield "short runs", dict(grid.short), ()
+    for kind, numbers in grid.notes:
+        yield kind, dict(numbers), ()
+    if len(data := sorted({*grid.replicates["data"]})) > 1:
+        yield "other data", {"data": data}, ()
     if grid.repeated:
         yield "repeats", {"repeated": grid.repeated}, ()
     if grid.replicates["fold"].nunique() > 1:

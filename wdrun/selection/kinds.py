@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from wdrun.conventions import CANNOT_ACT, USEFUL
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import apart
-from wdrun.wording import amount, counted, rough, typed
+from wdrun.wording import amount, counted, listed, rough, typed
 
 Numbers = Mapping[str, Any]
 
@@ -88,6 +88,28 @@ def _few(n: Numbers) -> str:
     return f"only {n['n']} replicates at lambda_min, too few to tell how much they vary"
 
 
+def _missing(n: Numbers) -> str:
+    """What a facet's cells lack, and what they are therefore compared over."""
+    shared = f"the {counted(n['shared'], 'replicate')} that all candidates have" if n["shared"] > 1 else "one replicate"
+    over = f"cells are compared over {shared}"
+    if n["missing"]:
+        over = f"{counted(n['missing'], 'replicate is', 'replicates are')} missing: {over}"
+    if not n["lambdas"]:
+        return over
+    lack = listed([f"λ = {typed(lam)} (n = {m})" for lam, m in zip(n["lambdas"], n["n"], strict=True)])
+    return f"{over}; {lack} {'lacks' if len(n['n']) == 1 else 'lack'} some of them and cannot be chosen"
+
+
+def _others(n: Numbers) -> str:
+    """Runs of another question and the words that select them."""
+    left = listed([f"{counted(m, 'run')} of {words}" for m, words in zip(n["runs"], n["others"], strict=True)])
+    knobs = "data" if n["knobs"] == ["data_digest"] else listed(n["knobs"])
+    return (
+        f"only {counted(n['kept'], 'run')} of {n['words']} count, of which most have finished: other {knobs} is "
+        f"another question, so {left} {'is' if sum(n['runs']) == 1 else 'are'} left out"
+    )
+
+
 def _rival(n: Numbers) -> str:
     """The difference with its p after Holm: an interval alone knows nothing of the other pairs."""
     p = "" if math.isnan(n["p_holm"]) else f", corrected p = {n['p_holm']:.2g}"
@@ -122,11 +144,8 @@ KINDS: dict[str, Kind] = {
         lambda n: "no usable run at λ = 0 (failed or diverged), so what decay gains cannot be told", _add, open=True
     ),
     "no pair": Kind(
-        lambda n: (
-            f"no replicate is finished both at λ = {typed(n['lambda'])} and at λ = 0, so what decay gains cannot "
-            "be told"
-        ),
-        lambda n: "run at both what is finished at one",
+        lambda n: "λ = 0 lacks replicates that the other λ are compared over, so what decay gains cannot be told",
+        lambda n: "run at λ = 0 what it lacks",
         open=True,
     ),
     "upper edge": Kind(
@@ -198,9 +217,9 @@ KINDS: dict[str, Kind] = {
             "cell with a diverged replicate is not chosen, since the mean of the survivors flatters it"
         )
     ),
+    # Settled for the cells that are no candidates; without such, for all.
     "missing": Kind(
-        lambda n: f"{n['missing']} replicates are missing: cells are compared over unequal seeds or folds",
-        lambda n: "run the rest",
+        _missing, lambda n: ("run what they lack" if n["lambdas"] else "run the rest") if n["missing"] else ""
     ),
     "holes": Kind(
         lambda n: f"{n['holes']} of the {n['cells']} cells of the {' × '.join([*n['knobs'], 'λ'])} grid were never run",
@@ -215,6 +234,19 @@ KINDS: dict[str, Kind] = {
     ),
     "short runs": Kind(  # nothing to run: rungs of successive halving are shorter on purpose
         lambda n: f"only the {n['runs']} runs of epochs={n['epochs']} count; {n['shorter']} shorter ones do not"
+    ),
+    "other question": Kind(  # nothing to run: to compare them would be wrong
+        _others, lambda n: f"add {n['others'][0]} to the command to choose among those"
+    ),
+    "other data": Kind(  # nothing to run: no test compares scores on different data
+        lambda n: f"the runs are of different data ({'; '.join(n['data'])}): these are neither ranked nor compared",
+        lambda n: "choose on each by itself" if len(n["data"]) > 1 else "",
+    ),
+    "made apart": Kind(  # nothing to run
+        lambda n: (
+            f"the {n['runs']} runs compared were not all made alike: they differ in "
+            f"{listed([c.replace('_', ' ') for c in n['columns']])}, from which small differences may come"
+        )
     ),
     "repeats": Kind(  # nothing to run
         lambda n: f"{n['repeated']} runs repeat a replicate of the same setting and are left out"

@@ -30,9 +30,9 @@ class Selection:
     `spare` (finished replicates beyond those compared). Of a candidate n and the means are of the replicates that all
     candidates of its facet have, so that they can be compared (see `evidence`); of another cell, of its own.
     `points`: one row a (facets…, lambda), the best cell over the nuisance knobs. `choices`: selection.csv, see
-    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `findings`: what is open or
-    doubtful and the runs that would settle it. `replicates`: the runs that count, with their outcome and `dir`; λ = 0
-    may be `lent` by another decay.
+    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`; where the runs are of different data,
+    the leaderboards of each one under another (`boards`), since their scores do not compare. `findings`: what is open
+    or doubtful and the runs that would settle it. `replicates`: the runs that count, see `cells.Grid`.
     Intervals are about the seeds and folds: which images are in the validation split is not in them.
     """
 
@@ -56,6 +56,12 @@ class Selection:
     def names(self) -> list[str]:
         """The facets in words, as `choices` has them."""
         return [self.name(row) for _, row in self.choices.iterrows()]
+
+    @property
+    def boards(self) -> list[tuple[str, pd.DataFrame]]:
+        """The leaderboard of each data, with its name; one, with "", where all runs have the same data."""
+        data = [cells_.data(row, self.facets, self.replicates) for _, row in self.leaderboard.iterrows()]
+        return [(str(name), part) for name, part in self.leaderboard.groupby(data, sort=False)]
 
     def of(self, frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
         """The rows of one of the tables that have the facet of this row of another."""
@@ -85,7 +91,8 @@ def select(
         margin = MARGINS[metric]
     points = cells_.isolate(grid)
     choices = choose(grid, points, confidence)
-    board = leaderboard(grid, points, choices, margin, confidence)
+    data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
+    boards = [leaderboard(grid, points, own, margin, confidence) for _, own in choices.groupby(data, sort=False)]
     return Selection(
         metric=metric,
         margin=margin,
@@ -94,8 +101,8 @@ def select(
         cells=grid.cells,
         points=points,
         choices=choices,
-        leaderboard=board,
-        findings=findings(grid, points, choices, board, margin=margin, confidence=confidence, config_dir=config_dir),
+        leaderboard=pd.concat(boards, ignore_index=True),
+        findings=findings(grid, points, choices, boards, margin=margin, confidence=confidence, config_dir=config_dir),
         replicates=grid.replicates,
         confidence=confidence,
     )

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Results:
     """Typed tables (their columns are those of `columns`) of the runs found; `problems` is one line for each left out.
 
-    `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it.
+    `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it. `plan`
+    is what the folders' last sweeps mean to train, what is there already too.
     """
 
     folders: tuple[Path, ...]
@@ -34,6 +35,7 @@ class Results:
     histograms: pd.DataFrame
     timing: pd.DataFrame
     problems: tuple[str, ...]
+    plan: tuple[Planned, ...] = ()
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
@@ -47,29 +49,61 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
 
 
 def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Results:
-    """Read the runs of the folders with those of their tables; ConfigError where there is no sound run at all."""
+    """Read the runs of the folders with those of their tables; ConfigError where there is no sound run at all.
 
+    Of two folders that hold the same run, the first counts, a finished one before another; told unless they are alike.
+    """
+    found: dict[str, tuple[Path, Content]] = {}
+    problems: list[str] = []
+    plans: list[Planned] = []
+    for folder in dict.fromkeys(folders):
+        directories = run_folders([folder])
+        if not directories:
+            problems.append(printable(f"{folder}: no results of wdrun there (no run.csv)"))
+        sound = 0
+        for directory in directories:
+            try:
+                row, content = settled(directory, partial(_content, directory, tables))
+            except (OSError, ValueError) as error:
+                problems.append(left_out(directory, error))
+                continue
+            sound += 1
+            before = found.setdefault(row["id"], (directory, content))
+            if before[0].resolve() != directory.resolve() and (said := _differ(before[1], content)):
+                first = _status(before[1]) == "done" or row["status"] != "done"
+                if not first:
+                    found[row["id"]] = (directory, content)
+                kept, other = (before[0], directory) if first else (directory, before[0])
+                problems.append(left_out(other, ValueError(f"the same run as {kept} with another {said}")))
+        if directories and not sound:
+            problems.append(printable(f"{folder}: none of its {counted(len(directories), 'run')} can be read"))
+        plans += _plan(folder, problems)
+    if not found:
+        where = ", ".join(map(str, folders))
+        raise ConfigError(f"{where}: {_reason(folders, problems)}")
     texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
-    problems, seen = [], set()
-    for directory in run_folders(folders):
-        try:
-            row, content = settled(directory, partial(_content, directory, tables))
-        except (OSError, ValueError) as error:
-            problems.append(left_out(directory, error))
-            continue
-        if row["id"] in seen:
-            continue
-        seen.add(row["id"])
+    for directory, content in found.values():
         header, rows = content["run"]
         content["run"] = [*header, "dir"], [[*rows[0], str(directory)]]
         for name, table in content.items():
             texts[name].append(table)
-    if not seen:
-        where = ", ".join(map(str, folders))
-        raise ConfigError(f"{where}: {problems[0] if problems else 'no results of wdrun there (no run.csv)'}")
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
-    return Results(tuple(folders), runs, **frames, problems=tuple(problems))
+    return Results(tuple(folders), runs, **frames, problems=tuple(dict.fromkeys(problems)), plan=tuple(plans))
+
+
+def _reason(folders: Sequence[Path], problems: Sequence[str]) -> str:
+    """Why there is no run at all: the first folder of a run that is broken, else that there is none."""
+    broken = [problem for problem in problems if problem.startswith("left out")]
+    return broken[0] if broken else "no results of wdrun there (no run.csv)"
+
+
+def _plan(folder: Path, problems: list[str]) -> list[Planned]:
+    try:
+        return plan.read(folder)
+    except (OSError, ValueError) as error:
+        problems.append(left_out(folder / plan.NAME, error))
+        return []
 
 
 Content = dict[str, tuple[list[str], list[list[str]]]]
@@ -140,6 +174,15 @@ def without_decay(root: Path, run: Run) -> dict[str, str] | None:
         if row and same.items() <= row.items() and row["status"] == "done" and float(row["lambda"]) == 0:
             return row
     return None
+
+
+def rungs(root: Path) -> set[int]:
+    """The epochs of the rungs of successive halving that ended in a folder of runs; none where there was no halving."""
+    try:
+        header, rows = whole(root / "halving.csv")
+        return {int(row[header.index("epochs")]) for row in rows}
+    except (OSError, ValueError):
+        return set()
 
 
 def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
