@@ -14,16 +14,22 @@ from typing import Any
 import pandas as pd
 
 from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.selection import overrides
 from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
 from wdrun.selection.choice import is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import verdict
+from wdrun.tables.plan import Planned
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered
 ZERO_ONLY = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # λ to try where none was
+
+PLANNED = (
+    "no zero", "upper edge", "lower edge", "weaker", "only zero", "weak grid", "knob edge", "few replicates", "holes",
+)  # fmt: skip
 
 Found = tuple[str, dict[str, Any], tuple[Line, ...]]  # kind, numbers, settles
 
@@ -37,24 +43,42 @@ def findings(
     margin: float,
     confidence: float,
     config_dir: str | None = None,
+    waiting: Sequence[Sequence[Line]] = (),
+    plan: Sequence[Planned] = (),
 ) -> tuple[Finding, ...]:
     """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`.
 
-    `boards` are the leaderboards, one for each data.
+    `boards` are the leaderboards, one for each data. Of a facet of which planned runs wait (`waiting`, as `choices`
+    has the facets) nothing is said that the plan may answer.
     """
     facets = [Facet(grid, points, row, margin) for _, row in choices.iterrows()]
     order = list(KINDS)
     found: list[tuple[str, Found]] = []
-    for facet in facets:
+    for i, facet in enumerate(facets):
         own = [*_of(facet), *(one for board in boards for one in _rival(facet, facets, board, confidence))]
+        own = [one for one in own if not (waiting and waiting[i] and _may_be_planned(*one[:2]))]
         found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
     found += [("all", one) for board in boards for one in _budgets(grid, board, facets)]
-    found += [("all", one) for one in _notes(grid)]
     end = (f"--config-dir={config_dir}",) if config_dir else ()
+    found += [("all", one) for one in [*_plan(plan, end), *_notes(grid)]]
     return tuple(
         Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
         for who, (kind, numbers, settles) in found
     )
+
+
+def _may_be_planned(kind: str, numbers: dict[str, Any]) -> bool:
+    return kind in PLANNED or (kind == "missing" and not numbers["lambdas"])
+
+
+def _plan(plan: Sequence[Planned], end: Line) -> Iterator[Found]:
+    """What of the plan has not begun, with the line that goes on; halving goes on only by its own command."""
+    waits = [run.overrides for run in plan if run.waits]
+    if waits:
+        halving = any(word.startswith("halving=") for word in waits[0])
+        lines = () if halving else overrides.again(waits)
+        shown = [overrides.line((*words, *end)) for words in lines]
+        yield "plan", {"waiting": len(waits), "planned": len(plan), "lines": shown}, lines
 
 
 def _of(facet: Facet) -> Iterator[Found]:

@@ -130,6 +130,11 @@ KINDS: dict[str, Kind] = {
         lambda n: _add(n) or "lower lr or lambda, run what did not finish again, or take another metric=",
         open=True,
     ),
+    "plan": Kind(
+        lambda n: f"{n['waiting']} of {counted(n['planned'], 'run')} of the plan are not trained yet",
+        lambda n: f"go on with {' and '.join(n['lines'])}" if 0 < len(n["lines"]) < 3 else "the same command goes on",
+        open=True,
+    ),
     "failed": Kind(  # not where a run is done and has no score: then settles is empty
         lambda n: f"{n['failed']} of {n['runs']} runs failed or did not finish and are in no mean",
         lambda n: "the same command goes on with what no process trains any more",

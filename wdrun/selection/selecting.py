@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
+from wdrun.selection import planned
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
 from wdrun.selection.findings import findings
 from wdrun.selection.kinds import Finding
+from wdrun.tables.plan import Planned
 from wdrun.wording import shown
 
 MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
@@ -76,11 +79,13 @@ def select(
     nuisance: Sequence[str] = ("lr",),
     confidence: float = 0.95,
     config_dir: str | None = None,
+    plan: Sequence[Planned] = (),
 ) -> Selection:
     """Choose λ for every facet of the runs (a typed runs table, `read.load(…).runs`) on validation alone.
 
     `margin`: the difference that does not matter, in the unit of the metric; `config_dir` holds the user's own options,
-    if the lines of findings need them. ConfigError for what is out of range.
+    if the lines of findings need them; `plan` is what the last sweep means to train (`read.load(…).plan`). ConfigError
+    for what is out of range.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
@@ -91,8 +96,12 @@ def select(
         margin = MARGINS[metric]
     points = cells_.isolate(grid)
     choices = choose(grid, points, confidence)
+    waiting = planned.waiting(plan, grid, choices)
+    choices["missing"] = [max(missing, len(own)) for missing, own in zip(choices["missing"], waiting, strict=True)]
     data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
     boards = [leaderboard(grid, points, own, margin, confidence) for _, own in choices.groupby(data, sort=False)]
+    asked: dict[str, Any] = {"margin": margin, "confidence": confidence, "config_dir": config_dir}
+    found = findings(grid, points, choices, boards, waiting=waiting, plan=plan, **asked)
     return Selection(
         metric=metric,
         margin=margin,
@@ -102,7 +111,7 @@ def select(
         points=points,
         choices=choices,
         leaderboard=pd.concat(boards, ignore_index=True),
-        findings=findings(grid, points, choices, boards, margin=margin, confidence=confidence, config_dir=config_dir),
+        findings=found,
         replicates=grid.replicates,
         confidence=confidence,
     )

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from wdrun.config.run import Run
 from wdrun.errors import ConfigError
+from wdrun.tables import plan
 from wdrun.tables.columns import PREDICTIONS, RUN, TABLES
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
+from wdrun.wording import counted, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NO_RESULTS = "no results of wdrun there (no run.csv)"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Results:
     histograms: pd.DataFrame
     timing: pd.DataFrame
     problems: tuple[str, ...]
-    plan: tuple[Planned, ...] = ()
+    plan: tuple[plan.Planned, ...] = ()
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
@@ -53,13 +57,11 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
 
     Of two folders that hold the same run, the first counts, a finished one before another; told unless they are alike.
     """
-    found: dict[str, tuple[Path, Content]] = {}
+    found: dict[str, tuple[Path, Mapping[str, str], Content]] = {}
     problems: list[str] = []
-    plans: list[Planned] = []
+    planned: list[plan.Planned] = []
     for folder in dict.fromkeys(folders):
         directories = run_folders([folder])
-        if not directories:
-            problems.append(printable(f"{folder}: no results of wdrun there (no run.csv)"))
         sound = 0
         for directory in directories:
             try:
@@ -68,42 +70,39 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
                 problems.append(left_out(directory, error))
                 continue
             sound += 1
-            before = found.setdefault(row["id"], (directory, content))
-            if before[0].resolve() != directory.resolve() and (said := _differ(before[1], content)):
-                first = _status(before[1]) == "done" or row["status"] != "done"
-                if not first:
-                    found[row["id"]] = (directory, content)
-                kept, other = (before[0], directory) if first else (directory, before[0])
-                problems.append(left_out(other, ValueError(f"the same run as {kept} with another {said}")))
-        if directories and not sound:
-            problems.append(printable(f"{folder}: none of its {counted(len(directories), 'run')} can be read"))
-        plans += _plan(folder, problems)
+            one, two = found.setdefault(row["id"], (directory, row, content)), (directory, row, content)
+            if said := _differ(one[1], row):
+                if row["status"] == "done" != one[1]["status"]:
+                    one, two = two, one
+                    found[row["id"]] = one
+                problems.append(left_out(two[0], ValueError(f"{one[0]} holds the same run with {said}")))
+        if not sound:
+            why = f"none of its {counted(len(directories), 'run')} can be read" if directories else NO_RESULTS
+            problems.append(printable(f"{folder}: {why}"))
+        try:
+            planned += plan.read(folder)
+        except (OSError, ValueError) as error:
+            problems.append(left_out(folder / plan.NAME, error))
     if not found:
         where = ", ".join(map(str, folders))
-        raise ConfigError(f"{where}: {_reason(folders, problems)}")
+        broken = [problem for problem in problems if problem.startswith("left out")]
+        raise ConfigError(f"{where}: {broken[0] if broken else NO_RESULTS}")
     texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
-    for directory, content in found.values():
+    for directory, _, content in found.values():
         header, rows = content["run"]
         content["run"] = [*header, "dir"], [[*rows[0], str(directory)]]
         for name, table in content.items():
             texts[name].append(table)
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
-    return Results(tuple(folders), runs, **frames, problems=tuple(dict.fromkeys(problems)), plan=tuple(plans))
+    return Results(tuple(folders), runs, **frames, problems=tuple(dict.fromkeys(problems)), plan=tuple(planned))
 
 
-def _reason(folders: Sequence[Path], problems: Sequence[str]) -> str:
-    """Why there is no run at all: the first folder of a run that is broken, else that there is none."""
-    broken = [problem for problem in problems if problem.startswith("left out")]
-    return broken[0] if broken else "no results of wdrun there (no run.csv)"
-
-
-def _plan(folder: Path, problems: list[str]) -> list[Planned]:
-    try:
-        return plan.read(folder)
-    except (OSError, ValueError) as error:
-        problems.append(left_out(folder / plan.NAME, error))
-        return []
+def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """The first result in which two rows of one run differ, `another val_loss (1.2 and 1.3)`; "" where in none."""
+    results = (c.name for c in RUN[: [c.name for c in RUN].index("device_name")])
+    differing = next((name for name in results if one[name] != other[name]), "")
+    return f"another {differing} ({one[differing] or 'none'} and {other[differing] or 'none'})" if differing else ""
 
 
 Content = dict[str, tuple[list[str], list[list[str]]]]
