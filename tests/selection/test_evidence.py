@@ -1,5 +1,7 @@
 """Which cells are compared, over which replicates: hand tables, brute force over all sets of cells, folds, facets"""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,3 +100,21 @@ def test_many_scattered_failures_take_no_time():
     rows, columns = largest(held)
     assert held[np.ix_(rows, columns)].all()
     assert rows.sum() * columns.sum() > max(held.sum(axis=0).max(), 10 * held.sum(axis=1).max())
+
+
+def test_a_facet_with_one_lucky_seed_is_not_ranked():
+    """l1 has the best mean of all at its one seed, where l2 is better."""
+    rows = [*curve({0: [2, 1, 2, 2], 0.1: [2, 0.9, 2, 2]}), row(0.5, 1, 1.2, decay="l1")]
+    rows += curve({0: [3, 3.1, 3, 3], 0.1: [2.9, 2.8, 3, 3]}, decay="swd")
+    selection = chosen(rows)
+    board = selection.leaderboard.set_index("decay")
+    assert board["verdict"]["l2"] == "best"
+    assert (board["verdict"]["l1"], math.isnan(board["rank"]["l1"])) in {("not compared", True), ("cannot tell", False)}
+    assert board.loc["l2", ["n", "mean"]].tolist() == [4, pytest.approx(1.725)]
+
+
+def test_facets_are_ranked_over_the_replicates_that_they_share():
+    """a has the better mean of its own five, b that of the three that both have."""
+    rows = curve({0.1: [2, 2, 2, 0.1, 0.1]}, decay="a") + curve({0.1: [1, 1, 1]}, decay="b")
+    board = chosen(rows).leaderboard
+    assert board[["decay", "n", "mean"]].to_numpy().tolist() == [["b", 3, 1.0], ["a", 3, 2.0]]

@@ -62,7 +62,7 @@ def _board(selection: Selection, data: str, board: pd.DataFrame) -> Table:
     rows = []
     for _, row in board.iterrows():
         ranked = row["rank"] == row["rank"]
-        cells = [selection.name(row), row["verdict"] if ranked else "no result", typed(row["lambda"])]
+        cells = [selection.name(row), row["verdict"] if ranked or row["n"] else "no result", typed(row["lambda"])]
         cells += [*(typed(row[knob]) for knob in knobs), row["n"], score(row["mean"], metric)]
         apart = "" if row["rank"] == 1 else _with_interval(row["difference"], row["low"], row["high"], metric)
         cells += [apart, p_value(row["p"]), p_value(row["p_holm"]), row["cells"]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wdrun.selection import evidence
 from wdrun.selection.cells import Grid, paired, rows_of
 from wdrun.selection.intervals import equivalence_p, holm, paired_interval, paired_p
 
@@ -17,6 +18,9 @@ def leaderboard(
     grid: Grid, points: pd.DataFrame, choices: pd.DataFrame, margin: float, confidence: float
 ) -> pd.DataFrame:
     """One row a facet, by its mean at lambda_min: `leaderboard.csv`. The difference is facet − best.
+
+    Facets are ranked by their means over the replicates that they share at lambda_min (see `evidence`); one that lacks
+    some of these is not compared.
 
     p is of the paired t-test, p_equivalence of TOST with the margin; p_holm corrects p over *all* pairs of facets,
     because which one is best, and so which pairs are shown, was read from the same runs (of 8 equal facets with five
@@ -32,22 +36,25 @@ def leaderboard(
     chosen = choices[choices["lambda_min"].notna()]
     at = chosen.assign(**{"lambda": chosen["lambda_min"]})
     cells = {i: rows_of(points, row, [*grid.facets, "lambda"]).iloc[0] for i, row in at.iterrows()}
-    ranked = sorted(cells, key=lambda i: grid.sign * cells[i]["mean"])
-    pairs = list(combinations(ranked, 2))
     scores = {i: grid.finished(cell) for i, cell in cells.items()}
+    shared = evidence.compared(pd.DataFrame({i: score.notna() for i, score in scores.items()}).notna().T)
+    mean = {i: float(scores[i][shared.columns].mean()) for i in shared.index}
+    ranked = sorted(mean, key=lambda i: grid.sign * mean[i])
+    pairs = list(combinations(ranked, 2))
     apart = {(i, j): paired(scores[j], scores[i]) for i, j in pairs}
     p = {pair: paired_p(d) for pair, d in apart.items()}
     corrected = dict(zip(pairs, holm(list(p.values())), strict=True))
     equivalence = dict(zip(pairs, holm([equivalence_p(d, margin) for d in apart.values()]), strict=True))
     budget = min(choices["cells"], default=0)
     rows = []
-    for rank, i in enumerate([*ranked, *choices.index.difference(chosen.index)], start=1):
+    for rank, i in enumerate([*ranked, *choices.index.difference(ranked)], start=1):
         tried = rows_of(grid.cells, choices.loc[i], grid.facets)
-        row: dict[str, Any] = {"rank": rank if i in cells else math.nan}
+        row: dict[str, Any] = {"rank": rank if i in mean else math.nan}
         row |= {name: choices.loc[i, name] for name in grid.facets}
         row |= {"lambda": choices.loc[i, "lambda_min"]}
         row |= {name: choices.loc[i, f"{name}_min"] for name in grid.nuisance}
-        row |= {"n": choices.loc[i, "n"], "mean": choices.loc[i, "mean"], "cells": len(tried)}
+        n = len(shared.columns) if i in mean else choices.loc[i, "n"]
+        row |= {"n": n, "mean": mean.get(i, choices.loc[i, "mean"]), "cells": len(tried)}
         row |= {"expected": expected_best(grid, tried, budget)}
         pair = (ranked[0] if ranked else i, i)
         d = apart.get(pair, np.array([]))
@@ -57,6 +64,8 @@ def leaderboard(
         row |= {"p_holm": corrected.get(pair, math.nan), "p_equivalence": equivalence.get(pair, math.nan)}
         if ranked and i == ranked[0]:
             row |= {"difference": 0.0, "verdict": "best"}
+        elif i in cells and i not in mean:
+            row["verdict"] = "not compared"
         else:
             row["verdict"] = _verdict(row, grid.sign, 1 - confidence)
         rows.append(row)

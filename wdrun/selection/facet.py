@@ -59,6 +59,12 @@ class Facet:
     def at_zero(self) -> Point:
         return {"lambda": 0.0} | {knob: self.row[f"{knob}_zero"] for knob in self.grid.nuisance}
 
+    @property
+    def pull(self) -> float:
+        """D/λ at the chosen nuisance knobs: D is proportional to λ; nan where it is not defined."""
+        cells = rows_of(self.cells[self.cells["lambda"] > 0], self.here, self.here)
+        return float((cells["total_decay"] / cells["lambda"]).median())
+
     def settings(self, cells: pd.DataFrame) -> list[Point]:
         """The cells as points without seed and fold."""
         return cells[["lambda", *self.grid.nuisance]].to_dict("records")  # type: ignore[return-value]

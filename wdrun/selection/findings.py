@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.conventions import CANNOT_ACT, DOMINATES, USEFUL
 from wdrun.selection import overrides
 from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
 from wdrun.selection.choice import is_projected, ties, within_one_se
@@ -126,7 +126,9 @@ def _edges(facet: Facet) -> Iterator[Found]:
             yield _wider(facet, kind, direction)
     all_act = not facet.positive["total_decay"].head(1).lt(CANNOT_ACT).any()
     if facet.lam == 0 and facet.tried and all_act and not is_projected(facet.runs):
-        yield _wider(facet, "weaker", -1)
+        kind, numbers, settles = _wider(facet, "weaker", -1)
+        if numbers["add"]:  # else the grid reaches down to where decay cannot act
+            yield kind, numbers, settles
     for knob in facet.grid.nuisance:
         numeric = pd.api.types.is_numeric_dtype(facet.cells[knob])
         values, at = sorted(facet.cells[knob].unique()) if numeric else [], facet.row[f"{knob}_min"]
@@ -139,8 +141,9 @@ def _edges(facet: Facet) -> Iterator[Found]:
 
 
 def _wider(facet: Facet, kind: str, direction: int) -> Found:
-    """A finding that two λ beyond an end of the grid would settle."""
-    add = beyond(facet.tried, direction)
+    """A finding that two λ beyond an end of the grid would settle, none of them where D says decay is off or absurd."""
+    pull = facet.pull
+    add = [lam for lam in beyond(facet.tried, direction) if not (lam * pull < CANNOT_ACT or lam * pull > DOMINATES)]
     return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
 
 
@@ -221,10 +224,14 @@ def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidenc
     """Whether the facet can be told from the best one: seeds for both."""
     names = list(facet.grid.facets)
     rows = rows_of(board, facet.row, names)
-    if not ((rows["verdict"] == "cannot tell") & rows["rank"].notna()).any():
+    if not rows["verdict"].isin(["cannot tell", "not compared"]).any() or math.isnan(facet.lam):
         return
     row = rows.iloc[0]
     best = next(f for f in facets if all(f.row[name] == board.iloc[0][name] for name in names))
+    if row["verdict"] == "not compared":
+        seeds = sorted({seed for seed, _ in best.shared})
+        yield "not ranked", {"n": int(row["n"])}, facet.further(facet.seeded(seeds, [facet.at_min]))
+        return
     settles: list[Line] = []
     needed = pairs_needed(row["pairs"], row["difference"], row["low"], row["high"]) / (row["pairs"] or math.nan)
     seeds = sorted({*best.more_seeds(needed), *facet.more_seeds(needed)})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.conventions import CANNOT_ACT, DOMINATES, USEFUL
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import apart
 from wdrun.wording import amount, counted, listed, rough, typed
@@ -78,6 +78,17 @@ def _add(n: Numbers) -> str:
     return f"add {n.get('knob', 'lambda')}={','.join(map(typed, n['add']))}" if n["add"] else ""
 
 
+def _smaller(n: Numbers) -> str:
+    return _add(n) or f"a smaller one cannot act (total decay D < {CANNOT_ACT}), so there is none to add"
+
+
+def _larger(n: Numbers) -> str:
+    return (
+        _add(n)
+        or f"a larger one leaves nothing of the weights (total decay D > {DOMINATES:g}), so there is none to add"
+    )
+
+
 def _seeds(n: Numbers) -> str:
     return f"{n['seeds']} seeds at λ = {typed(n['lambda'])} and at λ = 0 would say more" if n["seeds"] else ""
 
@@ -141,6 +152,14 @@ KINDS: dict[str, Kind] = {
     ),
     # More seeds may show the difference, or that more are needed. Empty beyond MOST_SEEDS of them.
     "rival": Kind(_rival, lambda n: f"{n['seeds']} seeds of both would say more" if n["seeds"] else "", open=True),
+    "not ranked": Kind(
+        lambda n: (
+            f"its {counted(n['n'], 'replicate')} at lambda_min are not those that the other settings are compared "
+            "over, so it is not ranked"
+        ),
+        lambda n: "run it on theirs",
+        open=True,
+    ),
     "no zero": Kind(
         lambda n: "λ = 0 is missing, so what decay gains cannot be told", lambda n: "add lambda=0", open=True
     ),
@@ -154,10 +173,12 @@ KINDS: dict[str, Kind] = {
         open=True,
     ),
     "upper edge": Kind(
-        lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _add, open=True
+        lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _larger, open=True
     ),
-    "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _add, open=True),
-    "weaker": Kind(lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _add, open=True),
+    "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _smaller, open=True),
+    "weaker": Kind(
+        lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _smaller, open=True
+    ),
     "only zero": Kind(
         lambda n: "only λ = 0 was tried",
         lambda n: f"add lambda=…, such as {','.join(map(typed, n['add']))} (`wdrun explain` proposes a range)",
