@@ -54,6 +54,9 @@ MADE_UP = {
     "at": 0.1, "end": "largest", "knobs": ["lr"], "metric": "val_loss", "radius": False, "same": True, "epochs": 20,
     "shorter": 9, "n": 2, "pairs": 3, "seeds": 5, "needed": 40, "best": "decay=l2", "difference": 0.03, "low": -0.01,
     "high": 0.07, "confidence": 0.95, "margin": 0.02,
+    "waiting": 13, "planned": 18, "lines": ["wdrun -m lambda=0.1,0.3 seed=0,1,2"], "shared": 4, "kept": 18,
+    "words": "epochs=10", "data": ["data.train_examples=200", "data.train_examples=400"],
+    "columns": ["torch_version", "commit"],
 }  # fmt: skip
 OF_KIND = {
     "nothing": {"knob": "lr", "add": [0.01]},
@@ -63,6 +66,8 @@ OF_KIND = {
     "weaker": {"add": [0.01, 0.001]},
     "only zero": {"add": [1e-3, 1e-2, 0.1]},
     "weak grid": {"add": [5]},
+    "missing": {"lambdas": [0.5], "n": [1]},
+    "other question": {"knobs": ["epochs"], "runs": [6], "others": ["epochs=20"]},
 }
 UNSAID = ("name", "_target_")  # an option's own name and class: no key to set, but for a model's _target_
 

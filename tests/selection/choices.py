@@ -1,6 +1,7 @@
 """Runs tables made by hand, what is chosen from them, and the same choice by loops over plain rows."""
 
 import math
+from itertools import combinations
 
 import pandas as pd
 from hypothesis import settings
@@ -45,19 +46,41 @@ def only(selection):
     return choice
 
 
+def fullest(held):
+    """The largest full table of {cell: its replicates}, by trying all sets of cells: (cells, replicates)."""
+    counts = sorted(len(replicates) for replicates in held.values() if replicates)
+    if not counts:
+        return [], []
+    enough = (counts[len(counts) // 2] + counts[(len(counts) - 1) // 2]) / 2
+    found = []
+    for size in range(1, len(held) + 1):
+        for cells in combinations(held, size):
+            shared = sorted(set.intersection(*(held[cell] for cell in cells)))
+            if shared:
+                first = [-replicate for replicate in shared]
+                found.append((size * min(len(shared), enough), size, len(shared), first, cells, shared))
+    *_, cells, shared = max(found)
+    return cells, shared
+
+
 def brute(rows, metric="val_loss"):
     """(lambda_min, lambda_1se) of one facet, its lr isolated, by loops over plain rows; larger λ on ties."""
     better = min if metric == "val_loss" else max
+    held, scores = {}, {}
+    for r in rows:
+        cell, done = (r["lambda"], r["lr"]), r["status"] == "done" and math.isfinite(r[metric])
+        held.setdefault(cell, set()).update({r["seed"]} if done else ())
+        scores[*cell, r["seed"]] = r[metric]
+    for r in rows:
+        if r["status"] == "diverged":
+            held.pop((r["lambda"], r["lr"]), None)
+    cells, shared = fullest(held)
     points = {}
-    for lam in sorted({r["lambda"] for r in rows}):
-        for lr in sorted({r["lr"] for r in rows}):
-            cell = [r for r in rows if (r["lambda"], r["lr"]) == (lam, lr)]
-            done = [r[metric] for r in cell if r["status"] == "done" and math.isfinite(r[metric])]
-            if not done or any(r["status"] == "diverged" for r in cell):
-                continue
-            mean = sum(done) / len(done)
-            if lam not in points or (mean != points[lam][0] and better(mean, points[lam][0]) == mean):
-                points[lam] = mean, done
+    for lam, lr in cells:
+        values = [scores[lam, lr, seed] for seed in shared]
+        mean = sum(values) / len(values)
+        if lam not in points or (mean != points[lam][0] and better(mean, points[lam][0]) == mean):
+            points[lam] = mean, values
     if not points:
         return None, None
     best = better(mean for mean, _ in points.values())

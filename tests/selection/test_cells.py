@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from tests.selection.choices import QUIET, cells_of_losses, chosen, curve, only, row, said, table
 from wdrun.errors import ConfigError
 
+full = st.dictionaries(
+    st.tuples(st.sampled_from([0.0, 1e-3, 1e-2, 1e-1, 1.0]), st.sampled_from([0.1, 0.2])),
+    st.lists(st.sampled_from([1.0, 1.25, 1.5, 2.0]), min_size=2, max_size=2),
+    min_size=1,
+)
+
 
 @QUIET
-@given(cells_of_losses, st.sampled_from([0.1, 0.2]))
+@given(full, st.sampled_from([0.1, 0.2]))
 def test_a_diverged_run_changes_only_its_count(cells, lr):
     """Every cell's statistics stay; the cell it is in can no longer be chosen."""
     rows = table(cells)
-    if not rows:
-        return
     before = chosen(rows).cells.set_index(["lr", "lambda"])
     lam = rows[0]["lambda"]
     after = chosen([*rows, row(lam, 99, math.nan, lr=lr, status="diverged")]).cells.set_index(["lr", "lambda"])
@@ -32,6 +36,22 @@ def test_a_diverged_run_changes_only_its_count(cells, lr):
         )
     others = before.index.drop((lr, lam), errors="ignore")
     pd.testing.assert_frame_equal(after.loc[others], before.loc[others])
+
+
+@QUIET
+@given(cells_of_losses, st.sampled_from([0.1, 0.2]))
+def test_a_diverged_run_is_in_no_mean(cells, lr):
+    """Whatever holes the grid has: its cell has the mean of what finished there, and cannot be chosen."""
+    rows = table(cells)
+    if not rows:
+        return
+    lam = rows[0]["lambda"]
+    after = chosen([*rows, row(lam, 99, math.nan, lr=lr, status="diverged")]).cells.set_index(["lr", "lambda"])
+    done = [x for x in cells.get((lam, lr), []) if isinstance(x, float)]
+    assert not after.loc[(lr, lam), "candidate"]
+    assert after.loc[(lr, lam), "n"] == len(done)
+    expected = sum(done) / len(done) if done else math.nan
+    assert after.loc[(lr, lam), "mean"] == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
@@ -76,12 +96,6 @@ def test_decay_none_is_the_lambda_zero_of_every_decay():
     assert alone.name(only(alone)) == "decay=l2"
     own = chosen(none + curve({0: [9, 9], 0.1: [2, 2.6]}))  # what the facet has itself counts
     assert only(own)["mean_zero"] == 9
-
-
-def test_only_the_longest_runs_count():
-    selection = chosen(curve({0: [2, 2], 1: [1, 1]}) + curve({0: [0, 0]}, epochs=1))
-    assert only(selection)["lambda_min"] == 1
-    assert any("only the 4 runs of epochs=3 count" in w for w in said(selection))
 
 
 def test_folds_are_replicates():

@@ -10,11 +10,13 @@ from wdrun.selection import select
 from wdrun.selection.facet import beyond
 from wdrun.selection.kinds import KINDS, told
 from wdrun.sweep.execute import execute
+from wdrun.tables import plan
 from wdrun.tables.read import load
 
 TINY = ["data=synthetic", "model=mlp", "model.hidden=[4]", "epochs=1", "data.train_examples=200"]
 TINY += ["data.test_examples=50", "threads=1", "batch_size=32", "augment=none"]
 NOTHING_TO_RUN = {"weak choice", "diverged", "short runs", "repeats", "shared images"}
+NOTHING_TO_RUN |= {"other question", "other data", "made apart"}
 
 
 def found(root, kind, facet=None):
@@ -39,7 +41,7 @@ def jobs(finding):
 TRAINED = {
     "no zero": [["lambda=1e-3,1e-2", "seed=0,1"]],
     "upper edge": [["lambda=0,0.3,1"]],
-    "lower edge": [["lambda=0,0.1", "seed=0,1,2"]],
+    "lower edge": [["lambda=0,3", "seed=0,1,2"]],
     "only zero": [["lambda=0", "lr=0.1"]],
     "weak grid": [["lambda=0,1e-2", "decay.scope=fc"]],
     "knob edge": [["decay=decoupled", "lambda=3,10", "lr=0.02,0.1"]],
@@ -91,6 +93,37 @@ def test_what_failed_or_was_interrupted_is_run_again(tmp_path):
     assert "failed" not in {f.kind for f in select(load([tmp_path / "default"]).runs).findings}
 
 
+def test_what_the_plan_has_waiting_is_told_and_nothing_it_may_answer(tmp_path):
+    """Of 18 planned runs four are there: three of λ = 0, one of λ = 0.1."""
+    words = [*TINY, f"output_dir={tmp_path}", "lambda=0,0.1,0.3", "seed=range(0,6)"]
+    planned = experiments.jobs(words, True)
+    plan.write(planned)
+    execute(planned[:4])
+    plan.write(planned)
+    found = load([tmp_path / "default"])
+    selection = select(found.runs, plan=found.plan)
+    (finding,) = [f for f in selection.findings if f.kind == "plan"]
+    assert finding.sentence == "14 of 18 runs of the plan are not trained yet"
+    assert finding.open
+    assert finding.remedy.startswith("go on with wdrun -m ")
+    assert selection.choices["missing"].tolist() == [14]
+    assert not {"only zero", "few replicates", "holes"} & {f.kind for f in selection.findings}
+    assert {job.run.id for job in jobs(finding)} == {job.run.id for job in planned[4:]}
+    execute(jobs(finding))
+    found = load([tmp_path / "default"])
+    assert "plan" not in {f.kind for f in select(found.runs, plan=found.plan).findings}
+
+
+def test_a_facet_that_is_not_ranked_is_run_on_the_replicates_of_the_others(tmp_path):
+    made_up.sweep(tmp_path, {0: [1.0, 1.1, 1.2, 1.3], 0.1: [0.9, 1.0, 1.1, 1.2]})
+    made_up.run(tmp_path, 0.1, 0.1, seed=7, optimizer="adam")
+    finding = found(tmp_path, "not ranked", "optimizer=adam")
+    assert sorted((job.run.lam, job.run.seed) for job in jobs(finding)) == [(0.1, seed) for seed in range(4)]
+    for seed in range(4):
+        made_up.run(tmp_path, 0.1, 2.0 + noise(seed), seed=seed, optimizer="adam")
+    assert "not ranked" not in {f.kind for f in select(load([tmp_path]).runs).findings}
+
+
 def test_lines_find_the_users_own_options(tmp_path):
     execute(experiments.jobs([*TINY, f"output_dir={tmp_path}", "lambda=0.1"], False))
     selection = select(load([tmp_path / "default"]).runs, config_dir="mine")
@@ -126,7 +159,7 @@ SWEPT = {
         lambda lam, lr, seed: 1.0 + noise(seed) - lam,
     ),
     "flattered": ({lam: [1.0, 1.1, 1.2 + lam] for lam in range(12)}, lambda lam, lr, seed: 1.0 + noise(seed) + lam),
-    "no pair": ({0: [1.0, None, 1.2], 0.1: [None, 0.9, None], 1: [1.3] * 3}, lambda lam, lr, seed: 1 - lam),
+    "no pair": ({0: [1.0], 0.1: [1.1, 0.9, 1.0], 1: [1.3] * 3}, lambda lam, lr, seed: 1 - lam),
 }
 
 
@@ -186,10 +219,13 @@ def test_a_facet_that_only_borrows_lambda_zero_goes_on_in_its_own_words(tmp_path
 
 
 def test_every_kind_is_settled_in_a_test_or_says_that_nothing_is_to_be_run(tmp_path):
-    assert {*TRAINED, *SWEPT, "failed", "zero lost"} == {*KINDS} - NOTHING_TO_RUN
+    assert {*TRAINED, *SWEPT, "failed", "zero lost", "plan", "not ranked"} == {*KINDS} - NOTHING_TO_RUN
     made_up.sweep(tmp_path, {1e-6: [1.0, 1.1, 1.2], 0: [2, 2, 2]}, total=1e-6)
     made_up.run(tmp_path, 0.1, 1.0, status="diverged")
     made_up.run(tmp_path, 0, 1.0, epochs=1)
+    (tmp_path / "halving.csv").write_text("rung,epochs\n1,1\n2,2\n")
+    made_up.run(tmp_path, 0, 1.0, epochs=9, status="failed")
+    made_up.run(tmp_path, 0, 1.0, commit="d" * 40, **{"data.train_size": 50})
     made_up.run(tmp_path, 0, 2.0, fold=1)
     made_up.run(tmp_path, 0, 2.0, seed=0, diagnostics="['oui']")
     findings = {f.kind: f for f in select(load([tmp_path]).runs).findings}

@@ -26,26 +26,40 @@ def test_lambda_zero_only(losses):
 
 
 def test_a_single_lambda_is_both_edges():
-    selection = chosen(curve({0.1: [1, 2, 3]}))
+    selection = chosen(curve({0.008: [1, 2, 3]}))
     assert only(selection)["edge"] == "both"
-    text = "\n".join(said(selection))
+    text = "\n".join([*said(selection), ""])
     assert "λ = 0 is missing" in text
-    assert "add lambda=1,10" in text
-    assert "add lambda=0.01,0.001" in text
+    assert "largest tried: the optimum may lie above; add lambda=0.08\n" in text  # 0.8 has D = 80
+    assert "smallest λ > 0 tried; add lambda=8e-4\n" in text  # 8e-5 has D = 0.008
 
 
 def test_edges_say_how_to_go_on():
-    rows = curve({0: [3, 3, 3], 0.1: [2, 2.1, 2.2], 0.3: [1, 1.1, 1.2]})
+    rows = curve({0: [3, 3, 3], 0.001: [2, 2.1, 2.2], 0.003: [1, 1.1, 1.2]})
     up = chosen(rows)
     assert only(up)["edge"] == "upper"
-    assert any("best λ = 0.3 is the largest tried" in w and "add lambda=0.9,2.7" in w for w in said(up))
-    beyond = [row(0.9, 0, math.nan, status="diverged")]  # what lies above is known: it diverges
+    assert any("best λ = 0.003 is the largest tried" in w and "add lambda=0.009,0.027" in w for w in said(up))
+    beyond = [row(0.009, 0, math.nan, status="diverged")]  # what lies above is known: it diverges
     assert only(chosen([*rows, *beyond]))["edge"] == ""
     zero = chosen(curve({0: [1, 1.1, 1.2], 0.1: [2, 2.1, 2.2], 0.3: [3, 3, 3]}))
     assert only(zero)["edge"] == ""
     assert any("a weaker one may still help; add lambda=0.033,0.011" in w for w in said(zero))
     lr = chosen(curve({0: [2, 2]}, lr=0.1) + curve({0: [1, 1]}, lr=0.2))
     assert any("the best lr = 0.2 at that λ is the largest tried; add lr=0.4,0.8" in w for w in said(lr))
+
+
+def test_no_lambda_is_proposed_where_decay_is_off_or_absurd():
+    """D = 100λ: below λ = 5e-4 decay cannot act, above 0.1 it leaves nothing of a weight."""
+    low = chosen(curve({0: [3, 3, 3], 0.001: [1, 1.1, 1.2], 0.01: [2, 2.1, 2.2]}))
+    sentence = "best λ = 0.001 is the smallest λ > 0 tried; a smaller one cannot act (total decay D < 0.05)"
+    assert any(sentence in w for w in said(low))
+    high = chosen(curve({0: [3, 3, 3], 0.01: [2, 2.1, 2.2], 0.05: [1, 1.1, 1.2]}))
+    assert any("a larger one leaves nothing of a weight (total decay D > 10)" in w for w in said(high))
+    assert not any(f.settles for s in (low, high) for f in s.findings if f.kind in ("lower edge", "upper edge"))
+    zero = chosen(curve({0: [1, 1.1, 1.2], 0.001: [2, 2.1, 2.2], 0.01: [3, 3.1, 3.2]}))
+    assert not any("a weaker one may still help" in w for w in said(zero))
+    unknown = chosen(curve({0: [3, 3, 3], 0.001: [1, 1.1, 1.2], 0.01: [2, 2.1, 2.2]}, total_decay=math.nan))
+    assert any("add lambda=1e-4,1e-5" in w for w in said(unknown))
 
 
 def test_a_lambda_that_cannot_act_is_said():
@@ -68,7 +82,11 @@ def test_missing_replicates_and_cells_are_counted():
     assert cells[(0.1, 0.1)] == 1
     assert cells.sum() == only(selection)["missing"] == 1
     assert any("1 of the 6 cells" in w for w in said(selection))
-    assert any("1 replicates are missing" in w for w in said(selection))
+    says = (
+        "1 replicate is missing: cells are compared over the 3 replicates that all candidates have; λ = 0.1 (n = 2) "
+        "lacks some of them and cannot be chosen; run what they lack"
+    )
+    assert any(says in w for w in said(selection))
 
 
 def test_unequal_budgets_are_said_and_compared_at_equal_budget():

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from tests import made_up
 from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
 from wdrun.storage import write_atomically
@@ -106,3 +107,43 @@ def test_a_run_that_goes_on_while_it_is_read_is_read_again(copy):
     with pytest.raises(ValueError, match="half old"):
         sound.settled(directory, lambda: read(1))
     assert len(failures) == 2  # once it stayed the same, it was broken
+
+
+def edited(root, name, old, new):
+    (path,) = root.glob(f"*{name}*/run.csv")
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
+def test_two_folders_with_other_results_of_one_run_are_told(tmp_path):
+    for folder in ("a", "b"):
+        made_up.sweep(tmp_path / folder, {0: [1.0, 1.1], 0.1: [1.2, 1.3]})
+    assert load([tmp_path / "a", tmp_path / "b"]).problems == ()  # they are alike
+    edited(tmp_path / "b", "0000", b",1.0,", b",1.5,")
+    found = load([tmp_path / "a", tmp_path / "b"], tables=())
+    first, second = tmp_path / "a" / "run-0000", tmp_path / "b" / "run-0000"
+    (problem,) = found.problems
+    assert problem == f"left out {second}: {first} holds the same run with another val_loss (1.0 and 1.5)"
+    assert found.runs["val_loss"].tolist() == [1.0, 1.1, 1.2, 1.3]
+    edited(tmp_path / "a", "0000", b",done,", b",interrupted,")
+    found = load([tmp_path / "a", tmp_path / "b"], tables=())  # the finished one counts, wherever it is
+    assert found.problems[0].startswith(f"left out {first}: {second} holds the same run with another status")
+    assert found.runs["val_loss"].tolist() == [1.5, 1.1, 1.2, 1.3]
+
+
+def test_an_empty_folder_among_several_is_told(tmp_path):
+    made_up.sweep(tmp_path / "a", {0: [1.0]})
+    made_up.sweep(tmp_path / "c", {0: [1.0]})
+    (tmp_path / "b").mkdir()
+    edited(tmp_path / "c", "0000", b"\n", b"")
+    found = load([tmp_path / name for name in "abc"])
+    assert found.problems[0] == f"{tmp_path / 'b'}: no results of wdrun there (no run.csv)"
+    assert found.problems[-1] == f"{tmp_path / 'c'}: none of its 1 run can be read"
+
+
+def test_the_plan_is_read_too(tmp_path):
+    made_up.sweep(tmp_path, {0: [1.0]})
+    (tmp_path / "plan.csv").write_text("dir,epochs,overrides\nrun-0000,2,lambda=0\nrun-0001,2,'a=[x, y]' lambda=1\n")
+    assert [(run.name, run.overrides, run.waits) for run in load([tmp_path]).plan] == [
+        ("run-0000", ("lambda=0",), False),
+        ("run-0001", ("a=[x, y]", "lambda=1"), True),
+    ]

@@ -33,3 +33,15 @@ def test_what_is_wrong_is_said(here, words, why):
 def test_a_command_without_settings_names_none(here):
     with pytest.raises(ConfigError, match=r"^q: unknown setting of wdrun status$"):
         folders_and_settings("status", ["q=x"], {})
+
+
+def test_other_keys_are_filters_where_the_command_takes_them(here):
+    for name in ("a", "b=c"):
+        (here / name).mkdir()
+    filters = []
+    folders, settings = folders_and_settings(
+        "select", ["a", "b=c", "lambda!=0.1", "metric=x", "epochs=2"], KNOWN, filters
+    )
+    assert [str(folder) for folder in folders] == ["a", "b=c"]
+    assert settings == {"metric": "x", "nuisance": ""}
+    assert filters == ["lambda!=0.1", "epochs=2"]

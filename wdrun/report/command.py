@@ -26,7 +26,8 @@ CSS_PIXELS = 96  # an inch
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
-    folders, settings = folders_and_settings("report", words, DEFAULTS)
+    filters: list[str] = []
+    folders, settings = folders_and_settings("report", words, DEFAULTS, filters)
     formats = _formats(settings["formats"])
     metric, margin = settings["metric"], _margin(settings["margin"])
     if metric not in METRICS:
@@ -37,10 +38,11 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
     from wdrun.report import page, text
     from wdrun.selection import select
+    from wdrun.tables.filters import kept
     from wdrun.tables.read import load
 
-    found = load(folders)
-    selection = select(found.runs, metric=metric, margin=margin, config_dir=flags["config_dir"])
+    found = kept(load(folders), filters, "report", settings)
+    selection = select(found.runs, metric=metric, margin=margin, config_dir=flags["config_dir"], plan=found.plan)
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):

@@ -30,8 +30,7 @@ TROUBLE = 30  # rows of runs that went wrong; the rest is counted
 
 def choice(selection: Selection) -> list[Table]:
     """The chosen λ of every facet, and the leaderboard where there are several."""
-    tables = [_choices(selection)]
-    return [*tables, _board(selection)] if len(selection.leaderboard) > 1 else tables
+    return [_choices(selection), *(_board(selection, *one) for one in selection.boards if len(one[1]) > 1)]
 
 
 def _choices(selection: Selection) -> Table:
@@ -55,15 +54,15 @@ def _choices(selection: Selection) -> Table:
     return Table("The chosen λ", columns, rows, note)
 
 
-def _board(selection: Selection) -> Table:
+def _board(selection: Selection, data: str, board: pd.DataFrame) -> Table:
     metric, knobs = selection.metric, selection.nuisance
-    unequal = selection.leaderboard["cells"].nunique() > 1
+    unequal = board["cells"].nunique() > 1
     numbers = ["λ", *knobs, "n", metric, "difference to the best", "p", "cells"]
     columns = {"Setting": False, "verdict": False} | dict.fromkeys([*numbers, *(["expected"] if unequal else [])], True)
     rows = []
-    for _, row in selection.leaderboard.iterrows():
+    for _, row in board.iterrows():
         ranked = row["rank"] == row["rank"]
-        cells = [selection.name(row), row["verdict"] if ranked else "no result", typed(row["lambda"])]
+        cells = [selection.name(row), row["verdict"] if ranked or row["n"] else "no result", typed(row["lambda"])]
         cells += [*(typed(row[knob]) for knob in knobs), row["n"], score(row["mean"], metric)]
         apart = "" if row["rank"] == 1 else _with_interval(row["difference"], row["low"], row["high"], metric)
         cells += [apart, p_value(row["p"]), row["cells"]]
@@ -74,7 +73,7 @@ def _board(selection: Selection) -> Table:
         "cells: how many settings of λ and the other knobs were tried"
     )
     note += "; expected: the best mean to expect from as few as the least tuned one had." if unequal else "."
-    return Table("Settings compared", columns, rows, note)
+    return Table(f"Settings compared{' on ' + data if data else ''}", columns, rows, note)
 
 
 def _with_error(mean: float, se: float, metric: str) -> str:

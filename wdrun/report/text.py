@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPELLED = 6  # facets that get sentences of their own; the others are in the tables
 MOST_WARNINGS = 15
 MOST_STEPS, FACETS = 5, 3  # what to run next; the best so many facets are worth more runs
-FIRST = {"failed": 0, "rival": 1}  # kinds of steps that come before the others
+FIRST = {"plan": -1, "failed": 0, "rival": 1}  # kinds of steps that come before the others
 COMPARED = ("decay", "coupling", "optimizer", "model", "data.name")
 
 
@@ -75,8 +75,9 @@ def won(found: Results, selection: Selection) -> list[str]:
     choices = best_first(selection.choices, selection.metric)
     usable = choices[choices["lambda_min"].notna()]
     if usable.empty:
-        done = (found.runs["status"] == "done").any()
-        why = "every setting with a finished run has a diverged one too" if done else "no run has finished"
+        why = "every setting with a finished run has a diverged one too"
+        if not (selection.replicates["outcome"] == "done").any():
+            why = "no run has finished" + " with a score" * bool((found.runs["status"] == "done").any())
         return [f"Nothing won: {why}, so there is no mean {MEASURES[selection.metric]} to compare."]
     sentences = [*ranking(selection), *(" ".join(_chosen(selection, r)) for _, r in usable.head(SPELLED).iterrows())]
     if len(usable) > SPELLED:

@@ -17,6 +17,7 @@ import pandas as pd
 from wdrun.errors import ConfigError
 from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
+from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, LeftOut, data_of, made_apart, of_one_question
 from wdrun.tables.columns import RUN
 from wdrun.wording import nearest, typed
 
@@ -32,10 +33,10 @@ NO_DECAY = "none"  # the option without decay
 @dataclass(frozen=True)
 class Grid:
     """The runs that count, by cell. `replicates` has one row a run: facets (as text), nuisance, lambda, seed, fold,
-    `outcome` (done, diverged, failed), the scores, `dir`, whether it is `lent`: a λ = 0 of another facet, and whether it
-    is `compared`: of a candidate, and one of the replicates that all candidates of its facet have (see `evidence`).
-    `cells` is documented in `Selection`. Left out are `repeated` runs and, where there are any, `short` ones: how many
-    there are (`shorter`), and the `runs` and `epochs` of those that count.
+    `outcome` (done, diverged, failed), the scores, `dir`, its `data` in words ("" where all have the same), whether it
+    is `lent` (a λ = 0 of another facet), and whether it is `compared`: of a candidate, and one of the replicates that
+    all candidates of its facet have (see `evidence`). `cells` is documented in `Selection`. Left out are `repeated`
+    runs and those of another question; `notes` are findings (kind, numbers) on these and on what runs were made with.
     """
 
     metric: str
@@ -43,7 +44,7 @@ class Grid:
     nuisance: tuple[str, ...]
     replicates: pd.DataFrame
     cells: pd.DataFrame
-    short: Mapping[str, int]
+    notes: Sequence[LeftOut]
     repeated: int
 
     @property
@@ -84,7 +85,10 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
         if name not in runs.columns or name in ("lambda", *REPLICATE) or _is_outcome(name):
             knobs = [c for c in runs.columns if not _is_outcome(c) and c not in ("lambda", *REPLICATE)]
             raise ConfigError(f"nuisance={name}: must name knobs of the runs, such as lr{nearest(name, knobs)}")
-    runs, short = _of_full_length(runs.reset_index(drop=True))
+    runs = runs.reset_index(drop=True)
+    runs, notes = of_one_question(runs, _finished(runs, metric))
+    if apart := made_apart(runs):
+        notes.append(("made apart", {"columns": apart, "runs": len(runs)}))
     facets = _facets(runs, nuisance)
     frame = _prepared(runs, metric, facets, nuisance)
     frame, facets = _shared_zero(frame, facets, nuisance)
@@ -95,7 +99,7 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
     distinct = _sorted(distinct, [*key, *REPLICATE]).drop(columns="_rank")
     distinct["compared"] = _compared(distinct, facets, key)
     cells = _cells(distinct, metric, facets, key, confidence)
-    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, short, len(frame) - len(distinct))
+    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, notes, len(frame) - len(distinct))
 
 
 def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
@@ -143,6 +147,11 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any],
     return [(dict(zip(by, key, strict=True)), part) for key, part in frame.groupby(list(by), sort=False, dropna=False)]
 
 
+def data(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
+    """The data of a row's facet in words, "" where all runs have the same: scores on other data do not compare."""
+    return str(rows_of(replicates, row, facets)["data"].iloc[0])
+
+
 def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
     """A row's facet in words, `decay=l2, optimizer=adam`; without facets the decay that all runs have."""
     if facets:
@@ -155,18 +164,14 @@ def _is_outcome(column: str) -> bool:
     return column in ("id", "dir", *(c.name for c in RUN))
 
 
-def _of_full_length(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The runs of the largest epochs=, and how many are shorter: rungs of halving are no replicates of whole runs."""
-    if "epochs" not in runs or runs["epochs"].nunique() < 2:
-        return runs, {}
-    longest = runs["epochs"].max()
-    kept = runs[runs["epochs"] == longest]
-    return kept, {"runs": len(kept), "epochs": int(longest), "shorter": len(runs) - len(kept)}
+def _finished(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """Whether a run is done and its score is finite."""
+    return (runs["status"] == "done") & np.isfinite(runs[metric].astype(float))
 
 
 def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     """The knobs that vary, without λ, seed, fold, nuisance and those that follow from the ones before."""
-    out = ("lambda", *REPLICATE, *nuisance)
+    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
     knobs = sorted(c for c in runs.columns if c not in out and not _is_outcome(c) and not c.startswith(WATCHING))
     preferred = {name: i for i, name in enumerate(FIRST)}
     knobs.sort(key=lambda c: (preferred.get(c, len(FIRST)), not c.endswith(".name")))
@@ -190,9 +195,11 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     for name in nuisance:
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
             frame[name] = frame[name].map(typed).astype(object)
-    whole = (frame["status"] == "done") & np.isfinite(frame[metric].astype(float))
-    frame["outcome"] = np.where(whole, "done", np.where(frame["status"] == "diverged", "diverged", "failed"))
+    frame["outcome"] = np.where(
+        _finished(frame, metric), "done", np.where(frame["status"] == "diverged", "diverged", "failed")
+    )
     frame["lent"] = False
+    frame["data"] = data_of(runs)
     return frame
 
 

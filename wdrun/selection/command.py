@@ -17,6 +17,7 @@ from wdrun.selection.kinds import Finding
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking
 from wdrun.storage import write_atomically
+from wdrun.tables.filters import kept
 from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
@@ -28,8 +29,10 @@ RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
-    folders, settings = folders_and_settings("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
-    selection = _select(folders, settings, flags)
+    defaults = {"metric": "val_loss", "margin": "", "nuisance": "lr"}
+    filters: list[str] = []
+    folders, settings = folders_and_settings("select", words, defaults, filters)
+    selection = _select(folders, settings, filters, flags)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))
@@ -42,11 +45,15 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
     defaults = {"rule": "min", "metric": "val_loss", "nuisance": "lr"}
-    folders, settings = folders_and_settings("best", words, defaults)
+    filters: list[str] = []
+    folders, settings = folders_and_settings("best", words, defaults, filters)
     if settings["rule"] not in RULES:
         raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
-    selection = _select(folders, settings, flags)
-    winner = selection.leaderboard.iloc[0]
+    selection = _select(folders, settings, filters, flags)
+    ranked = [data for data, board in selection.boards if board["rank"].notna().any()]
+    if len(ranked) > 1:
+        raise ConfigError(f"scores on different data do not compare; add the words of one of them: {'; '.join(ranked)}")
+    winner = next(board.iloc[0] for data, board in selection.boards if data in ranked)
     choice = selection.of(selection.choices, winner).iloc[0]
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
@@ -63,7 +70,9 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     return 0
 
 
-def _select(folders: Sequence[Path], settings: dict[str, str], flags: dict[str, Any]) -> Selection:
+def _select(
+    folders: Sequence[Path], settings: dict[str, str], filters: Sequence[str], flags: dict[str, Any]
+) -> Selection:
     """The selection of the folders; ConfigError where there is no run to choose from."""
     margin = None
     if settings.get("margin"):
@@ -74,9 +83,10 @@ def _select(folders: Sequence[Path], settings: dict[str, str], flags: dict[str, 
     found = load(folders, tables=())
     for problem in found.problems:
         say(f"warning: {problem}")
+    found = kept(found, filters, "best" if "rule" in settings else "select", settings)
     nuisance = [knob for knob in settings["nuisance"].split(",") if knob]
     asked = {"metric": settings["metric"], "margin": margin, "nuisance": nuisance, "config_dir": flags["config_dir"]}
-    selection = select(found.runs, **asked)
+    selection = select(found.runs, **asked, plan=found.plan)
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
         nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wdrun.selection import evidence
 from wdrun.selection.cells import Grid, rows_of
 from wdrun.selection.intervals import Interval, pooled_noise, ranked_interval, ranked_p
 
@@ -16,6 +17,9 @@ def leaderboard(
     grid: Grid, points: pd.DataFrame, choices: pd.DataFrame, margin: float, confidence: float
 ) -> pd.DataFrame:
     """One row a facet, by its mean at lambda_min: `leaderboard.csv`. The difference is facet − best.
+
+    Facets are ranked by their means over the replicates that they share at lambda_min (see `evidence`); one that lacks
+    some of these is not compared.
 
     Its interval and p know that the best one was read from the same runs, and that a facet which tried more cells than
     another had more luck to pick from (`intervals.ranked_interval`, with settings = Σ cells/fewest cells). The verdict
@@ -29,23 +33,26 @@ def leaderboard(
     chosen = choices[choices["lambda_min"].notna()]
     at = chosen.assign(**{"lambda": chosen["lambda_min"]})
     cells = {i: rows_of(points, row, [*grid.facets, "lambda"]).iloc[0] for i, row in at.iterrows()}
-    ranked = sorted(cells, key=lambda i: grid.sign * cells[i]["mean"])
-    scores = pd.DataFrame({i: grid.finished(cells[i]) for i in ranked})
-    noise = pooled_noise(scores.dropna().to_numpy(dtype=float))
+    scores = {i: grid.finished(cell) for i, cell in cells.items()}
+    shared = evidence.compared(pd.DataFrame({i: score.notna() for i, score in scores.items()}).notna().T)
+    mean = {i: float(scores[i][shared.columns].mean()) for i in shared.index}
+    ranked = sorted(mean, key=lambda i: grid.sign * mean[i])
+    noise = pooled_noise(np.array([scores[i][shared.columns] for i in ranked], dtype=float).T) if ranked else None
     budget = min(choices["cells"], default=0)
-    tries = chosen["cells"].tolist()
+    tries = [n for i, n in chosen["cells"].items() if i in mean]
     settings = sum(tries) / min(tries, default=1)
     rows = []
-    for rank, i in enumerate([*ranked, *choices.index.difference(chosen.index)], start=1):
+    for rank, i in enumerate([*ranked, *choices.index.difference(ranked)], start=1):
         tried = rows_of(grid.cells, choices.loc[i], grid.facets)
-        row: dict[str, Any] = {"rank": rank if i in cells else math.nan}
+        row: dict[str, Any] = {"rank": rank if i in mean else math.nan}
         row |= {name: choices.loc[i, name] for name in grid.facets}
         row |= {"lambda": choices.loc[i, "lambda_min"]}
         row |= {name: choices.loc[i, f"{name}_min"] for name in grid.nuisance}
-        row |= {"n": choices.loc[i, "n"], "mean": choices.loc[i, "mean"], "cells": len(tried)}
+        n = len(shared.columns) if i in mean else choices.loc[i, "n"]
+        row |= {"n": n, "mean": mean.get(i, choices.loc[i, "mean"]), "cells": len(tried)}
         row |= {"expected": expected_best(grid, tried, budget)}
         d = np.array([])
-        if i in cells and i != ranked[0]:
+        if i in mean and i != ranked[0]:
             d = (scores[i] - scores[ranked[0]]).dropna().to_numpy(dtype=float)
         asked = (d, noise, settings, len(ranked) - 1)
         interval, p = ranked_interval(*asked, confidence), ranked_p(*asked)
@@ -53,6 +60,8 @@ def leaderboard(
         row |= {"pairs": len(d), "method": interval.method, "p": p}
         if ranked and i == ranked[0]:
             row |= {"difference": 0.0, "verdict": "best"}
+        elif i in cells and i not in mean:
+            row["verdict"] = "not compared"
         else:
             row["verdict"] = _verdict(interval, grid.sign, margin)
         rows.append(row)

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 
 def compared(held: pd.DataFrame) -> pd.DataFrame:
-    """The part of a table of booleans (a row a cell or facet, a column a replicate, True: finished) that is compared."""
+    """The part that is compared of a table of booleans: a row a cell or facet, a column a replicate, True: finished."""
     rows, columns = largest(held.to_numpy(dtype=bool))
     return held.loc[rows, columns]
 
@@ -35,13 +35,13 @@ def largest(held: Mask) -> tuple[Mask, Mask]:
     enough = float(np.quantile(counts[counts > 0], 0.5, method="lower"))
     patterns, times = np.unique(held[counts > 0], axis=0, return_counts=True)
     patterns = patterns[np.argsort(-times, kind="stable")][:MOST]
-    sets = patterns[:0]
+    sets: Mask = patterns[:0]
     for pattern in patterns:
         sets = np.unique(np.concatenate([sets, sets & pattern, pattern[None]]), axis=0)
         sets = sets[sets.any(axis=1)]
         sets = sets[_largest_first(held, sets, enough)[:MOST]]
-    columns = sets[0]
-    return held[:, columns].all(axis=1), columns
+    columns: Mask = sets[0]
+    return np.asarray(held[:, columns].all(axis=1)), columns
 
 
 def _largest_first(held: Mask, sets: Mask, enough: float) -> NDArray[np.intp]:

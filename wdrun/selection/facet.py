@@ -25,7 +25,8 @@ class Facet:
     """One facet's choice (`row`), its own `cells`, best cells by λ (`curve`) and `runs`.
 
     `lam` is lambda_min, nan where nothing could be chosen; `here` the nuisance knobs there; `positive` the curve at
-    λ > 0 and `tried` its λ, ascending; `replicates` every seed and fold of the runs; `decays`: some run has a decay.
+    λ > 0 and `tried` its λ, ascending; `replicates` every seed and fold of the runs, `shared` those that its candidates
+    are compared over; `decays`: some run has a decay.
     """
 
     def __init__(self, grid: Grid, points: pd.DataFrame, row: pd.Series, margin: float) -> None:
@@ -40,6 +41,7 @@ class Facet:
         self.here = {knob: row[f"{knob}_min"] for knob in grid.nuisance}
         self.decays = bool((self.runs["decay"] != NO_DECAY).any())
         self.replicates = _replicates(self.runs)
+        self.shared = list(dict.fromkeys(seeds_and_folds(self.runs[self.runs["compared"]])))
 
     @cached_property
     def recorded(self) -> tuple[str, ...] | None:
@@ -56,6 +58,12 @@ class Facet:
     @property
     def at_zero(self) -> Point:
         return {"lambda": 0.0} | {knob: self.row[f"{knob}_zero"] for knob in self.grid.nuisance}
+
+    @property
+    def pull(self) -> float:
+        """D/λ at the chosen nuisance knobs: D is proportional to λ; nan where it is not defined."""
+        cells = rows_of(self.cells[self.cells["lambda"] > 0], self.here, self.here)
+        return float((cells["total_decay"] / cells["lambda"]).median())
 
     def settings(self, cells: pd.DataFrame) -> list[Point]:
         """The cells as points without seed and fold."""

@@ -13,17 +13,23 @@ from typing import Any
 
 import pandas as pd
 
-from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.conventions import CANNOT_ACT, DOMINATES, USEFUL
+from wdrun.selection import overrides
 from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
 from wdrun.selection.choice import FRESH, is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import verdict
+from wdrun.tables.plan import Planned
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered
 ZERO_ONLY = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # λ to try where none was
+
+PLANNED = (
+    "no zero", "upper edge", "lower edge", "weaker", "only zero", "weak grid", "knob edge", "few replicates", "holes",
+)  # fmt: skip
 
 Found = tuple[str, dict[str, Any], tuple[Line, ...]]  # kind, numbers, settles
 
@@ -32,25 +38,47 @@ def findings(
     grid: Grid,
     points: pd.DataFrame,
     choices: pd.DataFrame,
-    board: pd.DataFrame,
+    boards: Sequence[pd.DataFrame],
     *,
     margin: float,
     confidence: float,
     config_dir: str | None = None,
+    waiting: Sequence[Sequence[Line]] = (),
+    plan: Sequence[Planned] = (),
 ) -> tuple[Finding, ...]:
-    """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`."""
+    """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`.
+
+    `boards` are the leaderboards, one for each data. Of a facet of which planned runs wait (`waiting`, as `choices`
+    has the facets) nothing is said that the plan may answer.
+    """
     facets = [Facet(grid, points, row, margin) for _, row in choices.iterrows()]
     order = list(KINDS)
     found: list[tuple[str, Found]] = []
-    for facet in facets:
-        own = [*_of(facet), *_rival(facet, facets, board, confidence)]
+    for i, facet in enumerate(facets):
+        own = [*_of(facet), *(one for board in boards for one in _rival(facet, facets, board, confidence))]
+        own = [one for one in own if not (waiting and waiting[i] and _may_be_planned(*one[:2]))]
         found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
-    found += [("all", one) for one in [*_budgets(grid, board, facets), *_notes(grid)]]
+    found += [("all", one) for board in boards for one in _budgets(grid, board, facets)]
     end = (f"--config-dir={config_dir}",) if config_dir else ()
+    found += [("all", one) for one in [*_plan(plan, end), *_notes(grid)]]
     return tuple(
         Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
         for who, (kind, numbers, settles) in found
     )
+
+
+def _may_be_planned(kind: str, numbers: dict[str, Any]) -> bool:
+    return kind in PLANNED or (kind == "missing" and not numbers["lambdas"])
+
+
+def _plan(plan: Sequence[Planned], end: Line) -> Iterator[Found]:
+    """What of the plan has not begun, with the line that goes on; halving goes on only by its own command."""
+    waits = [run.overrides for run in plan if run.waits]
+    if waits:
+        halving = any(word.startswith("halving=") for word in waits[0])
+        lines = () if halving else overrides.again(waits)
+        shown = [overrides.line((*words, *end)) for words in lines]
+        yield "plan", {"waiting": len(waits), "planned": len(plan), "lines": shown}, lines
 
 
 def _of(facet: Facet) -> Iterator[Found]:
@@ -76,18 +104,18 @@ def _of(facet: Facet) -> Iterator[Found]:
 def _zero(facet: Facet) -> Iterator[Found]:
     """Whether there is a λ = 0 to compare with."""
     zeros = facet.curve[facet.curve["lambda"] == 0]
-    both = {"lambda": facet.lam}
     if zeros.empty:
-        yield "no zero", both, facet.further(facet.at([0.0]))
+        yield "no zero", {"lambda": facet.lam}, facet.further(facet.at([0.0]))
+    elif not zeros["candidate"].any() and (zeros["n"] * ~zeros["diverged"].astype(bool)).any():
+        (cell,) = facet.settings(zeros)
+        points = [cell | dict(zip(REPLICATE, r, strict=True)) for r in facet.shared]
+        yield "no pair", {}, facet.further(points)
     elif math.isnan(facet.row["mean_zero"]):
         lost = facet.runs[(facet.runs["lambda"] == 0) & (facet.runs["outcome"] == "failed")]
         lower = facet.lower_lr() if zeros["diverged"].any() else []
         points = [point | {"lr": lr} for point in facet.at([0.0]) for lr in lower]
         settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
         yield "zero lost", {"knob": "lr", "add": lower}, settles
-    elif facet.lam > 0 and not facet.row["pairs"]:
-        points = [setting | r for setting in (facet.at_zero, facet.at_min) for r in facet.replicates]
-        yield "no pair", both, facet.further(points)
 
 
 def _edges(facet: Facet) -> Iterator[Found]:
@@ -98,7 +126,9 @@ def _edges(facet: Facet) -> Iterator[Found]:
             yield _wider(facet, kind, direction)
     all_act = not facet.positive["total_decay"].head(1).lt(CANNOT_ACT).any()
     if facet.lam == 0 and facet.tried and all_act and not is_projected(facet.runs):
-        yield _wider(facet, "weaker", -1)
+        kind, numbers, settles = _wider(facet, "weaker", -1)
+        if numbers["add"]:  # else the grid reaches down to where decay cannot act
+            yield kind, numbers, settles
     for knob in facet.grid.nuisance:
         numeric = pd.api.types.is_numeric_dtype(facet.cells[knob])
         values, at = sorted(facet.cells[knob].unique()) if numeric else [], facet.row[f"{knob}_min"]
@@ -111,8 +141,9 @@ def _edges(facet: Facet) -> Iterator[Found]:
 
 
 def _wider(facet: Facet, kind: str, direction: int) -> Found:
-    """A finding that two λ beyond an end of the grid would settle."""
-    add = beyond(facet.tried, direction)
+    """A finding that two λ beyond an end of the grid would settle, none of them where D says decay is off or absurd."""
+    pull = facet.pull
+    add = [lam for lam in beyond(facet.tried, direction) if not (lam * pull < CANNOT_ACT or lam * pull > DOMINATES)]
     return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
 
 
@@ -157,23 +188,27 @@ def _seeds(facet: Facet) -> Iterator[Found]:
         seeds = facet.more_seeds(2)
         numbers = {"n": n, "seeds": len(seeds)}
         yield "all alike", numbers, facet.further(facet.seeded(seeds, facet.settings(candidates)))
-    if row["cells"] >= MANY_CELLS and 1 < n < SEEDS and row["method"] != FRESH:
+    if row["cells"] >= MANY_CELLS and 1 < n + low["spare"] < SEEDS and row["method"] != FRESH:
         both = [facet.at_min] if math.isnan(row["mean_zero"]) else [facet.at_zero, facet.at_min]
         numbers = {"n": n, "cells": int(row["cells"])}
         yield "flattered", numbers, facet.further(facet.seeded(facet.more_seeds(), both))
 
 
 def _holes(facet: Facet) -> Iterator[Found]:
-    """What was not run."""
+    """What was not run, first what a cell lacks to be a candidate."""
     key = [*facet.grid.nuisance, "lambda"]
     done = facet.runs[facet.runs["outcome"] == "done"]
-    wanted = dict.fromkeys(seeds_and_folds(done))
     held = set(facet.runs[[*key, *REPLICATE]].itertuples(index=False, name=None))
     settings = list(facet.cells[key].itertuples(index=False, name=None))
-    if facet.row["missing"]:
-        lacking = [s + r for s in settings for r in wanted if s + r not in held]
-        points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in lacking]
-        yield "missing", {"missing": len(points)}, facet.further(points)
+    lacking = facet.cells[~facet.cells["candidate"] & (facet.cells["n"] > 0) & (facet.cells["diverged"] == 0)]
+    if facet.row["missing"] or len(lacking):
+        short = list(lacking[key].itertuples(index=False, name=None))
+        wanted = facet.shared if short else list(dict.fromkeys(seeds_and_folds(done)))
+        absent = [s + r for s in short or settings for r in wanted if s + r not in held]
+        points = [dict(zip([*key, *REPLICATE], point, strict=True)) for point in absent]
+        counts = {"missing": int(facet.row["missing"]), "shared": len(facet.shared)}
+        lists = {"lambdas": list(lacking["lambda"]), "n": list(lacking["n"])}
+        yield "missing", counts | lists, facet.further(points)
     whole = math.prod(facet.cells[k].nunique() for k in key)
     if 0 < whole - len(settings) < whole / 2:  # a random or zipped design is no grid with holes
         known = {*settings}
@@ -187,10 +222,15 @@ def _holes(facet: Facet) -> Iterator[Found]:
 def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidence: float) -> Iterator[Found]:
     """Whether the facet can be told from the best one: seeds for both."""
     names = list(facet.grid.facets)
-    row = rows_of(board, facet.row, names).iloc[0]
-    if row["verdict"] != "cannot tell" or math.isnan(row["rank"]):
+    rows = rows_of(board, facet.row, names)
+    if not rows["verdict"].isin(["cannot tell", "not compared"]).any() or math.isnan(facet.lam):
         return
+    row = rows.iloc[0]
     best = next(f for f in facets if all(f.row[name] == board.iloc[0][name] for name in names))
+    if row["verdict"] == "not compared":
+        seeds = sorted({seed for seed, _ in best.shared})
+        yield "not ranked", {"n": int(row["n"])}, facet.further(facet.seeded(seeds, [facet.at_min]))
+        return
     settles: list[Line] = []
     times = ((row["high"] - row["low"]) / 2 / row["difference"]) ** 2 if row["difference"] else math.inf
     seeds = sorted({*best.more_seeds(times), *facet.more_seeds(times)})
@@ -207,11 +247,12 @@ def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterat
     if len(ranked) < 2 or ranked["cells"].nunique() < 2:
         return
     key, most = [*grid.nuisance, "lambda"], int(ranked["cells"].max())
-    known = best_first(grid.cells, grid.metric)
+    here = pd.concat([rows_of(grid.cells, row, grid.facets) for _, row in board.iterrows()])
+    known = best_first(here, grid.metric)
     known = known.assign(_zero=known["lambda"] == 0).sort_values("_zero", kind="stable").drop_duplicates(key)
     settles: list[Line] = []
     for facet in facets:
-        if not math.isnan(facet.lam):
+        if not math.isnan(facet.lam) and len(rows_of(board, facet.row, grid.facets)):
             own = set(facet.cells[key].itertuples(index=False, name=None))
             others = [s for s in known[key].itertuples(index=False, name=None) if s not in own][: most - len(own)]
             points = [dict(zip(key, s, strict=True)) | r for s in others for r in facet.replicates]
@@ -222,8 +263,10 @@ def _budgets(grid: Grid, board: pd.DataFrame, facets: Sequence[Facet]) -> Iterat
 
 def _notes(grid: Grid) -> Iterator[Found]:
     """What holds for the whole sweep and no further run changes."""
-    if grid.short:
-        yield "short runs", dict(grid.short), ()
+    for kind, numbers in grid.notes:
+        yield kind, dict(numbers), ()
+    if len(data := sorted({*grid.replicates["data"]})) > 1:
+        yield "other data", {"data": data}, ()
     if grid.repeated:
         yield "repeats", {"repeated": grid.repeated}, ()
     if grid.replicates["fold"].nunique() > 1:

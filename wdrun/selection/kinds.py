@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from wdrun.conventions import CANNOT_ACT, USEFUL
+from wdrun.conventions import CANNOT_ACT, DOMINATES, USEFUL
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import apart
-from wdrun.wording import amount, counted, rough, typed
+from wdrun.wording import amount, counted, listed, rough, typed
 
 Numbers = Mapping[str, Any]
 
@@ -77,6 +77,17 @@ def _add(n: Numbers) -> str:
     return f"add {n.get('knob', 'lambda')}={','.join(map(typed, n['add']))}" if n["add"] else ""
 
 
+def _smaller(n: Numbers) -> str:
+    return _add(n) or f"a smaller one cannot act (total decay D < {CANNOT_ACT}), so there is none to add"
+
+
+def _larger(n: Numbers) -> str:
+    return (
+        _add(n)
+        or f"a larger one leaves nothing of the weights (total decay D > {DOMINATES:g}), so there is none to add"
+    )
+
+
 def _seeds(n: Numbers) -> str:
     return f"{n['seeds']} seeds at λ = {typed(n['lambda'])} and at λ = 0 would say more" if n["seeds"] else ""
 
@@ -85,6 +96,28 @@ def _few(n: Numbers) -> str:
     if n["n"] == 1:
         return "one replicate at lambda_min: its standard error is unknown and so is lambda_1se"
     return f"only {n['n']} replicates at lambda_min, too few to tell how much they vary"
+
+
+def _missing(n: Numbers) -> str:
+    """What a facet's cells lack, and what they are therefore compared over."""
+    shared = f"the {counted(n['shared'], 'replicate')} that all candidates have" if n["shared"] > 1 else "one replicate"
+    over = f"cells are compared over {shared}"
+    if n["missing"]:
+        over = f"{counted(n['missing'], 'replicate is', 'replicates are')} missing: {over}"
+    if not n["lambdas"]:
+        return over
+    lack = listed([f"λ = {typed(lam)} (n = {m})" for lam, m in zip(n["lambdas"], n["n"], strict=True)])
+    return f"{over}; {lack} {'lacks' if len(n['n']) == 1 else 'lack'} some of them and cannot be chosen"
+
+
+def _others(n: Numbers) -> str:
+    """Runs of another question and the words that select them."""
+    left = listed([f"{counted(m, 'run')} of {words}" for m, words in zip(n["runs"], n["others"], strict=True)])
+    knobs = "data" if n["knobs"] == ["data_digest"] else listed(n["knobs"])
+    return (
+        f"only {counted(n['kept'], 'run')} of {n['words']} count, of which most have finished: other {knobs} is "
+        f"another question, so {left} {'is' if sum(n['runs']) == 1 else 'are'} left out"
+    )
 
 
 def _rival(n: Numbers) -> str:
@@ -105,12 +138,25 @@ KINDS: dict[str, Kind] = {
         lambda n: _add(n) or "lower lr or lambda, run what did not finish again, or take another metric=",
         open=True,
     ),
+    "plan": Kind(
+        lambda n: f"{n['waiting']} of {counted(n['planned'], 'run')} of the plan are not trained yet",
+        lambda n: f"go on with {' and '.join(n['lines'])}" if 0 < len(n["lines"]) < 3 else "the same command goes on",
+        open=True,
+    ),
     "failed": Kind(  # not where a run is done and has no score: then settles is empty
         lambda n: f"{n['failed']} of {n['runs']} runs failed or did not finish and are in no mean",
         lambda n: "the same command goes on with what no process trains any more",
     ),
     # More seeds may show the difference, or that more are needed. Empty beyond MOST_SEEDS of them.
     "rival": Kind(_rival, lambda n: f"{n['seeds']} seeds of both would say more" if n["seeds"] else "", open=True),
+    "not ranked": Kind(
+        lambda n: (
+            f"its {counted(n['n'], 'replicate')} at lambda_min are not those that the other settings are compared "
+            "over, so it is not ranked"
+        ),
+        lambda n: "run it on theirs",
+        open=True,
+    ),
     "no zero": Kind(
         lambda n: "λ = 0 is missing, so what decay gains cannot be told", lambda n: "add lambda=0", open=True
     ),
@@ -119,18 +165,17 @@ KINDS: dict[str, Kind] = {
         lambda n: "no usable run at λ = 0 (failed or diverged), so what decay gains cannot be told", _add, open=True
     ),
     "no pair": Kind(
-        lambda n: (
-            f"no replicate is finished both at λ = {typed(n['lambda'])} and at λ = 0, so what decay gains cannot "
-            "be told"
-        ),
-        lambda n: "run at both what is finished at one",
+        lambda n: "λ = 0 lacks replicates that the other λ are compared over, so what decay gains cannot be told",
+        lambda n: "run at λ = 0 what it lacks",
         open=True,
     ),
     "upper edge": Kind(
-        lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _add, open=True
+        lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _larger, open=True
     ),
-    "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _add, open=True),
-    "weaker": Kind(lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _add, open=True),
+    "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _smaller, open=True),
+    "weaker": Kind(
+        lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _smaller, open=True
+    ),
     "only zero": Kind(
         lambda n: "only λ = 0 was tried",
         lambda n: f"add lambda=…, such as {','.join(map(typed, n['add']))} (`wdrun explain` proposes a range)",
@@ -195,9 +240,9 @@ KINDS: dict[str, Kind] = {
             "cell with a diverged replicate is not chosen, since the mean of the survivors flatters it"
         )
     ),
+    # Settled for the cells that are no candidates; without such, for all.
     "missing": Kind(
-        lambda n: f"{n['missing']} replicates are missing: cells are compared over unequal seeds or folds",
-        lambda n: "run the rest",
+        _missing, lambda n: ("run what they lack" if n["lambdas"] else "run the rest") if n["missing"] else ""
     ),
     "holes": Kind(
         lambda n: f"{n['holes']} of the {n['cells']} cells of the {' × '.join([*n['knobs'], 'λ'])} grid were never run",
@@ -212,6 +257,19 @@ KINDS: dict[str, Kind] = {
     ),
     "short runs": Kind(  # nothing to run: rungs of successive halving are shorter on purpose
         lambda n: f"only the {n['runs']} runs of epochs={n['epochs']} count; {n['shorter']} shorter ones do not"
+    ),
+    "other question": Kind(  # nothing to run: to compare them would be wrong
+        _others, lambda n: f"add {n['others'][0]} to the command to choose among those"
+    ),
+    "other data": Kind(  # nothing to run: no test compares scores on different data
+        lambda n: f"the runs are of different data ({'; '.join(n['data'])}): these are neither ranked nor compared",
+        lambda n: "choose on each by itself" if len(n["data"]) > 1 else "",
+    ),
+    "made apart": Kind(  # nothing to run
+        lambda n: (
+            f"the {n['runs']} runs compared were not all made alike: they differ in "
+            f"{listed([c.replace('_', ' ') for c in n['columns']])}, from which small differences may come"
+        )
     ),
     "repeats": Kind(  # nothing to run
         lambda n: f"{n['repeated']} runs repeat a replicate of the same setting and are left out"

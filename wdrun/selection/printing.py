@@ -55,9 +55,10 @@ def _tables(selection: Selection, terminal: bool) -> Iterator[tuple[str, Table]]
             yield f"{selection.name(choice)}: {metric} by λ{how}", _curve(selection, choice, terminal)
     yield f"choice by mean {metric}", _choices(selection, terminal)
     yield "test of the runs at lambda_min, which decided nothing, and all runs", _outcomes(selection, terminal)
-    if len(selection.leaderboard) > 1:
-        title = f"leaderboard by {metric}: differences to the best, margin {selection.margin:g}"
-        yield title, _board(selection, terminal)
+    for data, board in selection.boards:
+        if len(board) > 1:
+            title = f"leaderboard by {metric}{f' on {data}' if data else ''}: differences to the best, margin "
+            yield f"{title}{selection.margin:g}", _board(selection, board, terminal)
 
 
 def _curve(selection: Selection, choice: pd.Series, terminal: bool) -> Table:
@@ -70,6 +71,7 @@ def _curve(selection: Selection, choice: pd.Series, terminal: bool) -> Table:
         values = [typed(point["lambda"]), *(typed(point[k]) for k in knobs), str(point["n"]), _score(point["mean"])]
         values += [ranged(point["low"], point["high"]), _score(point["train_loss"]), _score(point["train_accuracy"])]
         values += [rough(point["total_decay"], unknown=""), str(point["diverged"] or "")]
+        marks += ["not compared"] * bool(point["n"] and not point["candidate"] and not point["diverged"])
         _row(table, [*values, f"← {', '.join(marks)}" if marks else ""])
     return table
 
@@ -92,8 +94,7 @@ def _outcomes(selection: Selection, terminal: bool) -> Table:
     return table
 
 
-def _board(selection: Selection, terminal: bool) -> Table:
-    board = selection.leaderboard
+def _board(selection: Selection, board: pd.DataFrame, terminal: bool) -> Table:
     fair = ["cells", "expected"] if board["cells"].nunique() > 1 else []  # else expected is the mean
     table = _table(terminal, ["facet", "λ", *selection.nuisance, "n", "mean", *fair, "difference", "p", "verdict"])
     for _, row in board.iterrows():

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
+from wdrun.selection import planned
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
 from wdrun.selection.findings import findings
 from wdrun.selection.kinds import Finding
+from wdrun.tables.plan import Planned
 from wdrun.wording import shown
 
 MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
@@ -30,9 +33,9 @@ class Selection:
     `spare` (finished replicates beyond those compared). Of a candidate n and the means are of the replicates that all
     candidates of its facet have, so that they can be compared (see `evidence`); of another cell, of its own.
     `points`: one row a (facets…, lambda), the best cell over the nuisance knobs. `choices`: selection.csv, see
-    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`. `findings`: what is open or
-    doubtful and the runs that would settle it. `replicates`: the runs that count, with their outcome and `dir`; λ = 0
-    may be `lent` by another decay.
+    `choice.choose`. `leaderboard`: leaderboard.csv, see `comparison.leaderboard`; where the runs are of different data,
+    the leaderboards of each one under another (`boards`), since their scores do not compare. `findings`: what is open
+    or doubtful and the runs that would settle it. `replicates`: the runs that count, see `cells.Grid`.
     Intervals are about the seeds and folds: which images are in the validation split is not in them.
     """
 
@@ -57,6 +60,12 @@ class Selection:
         """The facets in words, as `choices` has them."""
         return [self.name(row) for _, row in self.choices.iterrows()]
 
+    @property
+    def boards(self) -> list[tuple[str, pd.DataFrame]]:
+        """The leaderboard of each data, with its name; one, with "", where all runs have the same data."""
+        data = [cells_.data(row, self.facets, self.replicates) for _, row in self.leaderboard.iterrows()]
+        return [(str(name), part) for name, part in self.leaderboard.groupby(data, sort=False)]
+
     def of(self, frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
         """The rows of one of the tables that have the facet of this row of another."""
         return cells_.rows_of(frame, row, self.facets)
@@ -70,11 +79,13 @@ def select(
     nuisance: Sequence[str] = ("lr",),
     confidence: float = 0.95,
     config_dir: str | None = None,
+    plan: Sequence[Planned] = (),
 ) -> Selection:
     """Choose λ for every facet of the runs (a typed runs table, `read.load(…).runs`) on validation alone.
 
     `margin`: the difference that does not matter, in the unit of the metric; `config_dir` holds the user's own options,
-    if the lines of findings need them. ConfigError for what is out of range.
+    if the lines of findings need them; `plan` is what the last sweep means to train (`read.load(…).plan`). ConfigError
+    for what is out of range.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
@@ -85,7 +96,12 @@ def select(
         margin = MARGINS[metric]
     points = cells_.isolate(grid)
     choices = choose(grid, points, confidence)
-    board = leaderboard(grid, points, choices, margin, confidence)
+    waiting = planned.waiting(plan, grid, choices)
+    choices["missing"] = [max(missing, len(own)) for missing, own in zip(choices["missing"], waiting, strict=True)]
+    data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
+    boards = [leaderboard(grid, points, own, margin, confidence) for _, own in choices.groupby(data, sort=False)]
+    asked: dict[str, Any] = {"margin": margin, "confidence": confidence, "config_dir": config_dir}
+    found = findings(grid, points, choices, boards, waiting=waiting, plan=plan, **asked)
     return Selection(
         metric=metric,
         margin=margin,
@@ -94,8 +110,8 @@ def select(
         cells=grid.cells,
         points=points,
         choices=choices,
-        leaderboard=board,
-        findings=findings(grid, points, choices, board, margin=margin, confidence=confidence, config_dir=config_dir),
+        leaderboard=pd.concat(boards, ignore_index=True),
+        findings=found,
         replicates=grid.replicates,
         confidence=confidence,
     )

@@ -35,13 +35,16 @@ def at(selection: Selection, row: pd.Series, suffix: str = "_min") -> str:
 
 def ranking(selection: Selection) -> Iterator[str]:
     """Of several facets which has the best mean, and which are shown to be worse or equal; others are findings."""
-    board, metric = selection.leaderboard, selection.metric
-    ranked = board[board["rank"].notna()]
-    if len(board) < 2 or ranked.empty:
-        return
+    for data, board in selection.boards:
+        if len(board) > 1 and board["rank"].notna().any():
+            yield from _ranking(selection, board, f"On {data}, of" if data else "Of")
+
+
+def _ranking(selection: Selection, board: pd.DataFrame, of: str) -> Iterator[str]:
+    metric, ranked = selection.metric, board[board["rank"].notna()]
     best = ranked.iloc[0]
     yield (
-        f"Of {len(board)} settings {selection.name(best)} has the best mean {MEASURES[metric]}, "
+        f"{of} {len(board)} settings {selection.name(best)} has the best mean {MEASURES[metric]}, "
         f"{score(best['mean'], metric)} at {at(selection, best, '')}."
     )
     margin = amount(selection.margin, metric)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from wdrun.config.run import Job
 from wdrun.storage import hold, write_atomically
@@ -14,11 +16,20 @@ NAME = "plan.csv"
 COLUMNS = ("dir", "epochs", "overrides")
 
 
+class Planned(NamedTuple):
+    """A run of the plan: its folder's name, epochs and what was typed for it, and whether it has no run.csv yet."""
+
+    name: str
+    epochs: str
+    overrides: tuple[str, ...]
+    waits: bool
+
+
 def write(jobs: Sequence[Job]) -> None:
     """Replace the plan of every folder that the jobs' runs go to."""
     for root in sorted({job.directory.parent for job in jobs}):
         rows = [
-            {"dir": job.directory.name, "epochs": job.run.epochs, "overrides": " ".join(job.overrides)}
+            {"dir": job.directory.name, "epochs": job.run.epochs, "overrides": shlex.join(job.overrides)}
             for job in sorted(jobs, key=lambda job: job.directory)
             if job.directory.parent == root
         ]
@@ -26,11 +37,26 @@ def write(jobs: Sequence[Job]) -> None:
             write_atomically(root / NAME, render(COLUMNS, rows))
 
 
-def waiting(root: Path) -> list[tuple[str, str]]:
-    """Folder name and epochs of the planned runs without a run.csv; none without a plan. ValueError: it is broken."""
+def read(root: Path) -> list[Planned]:
+    """The runs of the folder's plan; none without a plan. ValueError: it is broken."""
     if not (root / NAME).is_file():
         return []
     header, rows = whole(root / NAME)
     if header[:2] != list(COLUMNS[:2]):
         raise ValueError("is not a plan of wdrun's")
-    return [(name, epochs) for name, epochs, *_ in rows if not (root / name / "run.csv").is_file()]
+    return [
+        Planned(name, epochs, tuple(_words(typed[0] if typed else "")), not (root / name / "run.csv").is_file())
+        for name, epochs, *typed in rows
+    ]
+
+
+def waiting(root: Path) -> list[tuple[str, str]]:
+    """Folder name and epochs of the planned runs without a run.csv; errors as for `read`."""
+    return [(run.name, run.epochs) for run in read(root) if run.waits]
+
+
+def _words(typed: str) -> list[str]:
+    try:
+        return shlex.split(typed)
+    except ValueError:  # older plans quoted nothing
+        return typed.split()

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING
 
 from wdrun.config.run import Run
 from wdrun.errors import ConfigError
+from wdrun.tables import plan
 from wdrun.tables.columns import PREDICTIONS, RUN, TABLES
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
+from wdrun.wording import counted, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NO_RESULTS = "no results of wdrun there (no run.csv)"
 
 
 @dataclass(frozen=True)
 class Results:
     """Typed tables (their columns are those of `columns`) of the runs found; `problems` is one line for each left out.
 
-    `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it.
+    `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it. `plan`
+    is what the folders' last sweeps mean to train, what is there already too.
     """
 
     folders: tuple[Path, ...]
@@ -34,6 +39,7 @@ class Results:
     histograms: pd.DataFrame
     timing: pd.DataFrame
     problems: tuple[str, ...]
+    plan: tuple[plan.Planned, ...] = ()
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
@@ -47,29 +53,56 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
 
 
 def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Results:
-    """Read the runs of the folders with those of their tables; ConfigError where there is no sound run at all."""
+    """Read the runs of the folders with those of their tables; ConfigError where there is no sound run at all.
 
-    texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
-    problems, seen = [], set()
-    for directory in run_folders(folders):
+    Of two folders that hold the same run, the first counts, a finished one before another; told unless they are alike.
+    """
+    found: dict[str, tuple[Path, Mapping[str, str], Content]] = {}
+    problems: list[str] = []
+    planned: list[plan.Planned] = []
+    for folder in dict.fromkeys(folders):
+        directories = run_folders([folder])
+        sound = 0
+        for directory in directories:
+            try:
+                row, content = settled(directory, partial(_content, directory, tables))
+            except (OSError, ValueError) as error:
+                problems.append(left_out(directory, error))
+                continue
+            sound += 1
+            one, two = found.setdefault(row["id"], (directory, row, content)), (directory, row, content)
+            if said := _differ(one[1], row):
+                if row["status"] == "done" != one[1]["status"]:
+                    one, two = two, one
+                    found[row["id"]] = one
+                problems.append(left_out(two[0], ValueError(f"{one[0]} holds the same run with {said}")))
+        if not sound:
+            why = f"none of its {counted(len(directories), 'run')} can be read" if directories else NO_RESULTS
+            problems.append(printable(f"{folder}: {why}"))
         try:
-            row, content = settled(directory, partial(_content, directory, tables))
+            planned += plan.read(folder)
         except (OSError, ValueError) as error:
-            problems.append(left_out(directory, error))
-            continue
-        if row["id"] in seen:
-            continue
-        seen.add(row["id"])
+            problems.append(left_out(folder / plan.NAME, error))
+    if not found:
+        where = ", ".join(map(str, folders))
+        broken = [problem for problem in problems if problem.startswith("left out")]
+        raise ConfigError(f"{where}: {broken[0] if broken else NO_RESULTS}")
+    texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
+    for directory, _, content in found.values():
         header, rows = content["run"]
         content["run"] = [*header, "dir"], [[*rows[0], str(directory)]]
         for name, table in content.items():
             texts[name].append(table)
-    if not seen:
-        where = ", ".join(map(str, folders))
-        raise ConfigError(f"{where}: {problems[0] if problems else 'no results of wdrun there (no run.csv)'}")
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
-    return Results(tuple(folders), runs, **frames, problems=tuple(problems))
+    return Results(tuple(folders), runs, **frames, problems=tuple(dict.fromkeys(problems)), plan=tuple(planned))
+
+
+def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """The first result in which two rows of one run differ, `another val_loss (1.2 and 1.3)`; "" where in none."""
+    results = (c.name for c in RUN[: [c.name for c in RUN].index("device_name")])
+    differing = next((name for name in results if one[name] != other[name]), "")
+    return f"another {differing} ({one[differing] or 'none'} and {other[differing] or 'none'})" if differing else ""
 
 
 Content = dict[str, tuple[list[str], list[list[str]]]]
@@ -140,6 +173,15 @@ def without_decay(root: Path, run: Run) -> dict[str, str] | None:
         if row and same.items() <= row.items() and row["status"] == "done" and float(row["lambda"]) == 0:
             return row
     return None
+
+
+def rungs(root: Path) -> set[int]:
+    """The epochs of the rungs of successive halving that ended in a folder of runs; none where there was no halving."""
+    try:
+        header, rows = whole(root / "halving.csv")
+        return {int(row[header.index("epochs")]) for row in rows}
+    except (OSError, ValueError):
+        return set()
 
 
 def read_table(path: Path | io.BytesIO) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The words after a command that reads results: folders, and settings as key=value."""
+"""The words after a command that reads results: folders, settings as key=value, and filters of the runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from wdrun.wording import nearest
 
 
 def folders_and_settings(
-    command: str, words: Sequence[str], defaults: Mapping[str, str]
+    command: str, words: Sequence[str], defaults: Mapping[str, str], filters: list[str] | None = None
 ) -> tuple[list[Path], dict[str, str]]:
-    """The folders among the words, all there, and every setting as text, the default where it was not given."""
+    """The folders among the words, all there, and every setting as text, the default where it was not given.
+
+    Words of other keys are added to `filters`, for `filters.kept`; ConfigError where the command takes none. What is
+    there is a folder, whatever its name.
+    """
     folders, settings = [], dict(defaults)
     for word in words:
         key, given, value = word.partition("=")
@@ -20,6 +24,8 @@ def folders_and_settings(
             folders.append(Path(word))
         elif key in defaults:
             settings[key] = value
+        elif filters is not None and key.removesuffix("!"):
+            filters.append(word)
         else:
             takes = f"; {command} takes {', '.join(f'{k}=' for k in defaults)}" if defaults else ""
             raise ConfigError(f"{key}: unknown setting of wdrun {command}{nearest(key, defaults) or takes}")

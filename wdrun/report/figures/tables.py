@@ -73,8 +73,10 @@ def _facet(selection: Selection, choice: pd.Series) -> FacetTables:
     nuisance, key = selection.nuisance, [*selection.nuisance, "lambda"]
     own = selection.of(selection.replicates, choice)
     done = own[own["outcome"] == "done"]
-    cells = selection.of(selection.cells, choice)[[*key, *COUNTS, "total_decay"]]
-    cells = cells.merge(replicates(done, key, SCORES), on=key, how="left")
+    cells = selection.of(selection.cells, choice)[[*key, *COUNTS, "total_decay", "candidate"]]
+    counted = done.merge(cells[[*key, "candidate"]], on=key)
+    counted = counted[counted["compared"] | ~counted["candidate"]]  # as the means of the choice are
+    cells = cells.merge(replicates(counted, key, SCORES), on=key, how="left").drop(columns="candidate")
     points = selection.of(selection.points, choice)[key]
     best = pd.MultiIndex.from_frame(cells[key]).isin(pd.MultiIndex.from_frame(points))
     cells = cells.assign(best=best, setting=_settings(cells, nuisance)).sort_values(key, ignore_index=True)

@@ -1,0 +1,105 @@
+"""Which runs answer one question: trained on the same data, for as long, on the same device by the same arithmetic.
+
+Runs of other data are told apart in tables of their own (`data_of`). Of one data set, runs that differ in `epochs`,
+`device`, `precision`, `threads`, or in the digest of the data, are no rivals: those of which most have finished count
+(of as many, the longer ones), the others are left out and said. Rungs of successive halving are left out too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wdrun.tables.read import rungs
+from wdrun.wording import sort_key, typed
+
+USED = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}  # what a word came to
+CIRCUMSTANCES = ("epochs", *USED, "data_digest")
+ELSEWHERE = ("data.root",)  # where data lies does not say what it is
+MADE_WITH = ("wdrun_version", "commit", "torch_version", "python_version", "instruction_set", *USED.values())
+
+LeftOut = tuple[str, dict[str, Any]]  # kind and numbers of a finding
+
+
+def of_one_question(runs: pd.DataFrame, finished: pd.Series) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The runs that count, and findings on those left out; `finished`: whether a run is done and has its score."""
+    found: list[LeftOut] = []
+    short = _short(runs, finished)
+    if short.any():
+        kept = runs[~short]
+        numbers = {"runs": len(kept), "epochs": int(kept["epochs"].max()), "shorter": int(short.sum())}
+        found.append(("short runs", numbers))
+        runs = kept
+    data = data_of(runs)
+    keys = _circumstances(runs, data)
+    if keys.empty:
+        return runs, found
+    parts = []
+    for _, own in runs.groupby(data, sort=True):
+        groups = [own.loc[part.index] for _, part in keys.loc[own.index].groupby(list(keys), sort=True)]
+        lengths = [
+            (int(finished[part.index].sum()), part["epochs"].max() if "epochs" in part else 0) for part in groups
+        ]
+        chosen = groups.pop(lengths.index(max(lengths)))
+        parts.append(chosen)
+        if groups:
+            knobs = [str(name) for name, texts in keys.loc[own.index].items() if texts.nunique() > 1]
+            counts: dict[str, Any] = {"knobs": knobs, "kept": len(chosen), "words": _words(chosen, knobs)}
+            counts |= {"runs": [len(part) for part in groups], "others": [_words(part, knobs) for part in groups]}
+            found.append(("other question", counts))
+    return pd.concat(parts).sort_index(), found
+
+
+def data_of(runs: pd.DataFrame) -> pd.Series:
+    """The data of each run in words, `data=synthetic data.train_examples=200`: the data knobs that vary; else ""."""
+    knobs = [name for name in map(str, runs) if name.startswith("data.") and name not in ELSEWHERE]
+    words = pd.Series("", index=runs.index)
+    for knob in sorted(knobs, key=lambda knob: knob != "data.name"):
+        if runs[knob].nunique(dropna=False) > 1:
+            texts = runs[knob].map(typed)
+            words += (f" {knob.removesuffix('.name')}=" + texts).where(texts != "", "")
+    return words.str.strip()
+
+
+def made_apart(runs: pd.DataFrame) -> list[str]:
+    """The columns of what the runs were made with, versions and machines, in which they differ."""
+    return [c for c in MADE_WITH if c in runs and runs.loc[runs[c].map(typed) != "", c].nunique() > 1]
+
+
+def _circumstances(runs: pd.DataFrame, data: pd.Series) -> pd.DataFrame:
+    """The circumstances that differ, as texts: what was used, where other words were typed for it."""
+    keys = pd.DataFrame(index=runs.index)
+    for name in CIRCUMSTANCES:
+        if name not in runs or runs[name].nunique(dropna=False) < 2:
+            continue
+        texts = runs[name].map(typed)
+        used = runs[USED[name]].map(typed) if name in USED else texts
+        same = data if name == "data_digest" else texts
+        known = used.where(used != "").groupby(same).transform("first")  # a run that failed early recorded nothing
+        keys[name] = used.where(used != "", known.fillna(texts))
+    # A digest says something only where the words say the same.
+    if "data_digest" in keys and keys["data_digest"].groupby(data).nunique().max() < 2:
+        del keys["data_digest"]
+    return keys[[name for name in keys if keys[name].nunique() > 1]]
+
+
+def _words(runs: pd.DataFrame, knobs: list[str]) -> str:
+    """The words that select these runs, `epochs=20 threads=1,auto`."""
+    values = {knob: sorted({*runs[knob].map(typed)} - {""}, key=sort_key) for knob in knobs}
+    return " ".join(f"{knob}={','.join(texts)}" for knob, texts in values.items() if texts)
+
+
+def _short(runs: pd.DataFrame, finished: pd.Series) -> pd.Series:
+    """Whether a run is of a rung of successive halving that a longer one of its folder came after."""
+    short = pd.Series(False, index=runs.index)
+    if "epochs" not in runs or runs["epochs"].nunique() < 2:
+        return short
+    root = runs["dir"].map(lambda folder: str(Path(folder).parent))
+    for folder, own in runs.groupby(root):
+        lengths = rungs(Path(str(folder)))
+        ended = own.loc[finished & own["epochs"].isin(lengths), "epochs"]
+        if len(ended):
+            short[own.index] = own["epochs"].isin(lengths) & (own["epochs"] < ended.max())
+    return short
