@@ -199,7 +199,7 @@ def test_lines_are_exactly_the_runs_that_are_missing(tmp_path):
 
 
 def test_more_seeds_than_are_worth_it_are_not_proposed(tmp_path):
-    made_up.sweep(tmp_path, {0: [1.0, 1.3, 0.8], 0.01: [1.0001, 1.2, 0.8], 0.1: [0.999, 1.25, 0.85], 1: [1.4] * 3})
+    made_up.sweep(tmp_path, {0: [1.0, 1.3, 0.8], 0.01: [1.0001, 1.27, 0.82], 0.1: [0.999, 1.25, 0.9], 1: [1.4] * 3})
     finding = found(tmp_path, "cannot tell")
     assert finding.settles == ()
     assert finding.numbers["seeds"] == 0
