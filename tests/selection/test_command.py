@@ -118,3 +118,27 @@ def test_a_real_sweep(wdrun, capfd):
     code, _, err = wdrun(*shlex.split(out)[1:], capture=capfd)
     assert code == 0, err
     assert "already done" in err
+
+
+def test_filter_words_choose_the_runs(swept, wdrun, capfd):
+    code, out, err = wdrun("select", "runs", "decay=l2", "lambda!=0.01", capture=capfd)
+    assert code == 0, err
+    assert "l1" not in out
+    assert "decay=l2: λ = 0.1 with lr = 0.02" in out
+    assert wdrun("best", "runs", "lambda=0,0.1", "decay=l2", capture=capfd)[1].split()[1:3] == [
+        "decay=l2",
+        "lambda=0.1",
+    ]
+    code, out, err = wdrun("select", "runs", "lambda=5", capture=capfd)
+    assert (code, out) == (2, "")
+    assert err.endswith("lambda=5: no run has lambda=5; there are 0, 0.01 and 0.1\n")
+
+
+def test_best_of_different_data_is_refused(swept, wdrun, capfd):
+    for seed in (0, 1, 2):
+        words = ("data.train_examples=400", f"seed={seed}")
+        write(swept, *SMALL, *words, val_loss=0.1, total_decay=1.0)
+    code, out, err = wdrun("best", "runs", capture=capfd)
+    assert (code, out) == (2, "")
+    assert "different data do not compare; add the words of one of them: data.train_examples=4000" in err
+    assert wdrun("best", "runs", "data.train_examples=4000", capture=capfd)[0] == 0

@@ -1,5 +1,7 @@
 """Filter words: which runs they keep, and what is said of a key or a value that no run has"""
 
+from dataclasses import replace
+
 import pytest
 
 from tests import made_up
@@ -11,8 +13,9 @@ from wdrun.tables.read import load
 @pytest.fixture
 def found(tmp_path):
     made_up.sweep(tmp_path, {0: [1.0, 1.1], 0.01: [1.2, 1.3], 0.1: [1.4, 1.5]})
-    made_up.run(tmp_path, 0.1, 1.0, decay="l1", epochs=20, **{"model.hidden": "[8, 16]", "data.train_size": None})
-    return load([tmp_path])
+    made_up.run(tmp_path, 0.1, 1.0, decay="l1", epochs=20, **{"data.train_size": None})
+    found = load([tmp_path])
+    return replace(found, runs=found.runs.assign(**{"model.hidden": ["[4]"] * 6 + ["[8, 16]"]}))
 
 
 @pytest.mark.parametrize(

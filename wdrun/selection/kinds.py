@@ -83,8 +83,7 @@ def _smaller(n: Numbers) -> str:
 
 def _larger(n: Numbers) -> str:
     return (
-        _add(n)
-        or f"a larger one leaves nothing of the weights (total decay D > {DOMINATES:g}), so there is none to add"
+        _add(n) or f"a larger one leaves nothing of a weight (total decay D > {DOMINATES:g}), so there is none to add"
     )
 
 
