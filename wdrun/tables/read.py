@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.config.run import Run
+from wdrun.config.run import OUTSIDE, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import PREDICTIONS, RUN, TABLES
+from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
 
@@ -51,15 +52,15 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
 
     texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
     problems, seen = [], set()
-    for directory in run_folders(folders):
+    for directory in finished_first(run_folders(folders)):
         try:
             row, content = settled(directory, partial(_content, directory, tables))
         except (OSError, ValueError) as error:
             problems.append(left_out(directory, error))
             continue
-        if row["id"] in seen:
+        if (run := identity(row)) in seen:
             continue
-        seen.add(row["id"])
+        seen.add(run)
         header, rows = content["run"]
         content["run"] = [*header, "dir"], [[*rows[0], str(directory)]]
         for name, table in content.items():
@@ -132,18 +133,21 @@ def status_of(directory: Path) -> str | None:
     return row["status"] if row else None
 
 
-def without_decay(root: Path, run: Run) -> dict[str, str] | None:
-    """The finished run below `root` that differs from this one in having no decay (λ = 0), if there is one."""
-    same = {k: cell(v) for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.")}
+def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
+    """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
+    known = {k: v for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.") and k not in OUTSIDE}
+    same = {k: cell(canonical(v)) for k, v in known.items()}
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
-        if row and same.items() <= row.items() and row["status"] == "done" and float(row["lambda"]) == 0:
+        if row is None or row["status"] != "done" or float(row["lambda"]) != 0 or row["data_digest"] != data_digest:
+            continue
+        if all(key in row and plain(row[key]) == text for key, text in same.items()):
             return row
     return None
 
 
 def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
-    """A table as a pandas frame, known columns in their types; the same floats bit for bit."""
+    """A table as a pandas frame, known columns in their types; the same floats bit for bit; equal knobs as one text."""
     import pandas as pd
 
     kinds = {c.name: c.kind for table in (RUN, PREDICTIONS, *TABLES.values()) for c in table}
@@ -151,4 +155,16 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     texts = [name for name in table.columns if kinds.get(name) is str]
     table[texts] = table[texts].fillna("")
+    for name in table.columns:
+        if name not in kinds and name not in NO_KNOBS and not pd.api.types.is_numeric_dtype(table[name]):
+            table[name] = _one_text(table[name])
     return table.astype({name: "float64" for name in table.columns if kinds.get(name) is float})
+
+
+def _one_text(column: pd.Series) -> pd.Series:
+    """The column with one of the texts of a value, as of [[fc*, 1]] and [[fc*, 1.0]], in place of all."""
+    texts = sorted(text for text in column.unique() if isinstance(text, str))
+    chosen: dict[str, str] = {}
+    for text in texts:
+        chosen.setdefault(plain(text), text)
+    return column.map({text: chosen[plain(text)] for text in texts}) if len(chosen) < len(texts) else column
