@@ -1,7 +1,7 @@
 """What earlier versions of wdrun wrote is skipped, resumed, selected and reported, also beside what this one writes.
 
 tests/results/ holds a folder of each version, never edited: `first`, whose ids are hexadecimal digits, and `second`,
-whose ids are letters. Each was made by `MADE_BY`, the last command ended by SIGTERM after its first epoch, and the
+whose ids are letters. Each was made by `MADE_BY`, the last command ended by SIGTERM in its first epochs, and the
 `.lock` files removed.
 """
 
@@ -128,7 +128,7 @@ def test_new_runs_stand_beside_it(root, wdrun, capsys):
     assert wdrun("-m", *grid, "halving=null", capture=capsys)[0] == 0
     assert len(folders(root)) == 8 + 4
     found = load([root])
-    plain = found.runs[(found.runs["epochs"] == 2) & (found.runs["decay.scales"] == "[]")]
+    plain = found.runs[(found.runs["epochs"] == 2) & (found.runs["lr"] == 0.02) & (found.runs["decay.scales"] == "[]")]
     cells = select(plain.reset_index(drop=True)).cells
     assert cells["n"].tolist() == [4, 4]
     assert status.report(root)[0].startswith(f"{root}: 12 runs: 10 done")

@@ -106,3 +106,14 @@ def test_a_run_that_goes_on_while_it_is_read_is_read_again(copy):
     with pytest.raises(ValueError, match="half old"):
         sound.settled(directory, lambda: read(1))
     assert len(failures) == 2  # once it stayed the same, it was broken
+
+
+def test_a_value_of_several_texts_is_one(tmp_path):
+    cells = ["[['a', 1]]", "[['a', 1.0]]", "[['a', 2]]"]
+    mixed = ["1.0", "warm_up", "1"]
+    lines = ["decay.scales,decay.kappa,dir", *(f'"{a}",{b},{c}' for a, b, c in zip(cells, mixed, mixed, strict=True))]
+    write_atomically(tmp_path / "runs.csv", ("\n".join(lines) + "\n").encode())
+    found = read_table(tmp_path / "runs.csv")
+    assert found["decay.scales"].tolist() == [cells[0], cells[0], cells[2]]
+    assert found["decay.kappa"].tolist() == ["1", "warm_up", "1"]
+    assert found["dir"].tolist() == mixed

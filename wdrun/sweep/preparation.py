@@ -13,7 +13,7 @@ from wdrun.sweep import loggers
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.outcome import FINAL
 from wdrun.tables.identity import FORMER, identity_of
-from wdrun.tables.read import read_run
+from wdrun.tables.sound import run_of, whole
 from wdrun.terminal.progress import say
 from wdrun.training.trainer import Trainer
 
@@ -53,8 +53,9 @@ def _former(root: Path, jobs: Sequence[Job]) -> dict[str, str]:
 
 def _progress(directory: Path) -> tuple[bool, bool, int]:
     """How far a folder's run is: one that ended before all others, then by epochs; none is there before any is."""
-    row = read_run(directory)
-    if row is None:
+    try:
+        row = run_of(*whole(directory / "run.csv"))
+    except (OSError, ValueError):
         return False, (directory / "run.csv").is_file(), 0
     return row["status"] in FINAL, True, int(row["epochs_done"] or 0)
 

@@ -38,5 +38,7 @@ def commit_of(root: Path) -> str:
         return ""
     lines = done.stdout.splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
+    if commit == "(initial)":  # none yet
+        return ""
     changed = any(not line.startswith(("#", "? ")) or line.startswith(("? wdrun/", "? conf/")) for line in lines)
-    return f"{commit}-dirty" if commit and changed else commit
+    return f"{commit}-dirty" if changed else commit

@@ -20,7 +20,7 @@ from wdrun.tables.write import cell
 
 FORMER = re.compile(r"[0-9a-f]{8}")
 NO_KNOBS = {c.name for c in (*FACTORS, *RUN)} - set(SCALARS) | {"dir"}
-NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 
 def identity(row: Mapping[str, str]) -> str:

@@ -139,9 +139,9 @@ def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | No
     same = {k: cell(canonical(v)) for k, v in known.items()}
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
-        if row is None or row["status"] != "done" or float(row["lambda"]) != 0 or row["data_digest"] != data_digest:
+        if row is None or (row.get("status"), row.get("data_digest")) != ("done", data_digest):
             continue
-        if all(key in row and plain(row[key]) == text for key, text in same.items()):
+        if all(key in row and plain(row[key]) == text for key, text in same.items()) and float(row["lambda"]) == 0:
             return row
     return None
 
@@ -162,8 +162,8 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
 
 
 def _one_text(column: pd.Series) -> pd.Series:
-    """The column with one of the texts of a value, as of [[fc*, 1]] and [[fc*, 1.0]], in place of all."""
-    texts = sorted(text for text in column.unique() if isinstance(text, str))
+    """The column with the shortest text of each value, as [[fc*, 1]] for [[fc*, 1.0]]."""
+    texts = sorted((text for text in column.unique() if isinstance(text, str)), key=lambda text: (len(text), text))
     chosen: dict[str, str] = {}
     for text in texts:
         chosen.setdefault(plain(text), text)
