@@ -78,6 +78,7 @@ def plain(text: str) -> str:
     return cell(value(text))
 
 
+@lru_cache(maxsize=65536)
 def value(text: str) -> Any:
     """What `write.cell` made this text of, in canonical form."""
     if text in ("", "true", "false"):
