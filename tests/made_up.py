@@ -2,6 +2,7 @@
 
 import yaml
 
+from wdrun.config.run import LETTERS
 from wdrun.tables.columns import FACTORS, RUN, SCHEMA, TABLES
 from wdrun.tables.write import render
 
@@ -23,7 +24,7 @@ def run(root, lam, val_loss=1.0, *, seed=0, lr=0.1, decay="l2", status="done", t
     """One run folder below root; further columns of run.csv by name."""
     number = len(list(root.glob("*"))) if root.exists() else 0
     row = {
-        "id": f"{number:08x}",
+        "id": "".join(LETTERS[8 + int(digit)] for digit in f"{number:08}"),
         "model": "mlp",
         "decay": decay,
         "coupling": "coupled",

@@ -60,10 +60,11 @@ def trained(count, folder, *words):
 def copied(source, target, count):
     """A folder of `count` runs made from those of `source` by giving each copy an id, a name and seeds of its own."""
     originals = sorted(path.parent for path in source.glob("*/run.csv"))
-    seeds = 1 + max(int(path.name.rpartition("-s")[2].partition("-")[0]) for path in originals)
+    seeds = 1 + max(int(path.name[:-9].rpartition("-s")[2].partition("-")[0]) for path in originals)
     for number in range(count):
         original = originals[number % len(originals)]
-        old, new, later = original.name[-8:], f"{number:08x}", seeds * (number // len(originals))
+        new = f"{number:08}".translate(str.maketrans("0123456789", "lmnpqrstvw"))
+        old, later = original.name[-8:], seeds * (number // len(originals))
         directory = target / f"{original.name[:-8]}{new}"
         shutil.copytree(original, directory, copy_function=os.link)
         for name in ("run", "metrics", "layers", "histograms", "timing"):

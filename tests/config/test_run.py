@@ -1,21 +1,30 @@
 """A run's id, structure, slug and knobs, exactly: an id once given never changes."""
 
-import pytest
+import io
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
 
-from wdrun.config.compose import compose
+import pandas as pd
+import pytest
+import yaml
+
+from wdrun.config import run as run_
+from wdrun.config.compose import compose, opened
 from wdrun.config.parse import parse
 from wdrun.tables.columns import run_row
 
 RUNS = [  # words; id, structure, slug without the id, coupling
-    ("data=synthetic", "957ec53e", "9753d3ee", "cnn-l2-lambda0.001-sgd-lr0.02-s0", "coupled"),
+    ("data=synthetic", "hmgvdxpn", "qpvwcdsg", "cnn-l2-lambda0.001-sgd-lr0.02-s0", "coupled"),
     (
         "data=synthetic decay=l1 lambda=1e-5 model=mlp optimizer=adam lr=1e-3 seed=3",
-        "605e2a6d", "31419064", "mlp-l1-lambda1e-5-adam-lr0.001-s3", "coupled",
+        "vbbrckwn", "qjxwllff", "mlp-l1-lambda1e-5-adam-lr0.001-s3", "coupled",
     ),
-    ("data.folds=5 fold=2 decay=none", "99102463", "d62fd66f", "cnn-none-lambda0-sgd-lr0.02-s0-f2", "coupled"),
+    ("data.folds=5 fold=2 decay=none", "hdtdblcp", "llvxjgdn", "cnn-none-lambda0-sgd-lr0.02-s0-f2", "coupled"),
     (
         "data=synthetic model._target_=my.Net lambda=0.25",
-        "ab185b61", "408de5b4", "Net-l2-lambda0.25-sgd-lr0.02-s0", "coupled",
+        "sgdtqznc", "pvzhggpn", "Net-l2-lambda0.25-sgd-lr0.02-s0", "coupled",
     ),
 ]  # fmt: skip
 
@@ -28,6 +37,102 @@ def run_of(*words):
 def test_a_run_has_the_names_it_always_had(words, id_, structure, slug, coupling):
     run = run_of(*words.split())
     assert (run.id, run.structure, run.slug, run.coupling) == (id_, structure, f"{slug}-{id_}", coupling)
+
+
+def test_no_id_ever_changes():
+    """ids.txt is appended to and never edited: a new knob, a new line; an old line that fails is an id that changed."""
+    lines = [line.split(" ", 1) for line in (Path(__file__).parent / "ids.txt").read_text().splitlines()]
+    with opened() as composed:
+        found = [(parse(composed(shlex.split(words))).run.id, words) for _, words in lines]
+    assert found == [(id_, words) for id_, words in lines]
+    assert len(lines) >= 84
+
+
+SAME = [  # one training, typed in two ways
+    ("lambda=0", "lambda=-0.0"),
+    ("lambda=0", "decay.lambda=0.0"),
+    ("lr=1", "lr=1.0"),
+    ("lambda=1e-3", "lambda=.001"),
+    ("model=mlp model.dropout=0", "model=mlp model.dropout=0.0"),
+    ("model=mlp model.dropout=0", "model=mlp model.dropout=-0.0"),
+    ("optimizer.momentum=0", "optimizer.momentum=-0.0"),
+    ("optimizer=adagrad optimizer.initial_accumulator=1", "optimizer=adagrad optimizer.initial_accumulator=1.0"),
+    ("optimizer.clip_norm=1", "optimizer.clip_norm=1.0"),
+    ("data.noise=1", "data.noise=1.0"),
+    ("data.train_examples=400", "data.train_examples=4e2"),
+    ("data=regression data.test_x=[0,1]", "data=regression data.test_x=[-0.0,1.0]"),
+    ("evaluate.fgsm=[1,2]", "evaluate.fgsm=[1.0,2.0]"),
+    ("schedule.warmup=1", "schedule.warmup=1.0"),
+    ("schedule=step schedule.factor=0", "schedule=step schedule.factor=-0.0"),
+    ("decay.scales=[[conv*,1],[fc*,0]]", "decay.scales=[[conv*,1.0],[fc*,-0.0]]"),
+    ("decay.schedule={name:linear,final:0}", "decay.schedule={final:0.0,name:linear}"),
+    ("decay.schedule=with_lr", "decay.schedule=cosine"),
+    ("decay=elastic_net decay.l1_ratio=1", "decay=elastic_net decay.l1_ratio=1.0"),
+    ("decay=chain decay.terms=[{decay:l2,weight:1}]", "decay=chain decay.terms=[{weight:1.0,decay:l2}]"),
+    ("decay=chain decay.terms=[{decay:l2}]", "decay=chain decay.terms=[{decay:l2,scales:[]}]"),
+    ("decay=chain decay.terms=[{decay:l2,scales:[[a,1]]}]", "decay=chain decay.terms=[{decay:l2,scales:[[a,1.0]]}]"),
+    ("model._target_=my.Net +model.slope=1", "model._target_=my.Net +model.slope=1.0"),
+    ("decay._target_=my.Rule +decay.parts=[{a:0,b:2}]", "decay._target_=my.Rule +decay.parts=[{b:2.0,a:-0.0}]"),
+    ("diagnostics=[oui,histograms]", "diagnostics=[histograms,oui,oui]"),
+    ("decay.couplings=[coupled]", "decay.couplings=null"),
+    ("decay=none lambda=1", "decay=none"),
+]
+
+
+@pytest.mark.parametrize(("words", "others"), SAME)
+def test_one_training_has_one_id(words, others):
+    one, other = (run_of("data=synthetic", *text.split()) for text in (words, others))
+    assert (one.id, one.structure, one.slug) == (other.id, other.structure, other.slug)
+    assert "-0.0" not in json.dumps(one.nested) + json.dumps(other.nested) + one.slug
+
+
+@pytest.mark.parametrize(("words", "others"), [
+    ("+model.slope=1", "+model.slope=true"),
+    ("+model.slope=0", "+model.slope=false"),
+    ("+model.slope=0", "+model.slope=null"),
+    ("+model.slope=1", "+model.slope='1'"),
+    ("+model.slope=[1,[2]]", "+model.slope=[1,2]"),
+    ("+model.slope=1e300", "+model.slope=1.0000000000000002e300"),
+    ("+model.slope=9007199254740993", "+model.slope=9007199254740992"),
+    ("+model.slope=null", ""),
+])  # fmt: skip
+def test_other_values_have_other_ids(words, others):
+    one, other = (run_of("data=synthetic", "model._target_=my.Net", *text.split()) for text in (words, others))
+    assert one.id != other.id
+
+
+def test_where_the_data_lie_is_not_what_they_are():
+    one, other = run_of(), run_of("data.root=/elsewhere")
+    assert (one.id, one.structure, one.slug) == (other.id, other.structure, other.slug)
+    assert (one.knobs["data.root"], other.knobs["data.root"]) == (None, "/elsewhere")
+
+
+def test_ids_are_read_as_text_by_every_reader():
+    plain = run_of("data=synthetic")
+    ids = [replace(plain, seed=seed).id for seed in range(5000)]
+    assert len({*ids}) == 5000
+    assert {letter for id_ in ids for letter in id_} == set(run_.LETTERS)
+    assert {len(id_) for id_ in ids} == {8}
+    read = pd.read_csv(io.StringIO("\n".join(["id", *ids])))["id"]
+    assert read.tolist() == ids
+    assert yaml.safe_load("\n".join(f"- {id_}" for id_ in ids)) == ids
+
+
+def test_a_later_knob_enters_the_digest_only_where_it_changes_the_run(monkeypatch):
+    """As if `optimizer.novel`, `decay.novel` and a schedule's `bend` had come after ids were frozen."""
+    before = run_of("data=synthetic", "decay=chain")
+    schedule = dict(before.decay["schedule"])
+
+    def grown(novel, inner=0.0, bend=None):
+        terms = [term | {"novel": inner} for term in before.decay["terms"]]
+        decay = {**before.decay, "terms": terms, "schedule": schedule | {"bend": bend}}
+        return replace(before, optimizer={**before.optimizer, "novel": novel}, decay=decay)
+
+    assert grown(1).id != before.id
+    monkeypatch.setattr(run_, "LATER", {"optimizer.novel": 1.0, "decay.terms.novel": 0, "decay.schedule.bend": None})
+    assert (grown(1).id, grown(1.0, -0.0).structure) == (before.id, before.structure)
+    others = [grown(2), grown(True), grown(None), grown(1, 0.5), grown(1, False), grown(1, 0, "up")]
+    assert len({before.id, *(run.id for run in others)}) == 7
 
 
 def test_knobs_are_flat_in_a_fixed_order_and_nested_is_as_typed():
@@ -79,7 +184,7 @@ def test_the_coupling_is_the_runs_own_then_the_decays_then_the_optimizers():
 
 def test_a_slug_is_a_safe_name_of_bounded_length():
     run = run_of("data=synthetic", f"model.name={'n' * 80}", "model._target_=own.Net")
-    assert len(run.slug) <= 80 + len("-s0-12345678")
+    assert len(run.slug) <= 80 + len("-s0-bcdfghjk")
     assert run_of("data=synthetic", "model._target_='own.Nét λ'").slug.startswith("N_t__-l2-")
 
 

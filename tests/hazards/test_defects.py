@@ -85,8 +85,8 @@ def resumed_as(change):
     """What a checkpoint is taken for when a run resumes."""
 
     def resume(*arguments):
-        state, rows, summary = TRUE["resume"](*arguments)
-        return (change(state) if state else None), rows, summary
+        state, *rest = TRUE["resume"](*arguments)
+        return (change(state) if state else None), *rest
 
     return resume
 

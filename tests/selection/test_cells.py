@@ -85,6 +85,17 @@ def test_what_only_measures_is_no_facet_and_a_repeat_is_left_out():
     assert any("2 runs repeat a replicate" in w for w in said(selection))
 
 
+def test_where_the_data_lie_is_no_facet():
+    rows = curve({0: [1, 2], 0.1: [1, 2]}, **{"data.root": "/a"})
+    moved = curve({0: [1, 2], 0.1: [1, 2]}, **{"data.root": ""})
+    for number, one in enumerate(moved):
+        one["seed"] += 2
+        one["id"] = f"moved{number}"
+    selection = chosen([*rows, *moved])
+    assert selection.facets == ()
+    assert only(selection)["n"] == 4
+
+
 def test_decay_none_is_the_lambda_zero_of_every_decay():
     none = curve({0: [3, 3.5]}, decay="none")
     selection = chosen(none + curve({0.1: [2, 2.6]}) + curve({0.1: [4, 4]}, decay="l1"))

@@ -337,3 +337,36 @@ def test_a_group_killed_at_any_moment_goes_on_and_ends_the_same(here):
     assert process.returncode == 0, err
     execute(jobs(here / "whole", base=longer))
     assert contents(here / "outputs") == contents(here / "whole")
+
+
+def of_other_data(outcome):
+    """Let the run's row say that it was trained on other data."""
+    path = outcome.directory / "run.csv"
+    path.write_text(path.read_text().replace(outcome.row["data_digest"], "0" * 64))
+
+
+def test_what_is_skipped_though_it_has_other_data_is_told_once(tmp_path, capsys):
+    outcomes = execute(*asked(tmp_path, "seed=0,1,2", "epochs=1"))
+    here = outcomes[0].row["data_digest"][:12]
+    capsys.readouterr()
+    execute(*asked(tmp_path, "seed=0,1,2", "epochs=1"))
+    assert "other data" not in capsys.readouterr().err
+    for outcome in outcomes[:2]:
+        of_other_data(outcome)
+    said = f"trained on other data, SHA-256 000000000000…, than the same command gives here, {here}…; take another"
+    execute(*asked(tmp_path, "seed=0,1,2", "epochs=1"))
+    err = capsys.readouterr().err
+    assert f"warning: {outcomes[0].directory} (and 1 more): {said} name= to train on these\n" in err
+    execute(*asked(tmp_path, "seed=1", "epochs=1"))
+    err = capsys.readouterr().err
+    assert (
+        f"already done: {outcomes[1].directory}\nwarning: {outcomes[1].directory}: {said} name= to train on these\n"
+        in err
+    )
+
+
+def test_zeros_of_either_kind_are_one_run(tmp_path):
+    words = ("model=mlp", "model.hidden=[2]", "epochs=1")
+    outcomes = execute(*asked(tmp_path, *words, "model.dropout=0,0.0,-0.0", "lambda=0,0.0,-0.0", "data.noise=1,1.0"))
+    assert len(outcomes) == len(list((tmp_path / "default").glob("*/run.csv"))) == 1
+    assert "-0" not in outcomes[0].directory.name.replace("-s0-", "")

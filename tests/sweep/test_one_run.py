@@ -160,6 +160,19 @@ def test_without_decay_is_one_run_and_tells_what_decay_bought(tmp_path, capsys):
     assert "what it bought: compare with `wdrun data=synthetic" in capsys.readouterr().err
 
 
+def test_the_run_without_decay_is_found_by_its_numbers_and_its_data(tmp_path, capsys):
+    words = ("model=mlp", "model.hidden=[2]", "epochs=1")
+    (zero,) = execute(jobs(tmp_path, *words, "lambda=0", "model.dropout=0", "data.noise=1"))
+    again = (*words, "model.dropout=-0.0", "data.noise=1.0")
+    capsys.readouterr()
+    execute(jobs(tmp_path, *again, "lambda=3e-2"))
+    assert "against the same run without decay: val " in capsys.readouterr().err
+    path = zero.directory / "run.csv"
+    path.write_text(path.read_text().replace(zero.row["data_digest"], "0" * 64))
+    execute(jobs(tmp_path, *again, "lambda=4e-2"))
+    assert "against the same run without decay" not in capsys.readouterr().err
+
+
 def test_a_diverged_run_has_no_weights_and_is_not_trained_again(tmp_path):
     words = ("lr=1e12", "schedule=constant", "epochs=4")
     (outcome,) = execute(jobs(tmp_path, *words))

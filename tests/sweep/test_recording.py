@@ -154,3 +154,59 @@ def test_a_checkpoint_without_what_the_run_remembers_is_left_alone(begun):
     lacks = r"its checkpoint lacks optimizer/m/\S+, so another version of wdrun wrote it; finish it with that one, or"
     with pytest.raises(BusyError, match=lacks):
         Record(record.job, trainer, Kept())
+
+
+@pytest.mark.parametrize("kept", ["in the checkpoint", "in run.csv alone"])
+def test_a_run_resumed_at_another_commit_names_both(begun, monkeypatch, kept):
+    """The checkpoint of a version before this says nothing of commits; its run.csv does."""
+    record, epochs, _ = begun
+    record.fixed |= {"commit": "a" * 40, "wdrun_version": "0.0.9"}
+    record.take(epochs[0])
+    if kept == "in run.csv alone":
+        (tensors, values), _ = checkpoint.load(record.job.directory)
+        del values["made_with"]
+        checkpoint.save(record.job.directory, tensors, values)
+        checkpoint.save(record.job.directory, tensors, values)
+    now = {"commit": "b" * 40, "wdrun_version": "0.1.0"}
+    monkeypatch.setattr(recording.provenance, "describe", lambda: dict(now))
+    resumed, _ = again(record)
+    row = read_run(record.job.directory)
+    both = {"commit": f"{'a' * 40} then {'b' * 40}", "wdrun_version": "0.0.9 then 0.1.0"}
+    assert {name: row[name] for name in both} == both
+    for epoch in epochs[1:]:
+        resumed.take(epoch)
+    now["commit"] = "c" * 40
+    after, _ = again(record)  # nothing is left to train, so c trained nothing
+    assert after.over
+    assert {name: after.end()[name] for name in both} == both
+    assert row["python_version"] == read_run(record.job.directory)["python_version"]
+
+
+def test_a_killed_epoch_names_no_commit(begun, monkeypatch):
+    """What began to resume and died before its first checkpoint trained nothing that is left."""
+    record, epochs, _ = begun
+    record.fixed["commit"] = "a"
+    record.take(epochs[0])
+    for commit in "bc":
+        monkeypatch.setattr(
+            recording.provenance, "describe", lambda commit=commit: {"commit": commit, "wdrun_version": "1"}
+        )
+        again(record)
+        assert read_run(record.job.directory)["commit"] == f"a then {commit}"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_begun_on_other_data_is_left_alone(begun, kept):
+    record, epochs, _ = begun
+    record.fixed["data_digest"] = "0" * 64
+    record.take(epochs[0])
+    if not kept:
+        (tensors, values), _ = checkpoint.load(record.job.directory)
+        del values["made_with"]
+        checkpoint.save(record.job.directory, tensors, values)
+    before = read_run(record.job.directory)
+    with pytest.raises(
+        BusyError, match=f"started with data of SHA-256 {'0' * 64}, the same command gives [0-9a-f]{{64}} here"
+    ):
+        again(record)
+    assert read_run(record.job.directory) == before

@@ -65,7 +65,7 @@ def test_rows_of_another_run_are_found(root):
     (first / "layers.csv").write_bytes((second / "layers.csv").read_bytes())
     told = []
     aggregate.write(root, told.append)
-    assert told == [f"left out {first}: layers.csv holds rows of another run than 00000000"]
+    assert told == [f"left out {first}: layers.csv holds rows of another run than llllllll"]
 
 
 def test_a_run_that_failed_before_it_wrote_anything_has_its_row(root):

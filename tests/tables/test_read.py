@@ -149,3 +149,14 @@ def test_the_plan_is_read_too(tmp_path):
         ("run-0000", ("lambda=0",), False),
         ("run-0001", ("a=[x, y]", "lambda=1"), True),
     ]
+
+
+def test_a_value_of_several_texts_is_one(tmp_path):
+    cells = ["[['a', 1]]", "[['a', 1.0]]", "[['a', 2]]"]
+    mixed = ["1.0", "warm_up", "1"]
+    lines = ["decay.scales,decay.kappa,dir", *(f'"{a}",{b},{c}' for a, b, c in zip(cells, mixed, mixed, strict=True))]
+    write_atomically(tmp_path / "runs.csv", ("\n".join(lines) + "\n").encode())
+    found = read_table(tmp_path / "runs.csv")
+    assert found["decay.scales"].tolist() == [cells[0], cells[0], cells[2]]
+    assert found["decay.kappa"].tolist() == ["1", "warm_up", "1"]
+    assert found["dir"].tolist() == mixed

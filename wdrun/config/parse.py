@@ -73,7 +73,17 @@ def values(config: Any) -> dict[str, Any]:
     _check_keys(plain)
     for key, value in flatten(plain):
         check_key(key, value)
-    return plain
+    signless: dict[str, Any] = _signless(plain)
+    return signless
+
+
+def _signless(node: Any) -> Any:
+    """The node with every -0.0 as 0.0: what is written, named and computed of them is the same."""
+    if isinstance(node, float):
+        return node + 0.0
+    if isinstance(node, list):
+        return [_signless(item) for item in node]
+    return {key: _signless(item) for key, item in node.items()} if isinstance(node, dict) else node
 
 
 def _check_references(node: Any, path: str = "") -> None:

@@ -17,6 +17,12 @@ from wdrun.wording import short
 Group = Mapping[str, Any]  # a config group as plain JSON values
 
 SCALARS = ("lambda", "lr", "seed", "fold")  # knobs that are arguments of a training step; all else is structure
+# Knobs that are not part of what a run is: where its data lie (the bytes are verified), what else a decay could do.
+OUTSIDE = ("data.root", "decay.couplings")
+# Ids are frozen. A knob added since is named here with the value at which a run is what it was without the knob, and
+# enters the digest only where it differs from it; one inside a value by its path, as in `decay.terms.new`.
+LATER: dict[str, Any] = {}
+LETTERS = "bcdfghjklmnpqrstvwxz"  # no digit, no vowel: no reader of a CSV or of YAML takes an id for anything but text
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +64,18 @@ class Run:
 
     @cached_property
     def id(self) -> str:
-        """First 8 hex digits of the SHA-256 of the knobs: equal runs, equal ids, on every machine."""
-        return _digest(self.knobs)
+        """Eight letters that the knobs determine: equal runs, equal ids, on every machine and in every version."""
+        return digest(self.knobs)
 
     @property
     def structural(self) -> dict[str, Any]:
-        """The knobs without λ, lr, seed and fold: where they are equal, so is the training step."""
-        return {key: value for key, value in self.knobs.items() if key not in SCALARS}
+        """The knobs of the training step, in canonical form: all of the run's but λ, lr, seed and fold."""
+        return {key: canonical(v) for key, v in self.knobs.items() if key not in SCALARS and key not in OUTSIDE}
 
     @cached_property
     def structure(self) -> str:
         """Digest of the structural knobs; what builds one run of a structure builds all of them."""
-        return _digest(self.structural)
+        return digest(self.structural)
 
     @property
     def coupling(self) -> str:
@@ -79,7 +85,7 @@ class Run:
 
     @property
     def slug(self) -> str:
-        """Readable directory name ending in the id, for instance cnn-l2-lambda5e-4-sgd-lr0.05-s0-1f2e3d4c."""
+        """Readable directory name ending in the id, for instance cnn-l2-lambda5e-4-sgd-lr0.05-s0-kqzvbtmd."""
         model = self.model["name"]
         words = f"{model}-{self.decay['name']}-lambda{short(self.lam)}-{self.optimizer['name']}-lr{short(self.lr)}"
         fold = f"-f{self.fold}" if self.data.get("folds", 1) > 1 else ""
@@ -117,13 +123,55 @@ class Job:
     run: Run
     options: Options
     overrides: tuple[str, ...] = ()
+    folder: str = ""  # the name of its folder where a version with other ids made it
+
+    @property
+    def root(self) -> Path:
+        """The folder of its folder, absolute."""
+        return Path(self.options.output_dir).absolute() / self.options.name
 
     @property
     def directory(self) -> Path:
         """Where its tables go, absolute."""
-        return Path(self.options.output_dir).absolute() / self.options.name / self.run.slug
+        return self.root / (self.folder or self.run.slug)
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        """Equal for the same run with the same place for its results."""
+        return self.root, self.run.id
 
 
-def _digest(knobs: Mapping[str, Any]) -> str:
-    text = json.dumps(knobs, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def canonical(value: Any) -> Any:
+    """The value as it is compared: 0, 0.0 and -0.0 are one number, as are 1 and 1.0, in lists and mappings too.
+
+    The whole number stands for both; true stays apart from 1.
+    """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**63 else value
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    return value
+
+
+def digest(knobs: Mapping[str, Any]) -> str:
+    """Eight letters of the SHA-256 of the knobs, canonical, as JSON, without OUTSIDE and what LATER leaves out."""
+    known = {key: canonical(value) for key, value in knobs.items() if key not in OUTSIDE}
+    number = int(hashlib.sha256(_json(_lasting(known)).encode()).hexdigest(), 16)
+    return "".join(LETTERS[number // 20**place % 20] for place in range(8))
+
+
+def _lasting(node: Any, path: str = "") -> Any:
+    """The node without the knobs of LATER that have the value named there."""
+    if isinstance(node, list):
+        return [_lasting(item, path) for item in node]
+    if not isinstance(node, dict):
+        return node
+    names = {key: f"{path}.{key}" if path else key for key in node}
+    old = {key for key, name in names.items() if name in LATER and _json(canonical(LATER[name])) == _json(node[key])}
+    return {key: _lasting(item, names[key]) for key, item in node.items() if key not in old}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

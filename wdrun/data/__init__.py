@@ -2,6 +2,6 @@
 
 from wdrun.data.batches import Batches
 from wdrun.data.dataset import Dataset, Split
-from wdrun.data.loading import fetch, load
+from wdrun.data.loading import digest, fetch, load
 
-__all__ = ["Batches", "Dataset", "Split", "fetch", "load"]
+__all__ = ["Batches", "Dataset", "Split", "digest", "fetch", "load"]

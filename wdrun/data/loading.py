@@ -1,6 +1,7 @@
 """From a data config to a Dataset: the pool of its name (cached per process), then splits (cheap)."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -31,25 +32,47 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
     name = _name(spec)
     pool = POOLS[name](spec)
     rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
-    labels, digest = _train_labels(name, pool, rows, spec)
+    labels = _train_labels(name, pool, rows, spec)
     splits = {
         "train": Split(pool.train_images, labels, torch.from_numpy(rows.train)),
         "val": Split(pool.train_images, pool.train_labels, torch.from_numpy(rows.val)),
         "test": Split(pool.test_images, pool.test_labels, torch.arange(len(pool.test_labels))),
     }
     *size, channels = pool.train_images.shape[1:]
-    return Dataset(name, splits, pool.classes, pool.mean, pool.std, digest, (channels, *size))
+    return Dataset(name, splits, pool.classes, pool.mean, pool.std, _digest(name, pool, spec), (channels, *size))
 
 
-def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> tuple[Tensor, str]:
-    """The labels to train on and the digest of such data; a generated set has its label noise in the pool."""
-    share = real(spec, "label_noise", 0.0, 0, 1) if name == "cifar10" else 0.0
-    if share == 0:
-        return pool.train_labels, pool.digest
-    seed = integer(spec, "split_seed", 0, 0)
-    noise = f"{pool.digest} label_noise={share!r} split_seed={seed}"  # not the labels: one digest for all folds
-    labels = with_noise(pool.train_labels, rows.train, share, seed, pool.classes)
-    return labels, hashlib.sha256(noise.encode()).hexdigest()
+def digest(spec: Spec) -> str:
+    """The SHA-256 (hex) of the data of `spec`, as `load` gives it; errors as of `load`."""
+    return _known_digest(json.dumps(spec, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _known_digest(text: str) -> str:
+    """That of a spec as JSON; remembered, as there are more sets in a sweep than pools in memory."""
+    spec = json.loads(text)
+    name = _name(spec)
+    return _digest(name, POOLS[name](spec), spec)
+
+
+def _noise(name: str, spec: Spec) -> float:
+    """The share of label noise to put in; a generated set has its own in the pool."""
+    return real(spec, "label_noise", 0.0, 0, 1) if name == "cifar10" else 0.0
+
+
+def _digest(name: str, pool: Pool, spec: Spec) -> str:
+    """The pool's digest, or one of it and its label noise: not of the labels, so all folds have the same."""
+    if (share := _noise(name, spec)) == 0:
+        return pool.digest
+    noise = f"{pool.digest} label_noise={share!r} split_seed={integer(spec, 'split_seed', 0, 0)}"
+    return hashlib.sha256(noise.encode()).hexdigest()
+
+
+def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> Tensor:
+    """The labels to train on."""
+    if (share := _noise(name, spec)) == 0:
+        return pool.train_labels
+    return with_noise(pool.train_labels, rows.train, share, integer(spec, "split_seed", 0, 0), pool.classes)
 
 
 @lru_cache(maxsize=64, typed=True)

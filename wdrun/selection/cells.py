@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wdrun.config.run import OUTSIDE
 from wdrun.errors import ConfigError
 from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
@@ -26,7 +27,7 @@ OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
 SCORES = (*METRICS, "train_loss", "train_accuracy")
 REPLICATE = ["seed", "fold"]
 FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling")  # where several knobs say the same, these name it
-WATCHING = ("diagnostics", "evaluate.")  # knobs that measure and do not change a run
+WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say where data lie, and do not change a run
 NO_DECAY = "none"  # the option without decay
 
 

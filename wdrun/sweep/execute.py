@@ -7,7 +7,7 @@ from contextlib import closing
 
 from wdrun.config.run import Job, SweepOptions
 from wdrun.sweep import groups, workers
-from wdrun.sweep.one_run import Trainers, finished, settle, with_lambda
+from wdrun.sweep.one_run import Trainers, finished, other_data, settle, with_lambda
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.preparation import distinct, ways
 from wdrun.sweep.signals import Stop
@@ -66,7 +66,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
     try:
         cause = outcome.row.get("cause")
         if outcome.skipped:
-            say(f"already {outcome.status}: {outcome.directory}")
+            say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
         elif outcome.status == "busy":
             say(f"busy: {cause}")
         elif outcome.status == "failed":
@@ -112,6 +112,8 @@ class _Sweep:
                     self.end(number, ended)
                 else:
                     left.append(number)
+            for line in other_data(self.outcomes):
+                say(line)
             jobs = [self.outcomes[number].job for number in left]
             watches = [self.board.view(job.directory.name, job.run.epochs) for job in jobs]
             if fuse:

@@ -7,15 +7,13 @@ its own schedule, so every row of the tables is that of a finished run; what is 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from wdrun.config.axes import key_of
-from wdrun.config.run import Job, SweepOptions
+from wdrun.config.run import Job, SweepOptions, digest
 from wdrun.errors import ConfigError
 from wdrun.storage import hold, write_atomically
 from wdrun.sweep.execute import execute
@@ -74,10 +72,8 @@ def in_rungs(
         if missing := sum(o.status in ("waiting", "busy") for o in ended):
             say(f"halving  stops here: {missing} runs of this rung are not there; the same command goes on")
             return outcomes
-        found = {o.directory: typed_row(o.row) | {"status": o.status} for o in ended}
-        scores = {
-            name: score([found[job.directory] for job in members], options.objective) for name, members in runs.items()
-        }
+        found = {o.job.key: typed_row(o.row) | {"status": o.status} for o in ended}
+        scores = {name: score([found[job.key] for job in members], options.objective) for name, members in runs.items()}
         ranked = ranking(going, scores, options.objective)
         stay = plan[rung][0] if rung < len(plan) else 1
         going = [setting for setting in ranked[:stay] if scores[setting.id] is not None]
@@ -110,8 +106,7 @@ def group(jobs: Sequence[Job]) -> list[Setting]:
         asked = job.options.budget, job.options.tau  # λ follows from these, in each rung anew
         if asked != (None, None):
             knobs.pop("lambda")
-        text = json.dumps([knobs, asked], sort_keys=True)
-        found.setdefault(hashlib.sha256(text.encode()).hexdigest()[:8], []).append(job)
+        found.setdefault(digest(knobs | {"asked": list(asked)}), []).append(job)
     common = set.intersection(*(set(job.overrides) for job in jobs))
     return [Setting(name, tuple(members), _own(members[0], common)) for name, members in found.items()]
 
@@ -124,7 +119,7 @@ def shortened(job: Job, epochs: int) -> Job:
     """The job with other `epochs`, as if they had been typed, and the λ that its budget or tau then asks for."""
     if epochs != job.run.epochs:
         words = tuple(word for word in job.overrides if key_of(word) != "epochs")
-        job = replace(job, run=replace(job.run, epochs=epochs), overrides=(*words, f"epochs={epochs}"))
+        job = replace(job, run=replace(job.run, epochs=epochs), overrides=(*words, f"epochs={epochs}"), folder="")
     return with_lambda(job)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -108,7 +108,7 @@ def finished(job: Job) -> Outcome | None:
     directory = job.directory
     try:
         row = run_of(*whole(directory / "run.csv"))
-        if not directory.name.endswith(row["id"]):
+        if row["id"] not in (job.run.id, job.folder[-8:]):
             raise ValueError(f"run.csv is that of run {row['id']}")
     except FileNotFoundError:
         return None
@@ -121,6 +121,24 @@ def finished(job: Job) -> Outcome | None:
         checkpoint.remove(directory)  # left behind if the process was killed between the last table and this
         return Outcome(job, row["status"], row, skipped=True)
     return None
+
+
+def other_data(outcomes: Iterable[Outcome]) -> list[str]:
+    """A sentence on the skipped runs, where there are any, whose data were others than the same words give here."""
+    differ = [
+        outcome
+        for outcome in outcomes
+        if outcome.skipped and outcome.row.get("data_digest") not in (None, "", data.digest(outcome.job.run.data))
+    ]
+    if not differ:
+        return []
+    first = differ[0]
+    was, now = first.row["data_digest"], data.digest(first.job.run.data)
+    others = f" (and {len(differ) - 1} more)" if len(differ) > 1 else ""
+    return [
+        f"warning: {first.directory}{others}: trained on other data, SHA-256 {was[:12]}…, than the same command gives "
+        f"here, {now[:12]}…; take another name= to train on these"
+    ]
 
 
 def settle(job: Job, stop: Stop, watch: Watch, prepare: Callable[[Run], Trainer] = ready) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wdrun import devices
@@ -10,24 +11,62 @@ from wdrun.config.run import Job, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.sweep import loggers
 from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import FINAL
+from wdrun.tables.identity import FORMER, identity_of
+from wdrun.tables.sound import run_of, whole
+from wdrun.terminal.progress import say
 from wdrun.training.trainer import Trainer
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, of equal runs the first."""
-    found: dict[Path, Job] = {}
+    """The jobs, of equal runs the first; those that a version with other ids began, in the folders it gave them."""
+    found: dict[tuple[Path, str], Job] = {}
     for job in jobs:
-        found.setdefault(job.directory, job)
-    return list(found.values())
+        found.setdefault(job.key, job)
+    former: dict[Path, dict[str, str]] = {}
+    for root in {job.root for job in found.values()}:
+        former[root] = _former(root, [job for job in found.values() if job.root == root])
+    return [replace(job, folder=former[job.root].get(job.run.id, "")) for job in found.values()]
+
+
+def _former(root: Path, jobs: Sequence[Job]) -> dict[str, str]:
+    """Of the jobs' runs that have a folder with a former id, its name by their id; of several the one furthest on.
+
+    The readable part of a name is the same as ever, so only folders that share it with a job are looked into.
+    """
+    slugs = {job.run.slug[: -len(job.run.id)]: job for job in jobs} if root.is_dir() else {}
+    names = sorted(path.name for path in root.iterdir() if FORMER.fullmatch(path.name[-8:])) if slugs else []
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name[:-8] in slugs and (root / name / "run.csv").is_file():
+            try:
+                found.setdefault(identity_of(root / name), []).append(name)
+            except (OSError, ValueError) as error:
+                say(f"{root / name}: not known of which run it is, so it is left alone: {error}")
+    chosen = {}
+    for job in jobs:
+        if job.run.id in found:
+            best = max([job.run.slug, *found[job.run.id]], key=lambda name: _progress(root / name))
+            chosen[job.run.id] = best if best != job.run.slug else ""
+    return chosen
+
+
+def _progress(directory: Path) -> tuple[bool, bool, int]:
+    """How far a folder's run is: one that ended before all others, then by epochs; none is there before any is."""
+    try:
+        row = run_of(*whole(directory / "run.csv"))
+    except (OSError, ValueError):
+        return False, (directory / "run.csv").is_file(), 0
+    return row["status"] in FINAL, True, int(row["epochs_done"] or 0)
 
 
 def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Iterator[Trainer]:
-    """The trainer of the first run of each structure and fold: what is wrong is known before anything exists."""
+    """The trainer of the first run of each structure, fold and data.root: what is wrong is known before all else."""
     for name in {job.options.logger for job in jobs}:
         loggers.check(name)
-    first: dict[tuple[str, int], Run] = {}
+    first: dict[tuple[object, ...], Run] = {}
     for job in jobs:
-        first.setdefault((job.run.structure, job.run.fold), job.run)
+        first.setdefault((job.run.structure, job.run.fold, job.run.data.get("root")), job.run)
     for run in first.values():
         yield build(run)
 

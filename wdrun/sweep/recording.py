@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wdrun import __version__, devices, explain
+from wdrun import devices, explain
 from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.storage import make, write_atomically
-from wdrun.sweep import checkpoint, loggers
+from wdrun.sweep import checkpoint, loggers, provenance
 from wdrun.tables.columns import TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
@@ -36,8 +34,11 @@ class Record:
 
     def __init__(self, job: Job, trainer: Trainer, watch: Watch) -> None:
         self.job, self.trainer, self.watch = job, trainer, watch
-        self.state, self.rows, self.summary = _resume(job.directory, trainer, watch)
         self.fixed = _describe(trainer)
+        self.state, self.rows, self.summary, earlier = _resume(job, trainer, self.fixed["data_digest"], watch)
+        self.fixed |= {
+            name: was if self.over else provenance.joined(was, self.fixed[name]) for name, was in earlier.items()
+        }
         self.unsaved = False
         if not self.state:
             _write_config(job.directory, job)
@@ -111,13 +112,15 @@ class Record:
         seconds = time.perf_counter() - self.started
         lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
         if run.lam and summary["status"] == "done":
-            lines.append(explain.bought(summary, without_decay(directory.parent, run), self.job.overrides))
+            zero = without_decay(directory.parent, run, summary["data_digest"])
+            lines.append(explain.bought(summary, zero, self.job.overrides))
         return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
         values = {
             "id": self.job.run.id,
             "machine": devices.describe(self.trainer.machine),
+            "made_with": {name: self.fixed[name] for name in (*provenance.COLUMNS, "data_digest")},
             "rows": self.rows,
             "summary": self.summary,
             "state": state.values,
@@ -145,22 +148,35 @@ def _finish(
     return predictions
 
 
-def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | None, Rows, dict[str, Any]]:
-    """State, rows and summary of the newest sound checkpoint; nothing and no rows for a fresh run."""
+def _resume(
+    job: Job, trainer: Trainer, digest: str, watch: Watch
+) -> tuple[State | None, Rows, dict[str, Any], dict[str, str]]:
+    """State, rows and summary of the newest sound checkpoint, and what made its epochs, a value for each COLUMNS.
+
+    Nothing, no rows and {} for a fresh run; `digest` is that of the data that are here.
+    """
+    directory = job.directory
     loaded, notes = checkpoint.load(directory)
     for note in notes:
         watch.note(f"warning: {note}")
+    row = read_run(directory) or {}
     if loaded is None:
         if notes:
             watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
-        elif (row := read_run(directory)) and row.get("epochs_done") not in ("", "0", None):
+        elif row.get("epochs_done") not in ("", "0", None):
             lost = f"{directory}: its checkpoint is gone, and with it {row['epochs_done']} epochs"
             watch.note(f"warning: {lost}; training starts again from the first epoch")
-        return None, {name: [] for name in TABLES}, {}
+        return None, {name: [] for name in TABLES}, {}, {}
     tensors, values = loaded
-    if values["id"] != trainer.run.id:
+    if values["id"] not in (trainer.run.id, job.folder[-8:]):
         raise BusyError(
             f"{directory}: holds the checkpoint of run {values['id']}; move it away or choose another name="
+        )
+    made_with = values.get("made_with", row)  # a checkpoint of an earlier version has it not
+    if (was := made_with.get("data_digest", "")) not in ("", digest):
+        raise BusyError(
+            f"{directory}: started with data of SHA-256 {was}, the same command gives {digest} here: the numbers would "
+            "not be those of one run; finish it where it started, or remove the folder to begin again"
         )
     machine = devices.describe(trainer.machine)
     for key in ("device_name", "precision_used", "threads_used", "instruction_set", "torch_version"):
@@ -178,7 +194,7 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
-    return state, values["rows"], values["summary"]
+    return state, values["rows"], values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
@@ -191,8 +207,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "norm_start": trainer.decayed_norm(trainer.initial()),
         "data_digest": trainer.dataset.digest,
-        "wdrun_version": __version__,
-        "commit": _commit(),
+        **provenance.describe(),
         **devices.describe(trainer.machine),
     }
 
@@ -223,18 +238,3 @@ def _write_weights(directory: Path, state: State) -> None:
     for name, prefixes in (("last", ("params/", "buffers/")), ("best", ("best/",))):
         weights = {k.split("/", 1)[1]: w for k, w in state.tensors.items() if k.startswith(prefixes)}
         write_atomically(directory / f"{name}.safetensors", checkpoint.pack(weights))
-
-
-@cache
-def _commit() -> str:
-    """Git commit of the checkout this wdrun runs from; empty for an installed one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=5, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()

@@ -21,7 +21,7 @@ class Column(NamedTuple):
 
 
 FACTORS = (
-    Column("id", str, "run id: digest of all knobs"),
+    Column("id", str, "run id: eight letters, a digest of all knobs"),
     Column("model", str, "model option"),
     Column("decay", str, "decay option"),
     Column("coupling", str, "where the decay enters the step"),
@@ -117,7 +117,7 @@ RUN = (
     Column("python_version", str, "Python"),
     Column("torch_version", str, "torch"),
     Column("wdrun_version", str, "wdrun"),
-    Column("commit", str, "git commit of the wdrun that ran, when it is a checkout"),
+    Column("commit", str, "git commit of the wdrun that ran, -dirty if changed since; empty: no checkout"),
     Column("schema", int, "version of these tables"),
 )
 

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.config.run import Run
+from wdrun.config.run import OUTSIDE, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import plan
 from wdrun.tables.columns import PREDICTIONS, RUN, TABLES
+from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
 from wdrun.wording import counted, printable
@@ -61,7 +62,7 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
     problems: list[str] = []
     planned: list[plan.Planned] = []
     for folder in dict.fromkeys(folders):
-        directories = run_folders([folder])
+        directories = finished_first(run_folders([folder]))
         sound = 0
         for directory in directories:
             try:
@@ -70,11 +71,11 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
                 problems.append(left_out(directory, error))
                 continue
             sound += 1
-            one, two = found.setdefault(row["id"], (directory, row, content)), (directory, row, content)
+            one, two = found.setdefault(run := identity(row), (directory, row, content)), (directory, row, content)
             if said := _differ(one[1], row):
                 if row["status"] == "done" != one[1]["status"]:
                     one, two = two, one
-                    found[row["id"]] = one
+                    found[run] = one
                 problems.append(left_out(two[0], ValueError(f"{one[0]} holds the same run with {said}")))
         if not sound:
             why = f"none of its {counted(len(directories), 'run')} can be read" if directories else NO_RESULTS
@@ -165,12 +166,15 @@ def status_of(directory: Path) -> str | None:
     return row["status"] if row else None
 
 
-def without_decay(root: Path, run: Run) -> dict[str, str] | None:
-    """The finished run below `root` that differs from this one in having no decay (λ = 0), if there is one."""
-    same = {k: cell(v) for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.")}
+def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
+    """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
+    known = {k: v for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.") and k not in OUTSIDE}
+    same = {k: cell(canonical(v)) for k, v in known.items()}
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
-        if row and same.items() <= row.items() and row["status"] == "done" and float(row["lambda"]) == 0:
+        if row is None or (row.get("status"), row.get("data_digest")) != ("done", data_digest):
+            continue
+        if all(key in row and plain(row[key]) == text for key, text in same.items()) and float(row["lambda"]) == 0:
             return row
     return None
 
@@ -185,7 +189,7 @@ def rungs(root: Path) -> set[int]:
 
 
 def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
-    """A table as a pandas frame, known columns in their types; the same floats bit for bit."""
+    """A table as a pandas frame, known columns in their types; the same floats bit for bit; equal knobs as one text."""
     import pandas as pd
 
     kinds = {c.name: c.kind for table in (RUN, PREDICTIONS, *TABLES.values()) for c in table}
@@ -193,4 +197,16 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     texts = [name for name in table.columns if kinds.get(name) is str]
     table[texts] = table[texts].fillna("")
+    for name in table.columns:
+        if name not in kinds and name not in NO_KNOBS and not pd.api.types.is_numeric_dtype(table[name]):
+            table[name] = _one_text(table[name])
     return table.astype({name: "float64" for name in table.columns if kinds.get(name) is float})
+
+
+def _one_text(column: pd.Series) -> pd.Series:
+    """The column with the shortest text of each value, as [[fc*, 1]] for [[fc*, 1.0]]."""
+    texts = sorted((text for text in column.unique() if isinstance(text, str)), key=lambda text: (len(text), text))
+    chosen: dict[str, str] = {}
+    for text in texts:
+        chosen.setdefault(plain(text), text)
+    return column.map({text: chosen[plain(text)] for text in texts}) if len(chosen) < len(texts) else column

@@ -11,6 +11,7 @@ from typing import Any
 
 from wdrun import storage
 from wdrun.tables import plan
+from wdrun.tables.identity import finished_first, identity
 from wdrun.tables.read import run_folders
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.words import folders_and_settings
@@ -22,13 +23,14 @@ NAMED = 20  # waiting runs that are named; of thousands the number says enough
 
 @dataclass(frozen=True)
 class Line:
-    """What is told of a run: its folder's name, its status, how far it is, and why."""
+    """What is told of a run: its folder's name, its status, how far it is, and why; `run` is its id."""
 
     name: str
     status: str
     epochs: str = ""
     age: str = ""
     cause: str = ""
+    run: str = ""
 
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
@@ -53,10 +55,12 @@ def _has_runs(folder: Path) -> bool:
 def report(folder: Path, now: float | None = None) -> list[str]:
     """The folder's table as lines: counts, runs that are not done, folders that cannot be read. `now`: Unix seconds."""
     moment = time.time() if now is None else now
-    lines, broken = [], []
-    for directory in run_folders([folder]):
+    lines, broken, seen = [], [], set()
+    for directory in finished_first(run_folders([folder])):
         try:
-            lines.append(look(directory, moment))
+            line = look(directory, moment)
+            lines += [line] if line.run not in seen else []
+            seen.add(line.run)
         except (OSError, ValueError) as error:
             broken.append(f"  cannot be read: {directory}: {' '.join(str(error).split())}")
     try:
@@ -81,7 +85,7 @@ def look(directory: Path, now: float) -> Line:
     if status == "failed":
         cause += f"; log {directory / 'error.log'}"
     epochs = f"{row['epochs_done'] or 0}/{row.get('epochs', '?')}"
-    return Line(directory.name, status, epochs, age(now - path.stat().st_mtime), cause)
+    return Line(directory.name, status, epochs, age(now - path.stat().st_mtime), cause, identity(row))
 
 
 def _table(lines: Sequence[Line]) -> list[str]:

@@ -62,8 +62,8 @@ def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> li
     outcomes = _trained(jobs, options)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
-    ended = {outcome.directory: outcome for outcome in outcomes}
-    return [_returned(ended[job.directory], options) for job in jobs]
+    ended = {outcome.job.key: outcome for outcome in outcomes}
+    return [_returned(ended[job.key], options) for job in jobs]
 
 
 def grouped(
@@ -72,6 +72,8 @@ def grouped(
     """Check all jobs, hand groups of those left to do to the launcher, and read how each ended from its folder."""
     from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
+
+    from wdrun.sweep.one_run import other_data
 
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise ConfigError(f"hydra.sweeper.group={size}: must be a whole number ≥ 1, or null")
@@ -123,6 +125,8 @@ def grouped(
     _aggregate(jobs)
     for outcome in outcomes:
         print_result(outcome)
+    for line in other_data(outcomes):
+        say(line)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     if any(outcome.status == "interrupted" for outcome in outcomes):
