@@ -66,7 +66,7 @@ def test_without_lambda_zero_no_gain_is_claimed(tmp_path):
 
 
 def test_lambda_zero_may_win(tmp_path):
-    _, _, said = told(made_up.sweep(tmp_path / "r", {0: [1.0, 1.02, 0.98], 0.01: [1.1] * 3, 0.1: [1.2] * 3}))
+    _, _, said = told(made_up.sweep(tmp_path / "r", {0: [1.0, 1.02, 0.98], 0.01: [1.1] * 3, 0.1: [1.2] * 3}, total=""))
     assert (
         "1.0000 at λ = 0 with lr = 0.1 (3 replicates, 95 % interval 0.9503 to 1.0497). No λ > 0 that was tried" in said
     )
@@ -74,7 +74,7 @@ def test_lambda_zero_may_win(tmp_path):
 
 
 def test_an_optimum_at_the_edge_is_open_and_extended(tmp_path):
-    _, _, said = told(made_up.sweep(tmp_path / "r", {0: [1.0, 1.02], 0.01: [0.8, 0.82], 0.1: [0.7, 0.71]}))
+    _, _, said = told(made_up.sweep(tmp_path / "r", {0: [1.0, 1.02], 0.01: [0.8, 0.82], 0.1: [0.7, 0.71]}, total=""))
     assert "not told: decay=l2: best λ = 0.1 is the largest tried: the optimum may lie above; add lambda=1,10\n" in said
     assert "  wdrun -m decay=l2 lambda=1,10 lr=0.1 seed=0,1 model=mlp epochs=2" in said
 
@@ -167,3 +167,18 @@ def test_budget_gives_way_to_lambda(tmp_path):
     found = load([tmp_path / "r"])
     ((line,),) = {s.commands for s in text.steps(select(found.runs)) if "λ = 0 is missing" in s.why}
     assert line == "wdrun 'model.hidden=[8, 8]' seed=0 lambda=0 lr=0.1"
+
+
+def test_what_the_plan_has_waiting_is_told_first(tmp_path):
+    root = made_up.sweep(tmp_path / "r", {0: [1.0, 1.1, 1.2]})
+    words = "decay=l2 lambda=0.1 lr=0.1 model=mlp epochs=2"
+    lines = [f"run-000{seed},2,decay=l2 lambda=0 lr=0.1 seed={seed} model=mlp epochs=2" for seed in range(3)]
+    lines += [f"later-{seed},2,{words} seed={seed}" for seed in range(3)]
+    (root / "plan.csv").write_text("\n".join(["dir,epochs,overrides", *lines, ""]))
+    found = load([root])
+    said = "\n".join(text.whole(found, select(found.runs, plan=found.plan)))
+    assert "not told: all: 3 of 6 runs of the plan are not trained yet; go on with wdrun -m decay=l2 lambda=0.1" in said
+    assert "only λ = 0 was tried" not in said
+    first = said[said.index("next: ") :].splitlines()
+    assert first[0].startswith("next: all: 3 of 6 runs of the plan")
+    assert first[1] == f"  wdrun -m {words} seed=0,1,2"

@@ -1,5 +1,7 @@
 """plan.csv: what a sweep means to train, folder by folder, and what of it is not there yet."""
 
+from dataclasses import replace
+
 import pytest
 
 from wdrun.config import experiments
@@ -45,3 +47,10 @@ def test_without_a_plan_none_waits_and_a_broken_one_is_said(tmp_path):
     (tmp_path / plan.NAME).write_text("dir,epochs,overrides\na,3")
     with pytest.raises(ValueError, match=r"^plan\.csv is cut off$"):
         plan.waiting(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["a=[8,16]", "a=[8, 16]", "a='x y'", 'a="x', "a=it's", "a=\\b", "a="])
+def test_what_was_typed_is_read_back(tmp_path, word):
+    (job,) = jobs(tmp_path)
+    plan.write([replace(job, overrides=(word, "b=1"))])
+    assert plan.read(tmp_path / "default")[0].overrides == (word, "b=1")

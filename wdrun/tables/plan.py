@@ -29,7 +29,7 @@ def write(jobs: Sequence[Job]) -> None:
     """Replace the plan of every folder that the jobs' runs go to."""
     for root in sorted({job.directory.parent for job in jobs}):
         rows = [
-            {"dir": job.directory.name, "epochs": job.run.epochs, "overrides": shlex.join(job.overrides)}
+            {"dir": job.directory.name, "epochs": job.run.epochs, "overrides": " ".join(map(_quoted, job.overrides))}
             for job in sorted(jobs, key=lambda job: job.directory)
             if job.directory.parent == root
         ]
@@ -53,6 +53,11 @@ def read(root: Path) -> list[Planned]:
 def waiting(root: Path) -> list[tuple[str, str]]:
     """Folder name and epochs of the planned runs without a run.csv; errors as for `read`."""
     return [(run.name, run.epochs) for run in read(root) if run.waits]
+
+
+def _quoted(word: str) -> str:
+    """The word as it stands where `_words` finds it again, else quoted."""
+    return word if _words(word) == [word] else shlex.quote(word)
 
 
 def _words(typed: str) -> list[str]:
