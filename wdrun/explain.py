@@ -13,7 +13,7 @@ from wdrun.config.run import Run
 from wdrun.decay import COUPLINGS, Chain, Decay, Rule
 from wdrun.errors import ConfigError
 from wdrun.training.trainer import Trainer
-from wdrun.wording import clock, short
+from wdrun.wording import clock, command_line, counted, short
 
 DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay there is
 
@@ -22,12 +22,12 @@ def block(trainer: Trainer) -> list[str]:
     """The block printed before the first epoch: run, machine, decay, step, same λ elsewhere, budget, verdict."""
     run, machine = trainer.run, trainer.machine
     sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
-    model = f"{run.model['name']}, {sum(sizes.values()):,} parameters"
+    model = f"{run.model['name']}, {counted(sum(sizes.values()), 'parameter')}"
     how = f"{run.optimizer['name']} lr={short(run.lr)} {run.schedule['name']}"
-    training = f"{how}, {run.epochs} epochs of {trainer.steps_per_epoch} steps"
+    training = f"{how}, {counted(run.epochs, 'epoch')} of {counted(trainer.steps_per_epoch, 'step')}"
     lines = [
         f"run      {model} on {trainer.dataset.name}; {training}, batch {run.batch_size}",
-        f"machine  {machine.device.type}, {machine.precision}, {machine.threads} threads",
+        f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     found = trainer.budget
     if found.verdict == "off":
@@ -38,11 +38,12 @@ def block(trainer: Trainer) -> list[str]:
     inside = trainer.rule.scope()
     held = sum(sizes[n] for n in inside)
     lines.append(
-        f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {held:,} parameters "
-        f"in {len(inside)} of {len(sizes)} tensors"
+        f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {counted(held, 'parameter')} "
+        f"in {len(inside)} of {counted(len(sizes), 'tensor')}"
     )
     lines.append(f"step     {formula(trainer.rule)}")
-    omega = run.decay["_target_"].split(".")[-2]  # decoupled, cautious, adamc … are l2 too
+    module = run.decay["_target_"].rpartition(".")[0]  # decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not
+    omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
     )
@@ -128,7 +129,7 @@ def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> lis
     gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
     lines = [
         f"result   {'' if kind == 'accuracy' else 'loss: '}val {val:.4f}, test {test:.4f}, "
-        f"train {train:.4f} (running), train − val {gap}; {summary['epochs_done']} epochs, {clock(seconds)} here"
+        f"train {train:.4f} (running), train − val {gap}; {counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"
     ]
     start, end, total = summary["norm_start"], summary["norm_end"], summary["total_decay"]
     if run.lam and start:
@@ -153,11 +154,12 @@ def predicted(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, overrides: Sequence[str]) -> str:
-    """What decay changed against the same run without it, or the command that would tell."""
+def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, words: Sequence[str]) -> str:
+    """What decay changed against the same run without it, or the command that would tell; `words` made the run."""
     if twin is None:
-        kept = [word for word in overrides if key_of(word).partition(".")[0] not in DECAYING]
-        return f"         what it bought: compare with `{' '.join(['wdrun', *kept, 'decay=none'])}`"
+        flags = [word for word in words if word.startswith("--")]
+        kept = [word for word in words if word not in flags and key_of(word).partition(".")[0] not in DECAYING]
+        return f"         what it bought: compare with `{command_line([*kept, 'decay=none', *flags])}`"
     kind = _score(summary)
     changes = {split: summary[f"{split}_{kind}"] - float(twin[f"{split}_{kind}"]) for split in ("val", "test")}
     gains = [

@@ -112,11 +112,17 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One line of work: a run, what is asked of it, and the overrides it was typed with."""
+    """One line of work: a run, what is asked of it, the overrides it was typed with, the user's folder of options."""
 
     run: Run
     options: Options
     overrides: tuple[str, ...] = ()
+    config_dir: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is typed after `wdrun` to have this job again."""
+        return (*self.overrides, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
 
     @property
     def directory(self) -> Path:

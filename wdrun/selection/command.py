@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
-from wdrun.wording import typed
+from wdrun.wording import command_line, typed
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
@@ -51,9 +50,7 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
-    words_of = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
-    own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] else []
-    print(shlex.join(["wdrun", *words_of, *own]))
+    print(command_line(line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])))
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
     say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
     say(f"{at(selection, choice)}; {gain(selection, choice)}")

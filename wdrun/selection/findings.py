@@ -46,9 +46,10 @@ def findings(
         own = [*_of(facet), *_rival(facet, facets, board, confidence)]
         found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
     found += [("all", one) for one in [*_budgets(grid, board, facets), *_notes(grid)]]
-    end = (f"--config-dir={config_dir}",) if config_dir else ()
+    end = (f"--config-dir={config_dir}",) if config_dir else ()  # in place of the one the runs were typed with
+    typed = lambda x: (*(word for word in x if not (end and word.startswith("--config-dir="))), *end)  # noqa: E731
     return tuple(
-        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
+        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple(map(typed, settles)))
         for who, (kind, numbers, settles) in found
     )
 

@@ -13,13 +13,13 @@ from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.storage import make, write_atomically
 from wdrun.sweep import checkpoint, loggers
-from wdrun.tables.columns import TABLES, run_row
+from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
-from wdrun.wording import short
+from wdrun.wording import command_line, counted, printable, short
 
 Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
 
@@ -89,7 +89,7 @@ class Record:
         partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
         self.watch.line(
-            f"interrupted after {done} of {self.job.run.epochs} epochs; the same command goes on from there"
+            f"interrupted after {done} of {counted(self.job.run.epochs, 'epoch')}; the same command goes on from there"
         )
 
     def end(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Record:
         seconds = time.perf_counter() - self.started
         lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
         if run.lam and summary["status"] == "done":
-            lines.append(explain.bought(summary, without_decay(directory.parent, run), self.job.overrides))
+            lines.append(explain.bought(summary, without_decay(directory.parent, run), self.job.words))
         return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
@@ -154,7 +154,7 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
         if notes:
             watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
         elif (row := read_run(directory)) and row.get("epochs_done") not in ("", "0", None):
-            lost = f"{directory}: its checkpoint is gone, and with it {row['epochs_done']} epochs"
+            lost = f"{directory}: its checkpoint is gone, and with it {counted(int(row['epochs_done'] or 0), 'epoch')}"
             watch.note(f"warning: {lost}; training starts again from the first epoch")
         return None, {name: [] for name in TABLES}, {}
     tensors, values = loaded
@@ -178,7 +178,8 @@ def _resume(directory: Path, trainer: Trainer, watch: Watch) -> tuple[State | No
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
-    return state, values["rows"], values["summary"]
+    rows = {name: [{FORMER.get(k, k): v for k, v in row.items()} for row in of] for name, of in values["rows"].items()}
+    return state, rows, values["summary"]
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
@@ -212,10 +213,9 @@ def _write_config(directory: Path, job: Job) -> None:
     import yaml
 
     knobs = yaml.safe_dump(job.run.nested, sort_keys=False, allow_unicode=True)
-    line = " ".join(["wdrun", *job.overrides])
-    write_atomically(directory / "config.yaml", f"# {line}\n{knobs}".encode())
+    write_atomically(directory / "config.yaml", f"# {printable(command_line(job.words))}\n{knobs}".encode())
     make(directory / ".hydra")
-    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.overrides)).encode())
+    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.words)).encode())
 
 
 def _write_weights(directory: Path, state: State) -> None:

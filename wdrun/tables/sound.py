@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from wdrun.tables.columns import FACTORS, RUN, SCHEMA, TABLES, typed_row
+from wdrun.tables.columns import FACTORS, FORMER, RUN, SCHEMA, TABLES, typed_row
 from wdrun.wording import printable
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def left_out(directory: Path, error: Exception) -> str:
 
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV; ValueError unless every row is whole and the last line ended."""
+    """Header, in the columns' present names, and rows of a CSV; ValueError unless each row is whole and the last ended."""
     text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     if not text.endswith("\n"):
         raise ValueError(f"{path.name} is cut off")
@@ -45,7 +45,7 @@ def whole(path: Path) -> tuple[list[str], list[list[str]]]:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
-    return header, rows
+    return [FORMER.get(name, name) for name in header], rows
 
 
 def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]]]) -> None:
