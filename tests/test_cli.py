@@ -265,6 +265,55 @@ def test_a_missed_threshold_is_code_6(wdrun, capsys):
     assert code == 6
     assert err.endswith(f"require: val_accuracy {result['val_accuracy']:.4f} is below 0.99 in {folder}\n")
     assert wdrun(*TINY, "require.val_accuracy=0.001", capture=capsys)[:2] == (0, out)
+    again = wdrun(*TINY, "require.val_accuracy=0.99", capture=capsys)  # the skipped run of an earlier command
+    assert again[:2] == (6, out)
+    assert again[2].count("require: ") == 1
+
+
+def test_a_diverged_run_that_is_allowed_has_not_reached_a_threshold(wdrun, capsys):
+    code, out, err = wdrun(*TINY, *DIVERGES, "allow_diverged=true", "require.val_accuracy=0.01", capture=capsys)
+    folder = os.path.basename(results(out)[0]["dir"])
+    assert code == 6
+    assert err.endswith(f"require: val_accuracy (it diverged) is below 0.01 in {folder}\n")
+
+
+FOUR = ("-m", *TINY, "epochs=3", "schedule=constant", "optimizer.momentum=0", "lr+lambda=0.01:0.1,1e6:1e6", "seed=0,1")
+
+
+@pytest.mark.parametrize(("more", "lines", "code"), [
+    ([], 4, 3), (["allow_diverged=true"], 4, 6), (["fuse=true"], 4, 3), (["parallel=2"], 4, 3), (["fail_fast=true"], 3, 3),
+])  # fmt: skip
+def test_a_sweep_tells_every_miss_whatever_else_went_wrong(wdrun, capsys, more, lines, code):
+    found, out, err = wdrun(*FOUR, *more, "require.val_accuracy=0.99", capture=capsys)
+    told = [line for line in err.splitlines() if line.startswith("require: val_accuracy ")]
+    assert (found, len(told), len(set(told))) == (code, lines, lines)
+    assert {r["dir"].rpartition("/")[2] for r in results(out)} == {line.split()[-1] for line in told}
+
+
+def test_of_equal_runs_the_strictest_threshold_counts(wdrun, capsys):
+    words = ("-m", *TINY, "require.val_accuracy=0.001,0.99,0.01")
+    assert wdrun(*words, capture=capsys)[0] == 6
+
+
+def test_every_rung_of_a_halving_tells_its_misses(wdrun, capsys):
+    words = ("-m", *TINY, "epochs=2", "halving=2", "lambda=0,0.1", "require.val_accuracy=0.99")
+    code, out, err = wdrun(*words, capture=capsys)
+    assert (code, err.count("\nrequire: ")) == (6, len(results(out)))
+    assert len(results(out)) == 3
+
+
+def test_an_interrupted_sweep_tells_the_misses_of_the_runs_that_ended(here):
+    with start(here, "-m", "seed=range(0,30)", "epochs=1", "require.val_accuracy=0.99") as process:
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.count("\nrequire: ") == 1 + len(out.splitlines())
+
+
+def test_python_hears_of_a_miss_too(here, capsys):
+    result = package.run(*TINY, "require.val_accuracy=0.99")
+    assert capsys.readouterr().err.endswith(f"is below 0.99 in {result.directory.name}\n")
 
 
 def test_a_folder_in_use_is_code_4(wdrun, here, capsys):

@@ -42,7 +42,9 @@ def block(trainer: Trainer) -> list[str]:
         f"in {len(inside)} of {counted(len(sizes), 'tensor')}"
     )
     lines.append(f"step     {formula(trainer.rule)}")
-    module = run.decay["_target_"].rpartition(".")[0]  # decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not
+    module = run.decay["_target_"].rpartition(".")[
+        0
+    ]  # decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
@@ -129,7 +131,8 @@ def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> lis
     gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
     lines = [
         f"result   {'' if kind == 'accuracy' else 'loss: '}val {val:.4f}, test {test:.4f}, "
-        f"train {train:.4f} (running), train − val {gap}; {counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"
+        f"train {train:.4f} (running), train − val {gap}; "
+        f"{counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"
     ]
     start, end, total = summary["norm_start"], summary["norm_end"], summary["total_decay"]
     if run.lam and start:

@@ -80,8 +80,8 @@ def build(
     regularizer: Regularizer = cls(**own) if is_omega else L2()
     if is_omega and not any(map(regularizer.can, ("grad", "prox", "project"))):
         raise ConfigError(
-            f"{key}._target_={spec['_target_']}: write `value(self, w)`, or `each` where Ω is a sum over single weights, "
-            "or `grad` alone where Ω has no formula; see wdrun/decay/README.md"
+            f"{key}._target_={spec['_target_']}: write its value(self, w), or each(self, w) where Ω is a sum over "
+            "single weights, or grad(self, w) alone where Ω has no formula"
         )
     coupling = _coupling(spec, regularizer, preferred, key)
     scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])

@@ -54,7 +54,9 @@ def words(directory: Path, config_dir: str | None = None) -> list[str]:
     return [*(_word(key, value) for key, value in found.items()), *own]
 
 
-def _check_options(directory: Path, target: Mapping[str, Any], typed_with: Sequence[str], config_dir: str | None) -> None:
+def _check_options(
+    directory: Path, target: Mapping[str, Any], typed_with: Sequence[str], config_dir: str | None
+) -> None:
     """ConfigError for an option of the user's own that is not there: the shipped one most like it is another thing."""
     given = {key_of(word) for word in typed_with}
     for group in GROUPS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wdrun import devices
@@ -14,10 +15,14 @@ from wdrun.training.trainer import Trainer
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, of equal runs the first."""
+    """The jobs, of equal runs the first, with all that any of them requires of the run."""
     found: dict[Path, Job] = {}
     for job in jobs:
-        found.setdefault(job.directory, job)
+        if (first := found.setdefault(job.directory, job)).options != job.options:
+            both, more = first.options, job.options
+            least = {key: max(filter(None, (a, more.require[key])), default=a) for key, a in both.require.items()}
+            allowed = both.allow_diverged and more.allow_diverged
+            found[job.directory] = replace(first, options=replace(both, require=least, allow_diverged=allowed))
     return list(found.values())
 
 

@@ -44,7 +44,9 @@ METRICS = (
     Column("ece", float, "expected calibration error, 15 bins, 0 to 1 (evaluate=calibration, full)"),
     Column("brier", float, "Σ_k (p_k − 1[k = label])², mean, 0 to 2 (evaluate=calibration, full)"),
     Column("margin", float, "label's logit minus the largest other, mean (evaluate=calibration, full)"),
-    Column("penalty", float, "λΣcΩ(w) of the weights after the epoch; empty: the decay is written by its gradient alone"),
+    Column(
+        "penalty", float, "λΣcΩ(w) of the weights after the epoch; empty: the decay is written by its gradient alone"
+    ),
     Column("objective", float, "data_loss + penalty; empty where that is"),
     Column("examples", int, "examples in the mean"),
 )
@@ -64,7 +66,11 @@ LAYERS = (
     Column("last_update_ratio", float, "‖w⁺ − w‖/‖w‖ of that step: small where the schedule has taken lr down"),
     Column("last_decay_share", float, "‖w⁺ − w⁺ with λ = 0‖/‖w⁺ − w‖ of that step"),
     Column("last_rotation", float, "angle between w and w⁺ of that step, degrees"),
-    Column("last_rotation_equilibrium", float, "where the rotation of a scale-invariant w settles at that step's lr; empty: no formula"),
+    Column(
+        "last_rotation_equilibrium",
+        float,
+        "where the rotation of a scale-invariant w settles at that step's lr; empty: no formula",
+    ),
     Column("last_effective_lr", float, "η/‖w‖² with that step's η"),
     Column("oui", float, "OUI of the activations behind w, 0 to 1; its authors aim at 0.6 to 0.8 (diagnostics=[oui])"),
 )
@@ -80,9 +86,7 @@ HISTOGRAMS = (
 )
 
 # The names that columns had in tables of former versions, which are read as these.
-FORMER = {
-    name.removeprefix("last_"): name for name in (c.name for c in LAYERS) if name.startswith("last_")
-}
+FORMER = {name.removeprefix("last_"): name for name in (c.name for c in LAYERS) if name.startswith("last_")}
 
 TIMING = (
     *FACTORS,

@@ -34,7 +34,7 @@ def left_out(directory: Path, error: Exception) -> str:
 
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header, in the columns' present names, and rows of a CSV; ValueError unless each row is whole and the last ended."""
+    """Header, with the present names, and rows of a CSV; ValueError unless each row is whole and the last one ended."""
     text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     if not text.endswith("\n"):
         raise ValueError(f"{path.name} is cut off")

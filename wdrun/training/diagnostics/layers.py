@@ -16,7 +16,14 @@ from wdrun.training.step import Step, Training
 
 MEASURES = (
     *("l1_norm", "l2_norm", "sparsity", "near_zero", "dead_filters"),
-    *("last_grad_norm", "last_update_norm", "last_update_ratio", "last_decay_share", "last_rotation", "last_effective_lr"),
+    *(
+        "last_grad_norm",
+        "last_update_norm",
+        "last_update_ratio",
+        "last_decay_share",
+        "last_rotation",
+        "last_effective_lr",
+    ),
 )
 NEAR = 1e-3  # of a tensor's root mean square: what counts as near zero
 
