@@ -281,7 +281,8 @@ FOUR = ("-m", *TINY, "epochs=3", "schedule=constant", "optimizer.momentum=0", "l
 
 
 @pytest.mark.parametrize(("more", "lines", "code"), [
-    ([], 4, 3), (["allow_diverged=true"], 4, 6), (["fuse=true"], 4, 3), (["parallel=2"], 4, 3), (["fail_fast=true"], 3, 3),
+    ([], 4, 3), (["allow_diverged=true"], 4, 6), (["fuse=true"], 4, 3), (["parallel=2"], 4, 3),
+    (["fail_fast=true"], 3, 3),
 ])  # fmt: skip
 def test_a_sweep_tells_every_miss_whatever_else_went_wrong(wdrun, capsys, more, lines, code):
     found, out, err = wdrun(*FOUR, *more, "require.val_accuracy=0.99", capture=capsys)

@@ -58,8 +58,8 @@ def block(trainer: Trainer) -> list[str]:
     return lines + [f"verdict  {sentence}" for sentence in others]
 
 
-def whole(trainer: Trainer) -> list[str]:
-    """All `wdrun explain` prints: the block, Ω, the step in this run's numbers, the scope, a λ range worth sweeping."""
+def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:
+    """All `wdrun explain` prints of the run of these words: the block, Ω, the step in numbers, its scope, a λ range."""
     run = trainer.run
     lines = block(trainer)
     if run.decay["name"] != "none":
@@ -68,7 +68,7 @@ def whole(trainer: Trainer) -> list[str]:
     for name, p in trainer.model.named_parameters():
         inside = "decayed" if name in scope else "not decayed"
         lines.append(f"  {name:<24} {'×'.join(map(str, p.shape)):>14} {p.numel():>9,}  {inside}")
-    return lines + worth_sweeping(trainer)
+    return lines + worth_sweeping(trainer, words)
 
 
 def regularizer(run: Run) -> str:
@@ -96,8 +96,8 @@ def in_numbers(trainer: Trainer) -> str:
     return text + where
 
 
-def worth_sweeping(trainer: Trainer) -> list[str]:
-    """The λ between which decay goes from hardly acting to dominating, as a command."""
+def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
+    """The λ between which decay goes from hardly acting to dominating, as a sweep of the run of these words."""
     try:
         low, high = (lambda_for(trainer, total) for total in (conventions.CANNOT_ACT, conventions.DOMINATES / 2))
     except ConfigError:
@@ -106,7 +106,8 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
         ]
     steps = [low * (high / low) ** (i / 4) for i in range(5)]
     values = ",".join(["0", *(short(float(f"{lam:.1g}")) for lam in steps)])
-    return [f"sweep    wdrun -m lambda={values} and your other options: D from {conventions.CANNOT_ACT} to 5"]
+    line = command_line(["-m", *(w for w in words if key_of(w) not in DECAYING[1:]), f"lambda={values}"])
+    return [f"sweep    D from {conventions.CANNOT_ACT} to 5: {line}"]
 
 
 def lambda_for(trainer: Trainer, total: float) -> float:

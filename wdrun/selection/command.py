@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from wdrun.config.commands import COMMANDS
 from wdrun.errors import ConfigError
 from wdrun.selection import line, printing
 from wdrun.selection.cells import rows_of
@@ -27,23 +28,24 @@ RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
-    folders, settings = folders_and_settings("select", words, {"metric": "val_loss", "margin": "", "nuisance": "lr"})
-    selection = _select(folders, settings, flags)
+    folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults)
+    selection = _select(folders, COMMANDS["select"].values(texts), flags)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))
         write_atomically(path, content, "a copy of the folder where there is room")
     printing.show(selection)
-    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `wdrun best {folders[0]}` prints the command")
+    known = COMMANDS["best"].defaults
+    same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
+    best = command_line(["best", *map(str, folders), *same])
+    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `{best}` prints the command")
     return 0
 
 
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
-    defaults = {"rule": "min", "metric": "val_loss", "nuisance": "lr"}
-    folders, settings = folders_and_settings("best", words, defaults)
-    if settings["rule"] not in RULES:
-        raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
+    folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults)
+    settings = COMMANDS["best"].values(texts)
     selection = _select(folders, settings, flags)
     winner = selection.leaderboard.iloc[0]
     choice = selection.of(selection.choices, winner).iloc[0]
@@ -60,20 +62,13 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     return 0
 
 
-def _select(folders: Sequence[Path], settings: dict[str, str], flags: dict[str, Any]) -> Selection:
+def _select(folders: Sequence[Path], settings: dict[str, Any], flags: dict[str, Any]) -> Selection:
     """The selection of the folders; ConfigError where there is no run to choose from."""
-    margin = None
-    if settings.get("margin"):
-        try:
-            margin = float(settings["margin"])
-        except ValueError:
-            raise ConfigError(f"margin={settings['margin']}: must be a number > 0") from None
     found = load(folders, tables=())
     for problem in found.problems:
         say(f"warning: {problem}")
-    nuisance = [knob for knob in settings["nuisance"].split(",") if knob]
-    asked = {"metric": settings["metric"], "margin": margin, "nuisance": nuisance, "config_dir": flags["config_dir"]}
-    selection = select(found.runs, **asked)
+    asked: dict[str, Any] = {key: settings.get(key) for key in ("metric", "margin", "nuisance")}
+    selection = select(found.runs, **asked, config_dir=flags["config_dir"])
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
         nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})
