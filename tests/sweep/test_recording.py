@@ -134,7 +134,7 @@ def test_a_lost_checkpoint_is_said(begun):
     checkpoint.remove(record.job.directory)
     resumed, watch = again(record)
     assert resumed.epochs_done == 0
-    lost = f"{record.job.directory}: its checkpoint is gone, and with it 1 epochs"
+    lost = f"{record.job.directory}: its checkpoint is gone, and with it 1 epoch"
     assert watch.lines == [f"warning: {lost}; training starts again from the first epoch"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wdrun.accepts import Accepts, check, number, whole
+from wdrun.config.keys import COUPLINGS
 from wdrun.errors import Exit
 
 
@@ -103,10 +104,13 @@ MEDIA = Setting(
     "the files of each figure", _list,
 )  # fmt: skip
 ROUNDS = Setting("rounds", "5", whole(1), "pairs of wdrun and the plain loop that are timed", _whole)
-SOME = Accepts("names, commas between them", bool)
 LAWFUL = tuple(
-    Setting(key, "", SOME, f"only these {what}; all of them unless given", _names)
-    for key, what in (("decay", "decays"), ("coupling", "couplings"), ("optimizer", "optimizers"))
+    Setting(key, "", Accepts(f"one or more of {of}, commas between them", bool), f"only these {key}s", _names)
+    for key, of in (
+        ("decay", "decay= in wdrun --help"),
+        ("coupling", ", ".join(COUPLINGS[1:])),
+        ("optimizer", "optimizer= in wdrun --help"),
+    )
 )
 
 COMMANDS = {

@@ -133,7 +133,9 @@ def warnings(found: Results, selection: Selection) -> list[str]:
     doubts = [(one.facet, one.whole) for one in selection.findings if not one.open]
     sentences = told(doubts, selection.names)
     if len(sentences) > MOST_WARNINGS:
-        sentences[MOST_WARNINGS:] = [f"{len(sentences) - MOST_WARNINGS} more warnings: `wdrun select` prints them"]
+        sentences[MOST_WARNINGS:] = [
+            f"{counted(len(sentences) - MOST_WARNINGS, 'more warning')}: `wdrun select` prints them"
+        ]
     return [*sentences, *found.problems[:MOST_WARNINGS]]
 
 

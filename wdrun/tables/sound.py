@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from wdrun.tables.columns import FACTORS, FORMER, RUN, SCHEMA, TABLES, typed_row
-from wdrun.wording import printable
+from wdrun.wording import counted, printable
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def whole(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ValueError(f"{path.name} is no CSV ({error})") from error
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
+            raise ValueError(f"{path.name} row {number} has {counted(len(row), 'cell')}, its header {len(header)}")
     return [FORMER.get(name, name) for name in header], rows
 
 
@@ -58,7 +58,7 @@ def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]
     number = int(row["epochs_done"] or 0)
     for name in {"metrics", "layers", "timing"} & tables.keys():
         if len(tables[name]) < number:  # before as many names of epochs are made
-            raise ValueError(f"{name}.csv has fewer rows than the {number} epochs of run.csv")
+            raise ValueError(f"{name}.csv has fewer rows than the {counted(number, 'epoch')} of run.csv")
     epochs = [str(epoch) for epoch in range(1, number + 1)]
     found = {name: Counter(_pick(name, rows, "epoch")) for name, rows in tables.items()}
     for name in ("metrics", "layers", "timing"):
