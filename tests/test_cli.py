@@ -14,6 +14,8 @@ import pytest
 import wdrun as package
 from tests import runs
 from tests.runs import changed
+from wdrun import cli
+from wdrun.config import commands
 from wdrun.config.compose import compose
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
@@ -51,6 +53,43 @@ def test_help_shows_examples_then_every_option(wdrun, here, capsys):
         assert set(option_names(group)) <= set(options)
     for key in ("lambda=", "lr=", "seed=0", "epochs=10", "require.val_accuracy=null", "name=default"):
         assert f"  {key}" in out
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize(
+    "way", [["NAME", "--help"], ["NAME", "-h"], ["help", "NAME"], ["--help", "NAME"]], ids=" ".join
+)
+def test_each_command_has_its_own_help(wdrun, here, capsys, name, way):
+    code, out, err = wdrun(*(name if word == "NAME" else word for word in way), capture=capsys)
+    assert (code, err, list(here.iterdir())) == (0, "", [])
+    assert out.startswith(f"wdrun {name} ")
+    for setting in commands.COMMANDS[name].settings:
+        assert f"  {setting.key}={setting.default}" in out
+        assert " ".join(setting.accepts.words.split()) in " ".join(out.split())
+    assert "Exit codes: 0 done" in out
+    assert max(map(len, out.splitlines())) <= 116
+
+
+def test_the_commands_that_are_described_are_those_that_are_there(wdrun, capsys):
+    assert list(cli.COMMANDS) == list(commands.COMMANDS)
+    code, _, err = wdrun("help", "selct", capture=capsys)
+    assert (code, err.endswith("did you mean select?\n")) == (2, True)
+    assert wdrun("help", capture=capsys) == wdrun("--help", capture=capsys)
+
+
+@pytest.mark.parametrize(("words", "flag"), [(["select", "-m", "."], "-m"), (["report", "--cfg", "job", "."], "--cfg")])
+def test_a_flag_that_a_command_would_ignore_is_refused(wdrun, capsys, words, flag):
+    message = f"wdrun: {flag}: wdrun {words[0]} does not take it; see wdrun {words[0]} --help\n"
+    assert wdrun(*words, capture=capsys) == (2, "", message)
+
+
+def test_help_lists_the_users_own_options(wdrun, here, capsys):
+    (here / "mine" / "decay").mkdir(parents=True)
+    (here / "mine" / "decay" / "quartic.yaml").write_text("# Ω = Σw⁴\nname: quartic\n")
+    code, out, _ = wdrun("--help", "--config-dir=mine", capture=capsys)
+    assert (code, "  quartic        Ω = Σw⁴\n" in out) == (0, True)
+    assert "quartic" not in wdrun("--help", capture=capsys)[1]
+    assert wdrun("--help", "--config-dir=nowhere", capture=capsys)[0] == 2
 
 
 def test_version(wdrun, capsys):
@@ -94,7 +133,7 @@ def loaded(here, *words):
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["--version"], ["--cfg", "job"], ["lr=0"], ["decay=l3"]]
-    + [[command, "--help"] for command in ("select", "best", "status", "report")],
+    + [[command, "--help"] for command in commands.COMMANDS],
     ids=" ".join,
 )
 def test_what_trains_nothing_imports_nothing_heavy(here, words):
@@ -132,6 +171,14 @@ def test_completion(shell, here):
     assert "complete -o nospace -o default -F hydra_bash_completion" in installed.stdout
     done = shell("-sc", "query=bash", COMP_LINE="wdrun decay=", COMP_POINT="12")
     assert {f"decay={name}" for name in option_names("decay")} <= set(done.stdout.split())
+    for typed, expected in (
+        ("wdrun s", {"select", "status", "seed="}),
+        ("wdrun select outputs/x m", {"metric=", "margin="}),
+        ("wdrun report x metric=", {"metric=val_loss", "metric=val_accuracy"}),
+        ("wdrun explain decay=hoyer", {"decay=hoyer_square"}),
+    ):
+        done = shell("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+        assert expected <= set(done.stdout.split()), typed
     assert list(here.iterdir()) == []
 
 

@@ -66,7 +66,8 @@ def test_select_names_what_it_cannot_read(swept, wdrun, capfd):
         (["margin=wide"], "margin=wide: must be a number"),
         (
             ["metric=accuracy"],
-            "metric=accuracy: must be val_loss or val_accuracy: λ is not chosen on test data; did you mean val_accuracy?",
+            "metric=accuracy: must be val_loss or val_accuracy: λ is not chosen on test data; "
+            "did you mean val_accuracy?",
         ),
         (["nuisance=lrr"], "did you mean lr?"),
         (["rule=1se"], "rule: unknown setting of wdrun select"),

@@ -6,8 +6,8 @@ import pytest
 from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
 from wdrun.storage import write_atomically
-from wdrun.tables import sound
-from wdrun.tables.columns import TABLES
+from wdrun.tables import aggregate, sound
+from wdrun.tables.columns import FORMER, TABLES
 from wdrun.tables.read import load, read_table
 
 
@@ -106,3 +106,17 @@ def test_a_run_that_goes_on_while_it_is_read_is_read_again(copy):
     with pytest.raises(ValueError, match="half old"):
         sound.settled(directory, lambda: read(1))
     assert len(failures) == 2  # once it stayed the same, it was broken
+
+
+def test_tables_of_former_names_are_read_as_those_of_now(copy):
+    now = load([copy])
+    for path in [*copy.rglob("layers.csv")]:
+        header, rest = path.read_text().split("\n", 1)
+        assert header.count("last_") == len(FORMER) == 7
+        path.write_text(header.replace("last_", "") + "\n" + rest)
+        assert read_table(path)["last_rotation"].notna().all()
+    before = load([copy])
+    assert before.problems == ()
+    pd.testing.assert_frame_equal(before.layers, now.layers)
+    assert aggregate.write(copy, pytest.fail) == 3
+    assert "last_update_ratio" in (copy / "layers.csv").read_text().partition("\n")[0]
