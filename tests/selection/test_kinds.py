@@ -68,7 +68,7 @@ def test_missing_replicates_and_cells_are_counted():
     assert cells[(0.1, 0.1)] == 1
     assert cells.sum() == only(selection)["missing"] == 1
     assert any("1 of the 6 cells" in w for w in said(selection))
-    assert any("1 replicates are missing" in w for w in said(selection))
+    assert any("1 replicate is missing" in w for w in said(selection))
 
 
 def test_unequal_budgets_are_said_and_compared_at_equal_budget():

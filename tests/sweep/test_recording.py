@@ -154,3 +154,16 @@ def test_a_checkpoint_without_what_the_run_remembers_is_left_alone(begun):
     lacks = r"its checkpoint lacks optimizer/m/\S+, so another version of wdrun wrote it; finish it with that one, or"
     with pytest.raises(BusyError, match=lacks):
         Record(record.job, trainer, Kept())
+
+
+def test_a_checkpoint_with_former_names_goes_on_with_those_of_now(begun):
+    record, epochs, _ = begun
+    for epoch in epochs[:2]:
+        record.take(epoch)
+    folder = record.job.directory
+    before = (folder / "layers.csv").read_bytes()
+    (tensors, values), _ = checkpoint.load(folder)
+    rows = [{name.removeprefix("last_"): value for name, value in row.items()} for row in values["rows"]["layers"]]
+    checkpoint.save(folder, tensors, values | {"rows": values["rows"] | {"layers": rows}})
+    Record(record.job, record.trainer, Kept()).close()
+    assert (folder / "layers.csv").read_bytes() == before

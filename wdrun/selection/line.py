@@ -59,7 +59,7 @@ def _check_options(
 ) -> None:
     """ConfigError for an option of the user's own that is not there: the shipped one most like it is another thing."""
     given = {key_of(word) for word in typed_with}
-    for group in GROUPS:
+    for group in (group for group in GROUPS if group != "model"):  # whose name may be that of a class
         named = target.get(f"{group}.name")
         if named not in option_names(group, config_dir) and not given & {f"{group}.name", f"{group}._target_"}:
             where = f"is no option of {config_dir}" if config_dir else "is an option of your own"
