@@ -16,7 +16,7 @@ import yaml
 
 from tests import test_imports as plan
 from wdrun import explain, laws
-from wdrun.config import help
+from wdrun.config import commands, help
 from wdrun.config.compose import compose
 from wdrun.config.help import summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
@@ -163,6 +163,22 @@ def experiments():
 # ---------------------------------------------------------------------------------------------------- wdrun/
 
 
+def commands_table():
+    """A command a line: what it does and what it gives."""
+    rows = [(code(f"{name} {c.words}"), c.does, c.gives) for name, c in commands.COMMANDS.items()]
+    return table(["command", "what it does", "what it gives"], rows)
+
+
+def settings_of(name):
+    """The settings of a command, and the words by which it picks runs."""
+    command = commands.COMMANDS[name]
+    rows = [
+        (code(f"{s.key}="), code(s.default) if s.default else "", s.accepts.words, s.meaning) for s in command.settings
+    ]
+    rows += [(code(form), "", "", meaning) for form, meaning in commands.FILTERS] if command.filters else []
+    return table([f"setting of {name}", "default", "must be", "meaning"], rows)
+
+
 def couplings():
     return table(["coupling", "step"], [(code(name), coupling.formula) for name, coupling in COUPLINGS.items()])
 
@@ -292,6 +308,12 @@ PARTS = {
     **{f"keys of {group}": lambda group=group: keys_of_group(group) for group in GROUPS},
     "engines": engines,
     "experiments": experiments,
+    "commands": commands_table,
+    **{
+        f"settings of {name}": lambda name=name: settings_of(name)
+        for name, c in commands.COMMANDS.items()
+        if c.settings
+    },
     "couplings": couplings,
     "decays": decays,
     **{f"columns of {name}": lambda name=name: columns(schemas()[name]) for name in schemas()},

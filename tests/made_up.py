@@ -68,7 +68,7 @@ def tables(row):
             for s, loss in losses.items()
             if s != "test" or e is epochs[-1]
         ],
-        "layers": [e | tensor | {"rotation": 1.0} for e in epochs],
+        "layers": [e | tensor | {"last_rotation": 1.0} for e in epochs],
         "histograms": [],
         "timing": [e | {"train_seconds": 1.0, "evaluate_seconds": 0.1, "images_per_second": 90.0} for e in epochs],
     }

@@ -14,6 +14,8 @@ import pytest
 import wdrun as package
 from tests import runs
 from tests.runs import changed
+from wdrun import cli
+from wdrun.config import commands
 from wdrun.config.compose import compose
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
@@ -51,6 +53,43 @@ def test_help_shows_examples_then_every_option(wdrun, here, capsys):
         assert set(option_names(group)) <= set(options)
     for key in ("lambda=", "lr=", "seed=0", "epochs=10", "require.val_accuracy=null", "name=default"):
         assert f"  {key}" in out
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize(
+    "way", [["NAME", "--help"], ["NAME", "-h"], ["help", "NAME"], ["--help", "NAME"]], ids=" ".join
+)
+def test_each_command_has_its_own_help(wdrun, here, capsys, name, way):
+    code, out, err = wdrun(*(name if word == "NAME" else word for word in way), capture=capsys)
+    assert (code, err, list(here.iterdir())) == (0, "", [])
+    assert out.startswith(f"wdrun {name} ")
+    for setting in commands.COMMANDS[name].settings:
+        assert f"  {setting.key}={setting.default}" in out
+        assert " ".join(setting.accepts.words.split()) in " ".join(out.split())
+    assert "Exit codes: 0 done" in out
+    assert max(map(len, out.splitlines())) <= 116
+
+
+def test_the_commands_that_are_described_are_those_that_are_there(wdrun, capsys):
+    assert list(cli.COMMANDS) == list(commands.COMMANDS)
+    code, _, err = wdrun("help", "selct", capture=capsys)
+    assert (code, err.endswith("did you mean select?\n")) == (2, True)
+    assert wdrun("help", capture=capsys) == wdrun("--help", capture=capsys)
+
+
+@pytest.mark.parametrize(("words", "flag"), [(["select", "-m", "."], "-m"), (["report", "--cfg", "job", "."], "--cfg")])
+def test_a_flag_that_a_command_would_ignore_is_refused(wdrun, capsys, words, flag):
+    message = f"wdrun: {flag}: wdrun {words[0]} does not take it; see wdrun {words[0]} --help\n"
+    assert wdrun(*words, capture=capsys) == (2, "", message)
+
+
+def test_help_lists_the_users_own_options(wdrun, here, capsys):
+    (here / "mine" / "decay").mkdir(parents=True)
+    (here / "mine" / "decay" / "quartic.yaml").write_text("# Ω = Σw⁴\nname: quartic\n")
+    code, out, _ = wdrun("--help", "--config-dir=mine", capture=capsys)
+    assert (code, "  quartic        Ω = Σw⁴\n" in out) == (0, True)
+    assert "quartic" not in wdrun("--help", capture=capsys)[1]
+    assert wdrun("--help", "--config-dir=nowhere", capture=capsys)[0] == 2
 
 
 def test_version(wdrun, capsys):
@@ -94,7 +133,7 @@ def loaded(here, *words):
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["--version"], ["--cfg", "job"], ["lr=0"], ["decay=l3"]]
-    + [[command, "--help"] for command in ("select", "best", "status", "report")],
+    + [[command, "--help"] for command in commands.COMMANDS],
     ids=" ".join,
 )
 def test_what_trains_nothing_imports_nothing_heavy(here, words):
@@ -132,6 +171,14 @@ def test_completion(shell, here):
     assert "complete -o nospace -o default -F hydra_bash_completion" in installed.stdout
     done = shell("-sc", "query=bash", COMP_LINE="wdrun decay=", COMP_POINT="12")
     assert {f"decay={name}" for name in option_names("decay")} <= set(done.stdout.split())
+    for typed, expected in (
+        ("wdrun s", {"select", "status", "seed="}),
+        ("wdrun select outputs/x m", {"metric=", "margin="}),
+        ("wdrun report x metric=", {"metric=val_loss", "metric=val_accuracy"}),
+        ("wdrun explain decay=hoyer", {"decay=hoyer_square"}),
+    ):
+        done = shell("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
+        assert expected <= set(done.stdout.split()), typed
     assert list(here.iterdir()) == []
 
 
@@ -265,6 +312,56 @@ def test_a_missed_threshold_is_code_6(wdrun, capsys):
     assert code == 6
     assert err.endswith(f"require: val_accuracy {result['val_accuracy']:.4f} is below 0.99 in {folder}\n")
     assert wdrun(*TINY, "require.val_accuracy=0.001", capture=capsys)[:2] == (0, out)
+    again = wdrun(*TINY, "require.val_accuracy=0.99", capture=capsys)  # the skipped run of an earlier command
+    assert again[:2] == (6, out)
+    assert again[2].count("require: ") == 1
+
+
+def test_a_diverged_run_that_is_allowed_has_not_reached_a_threshold(wdrun, capsys):
+    code, out, err = wdrun(*TINY, *DIVERGES, "allow_diverged=true", "require.val_accuracy=0.01", capture=capsys)
+    folder = os.path.basename(results(out)[0]["dir"])
+    assert code == 6
+    assert err.endswith(f"require: val_accuracy (it diverged) is below 0.01 in {folder}\n")
+
+
+FOUR = ("-m", *TINY, "epochs=3", "schedule=constant", "optimizer.momentum=0", "lr+lambda=0.01:0.1,1e6:1e6", "seed=0,1")
+
+
+@pytest.mark.parametrize(("more", "lines", "code"), [
+    ([], 4, 3), (["allow_diverged=true"], 4, 6), (["fuse=true"], 4, 3), (["parallel=2"], 4, 3),
+    (["fail_fast=true"], 3, 3),
+])  # fmt: skip
+def test_a_sweep_tells_every_miss_whatever_else_went_wrong(wdrun, capsys, more, lines, code):
+    found, out, err = wdrun(*FOUR, *more, "require.val_accuracy=0.99", capture=capsys)
+    told = [line for line in err.splitlines() if line.startswith("require: val_accuracy ")]
+    assert (found, len(told), len(set(told))) == (code, lines, lines)
+    assert {r["dir"].rpartition("/")[2] for r in results(out)} == {line.split()[-1] for line in told}
+
+
+def test_of_equal_runs_the_strictest_threshold_counts(wdrun, capsys):
+    words = ("-m", *TINY, "require.val_accuracy=0.001,0.99,0.01")
+    assert wdrun(*words, capture=capsys)[0] == 6
+
+
+def test_every_rung_of_a_halving_tells_its_misses(wdrun, capsys):
+    words = ("-m", *TINY, "epochs=2", "halving=2", "lambda=0,0.1", "require.val_accuracy=0.99")
+    code, out, err = wdrun(*words, capture=capsys)
+    assert (code, err.count("\nrequire: ")) == (6, len(results(out)))
+    assert len(results(out)) == 3
+
+
+def test_an_interrupted_sweep_tells_the_misses_of_the_runs_that_ended(here):
+    with start(here, "-m", "seed=range(0,30)", "epochs=1", "require.val_accuracy=0.99") as process:
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err.count("\nrequire: ") == 1 + len(out.splitlines())
+
+
+def test_python_hears_of_a_miss_too(here, capsys):
+    result = package.run(*TINY, "require.val_accuracy=0.99")
+    assert capsys.readouterr().err.endswith(f"is below 0.99 in {result.directory.name}\n")
 
 
 def test_a_folder_in_use_is_code_4(wdrun, here, capsys):

@@ -66,7 +66,7 @@ def test_a_device_that_is_not_there(device, without_cuda):
 def test_auto_is_cuda_where_there_is_some(two_gpus):
     assert devices.resolve("auto", "auto", 1) == Machine(torch.device("cuda"), "fp32", 1)
     assert devices.resolve("cuda:1", "tf32", 1) == Machine(torch.device("cuda", 1), "tf32", 1)
-    with pytest.raises(ConfigError, match=r"^device=cuda:2: there are 2 CUDA devices, counted from 0$"):
+    with pytest.raises(ConfigError, match=r"^device=cuda:2: 2 CUDA devices are there, counted from 0$"):
         devices.resolve("cuda:2", "fp32", 1)
 
 

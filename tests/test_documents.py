@@ -12,7 +12,7 @@ from tests import documents
 from tests.documents import BLOCKS, CONF, DOCUMENTS, FENCE, FRONT, PART, PARTS, ROOT, TEXTS, spans
 from wdrun.config.options import GROUPS, option_names
 
-EXAMPLES = ("cubic.py", "mine/decay/cubic.yaml")  # files a reader is told to write
+EXAMPLES = ("cubic.py", "mine/decay/cubic.yaml", "pull.py", "mine/decay/pull.yaml")  # files a reader is told to write
 
 
 def name_of(path):

@@ -37,7 +37,8 @@ def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
         "numbers  g ← g + 1e-4·cΩ'(w), before the optimizer; then sgd with η = 0.1·s",
         "torch weight_decay 1e-4 · Keras l2 5e-5 · tf.nn.l2_loss 1e-4 · scikit-learn alpha 0.0064",
         "verdict  warning: this λ is too small to act",
-        "sweep    wdrun -m lambda=0,",
+        "sweep    D from 0.05 to 5: wdrun -m data=synthetic data.train_examples=400 data.test_examples=100 model=mlp "
+        "'model.hidden=[8]' threads=1 decay=l2 lr=0.1 lambda=0,",
     ):
         assert expected in out, expected
     assert [line.split()[-1] for line in out.splitlines() if "fc1.bias" in line] == ["decayed"]
@@ -116,9 +117,23 @@ def test_verify_shows_a_line_a_pair_and_fails_on_a_broken_one(monkeypatch):
     broken = []
     assert verifying.verify(["decay=l2", "optimizer=sgd"], broken.append) == 1
     assert "BROKEN gradient_is_derivative" in broken[0]
-    for words in (["decay=l3"], ["model=cnn"]):
-        with pytest.raises(ConfigError, match="verify"):
+    for words, why in (
+        (["decay=l3"], r"^decay=l3: must be one of .* \(or your own, with --config-dir=DIR\)$"),
+        (["model=cnn"], "^verify model=cnn: must be decay=NAME"),
+        (["decay=swd", "coupling=coupled"], "^verify decay=swd coupling=coupled: no such pair"),
+    ):
+        with pytest.raises(ConfigError, match=why):
             verifying.verify(words)
+
+
+def test_verify_says_which_laws_do_not_apply():
+    lines = []
+    assert verifying.verify(["decay=log_sum", "optimizer=sgd", "coupling=coupled"], lines.append) == 0
+    assert lines == [
+        "log_sum × coupled × sgd: 10 laws hold; not applicable: projection_is_nearest, projection_by_brute_force "
+        "(no project)",
+        "1 pair, every law holds",
+    ]
 
 
 @pytest.fixture

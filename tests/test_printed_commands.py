@@ -31,6 +31,7 @@ def kind_of(line):
     """How a command is tried: a name of the tests below."""
     for pattern, kind in (
         (r" \| ", "piped"),
+        (r"verify .*=cubic", "own laws"),
         (r"=cubic", "example"),
         (r"HOST:|outputs/smoke$|experiment=smoke$", "elsewhere"),  # needs a cluster; the way from sweep to report
         (r"hydra/", "engine"),
@@ -217,6 +218,29 @@ def test_the_python_example_runs(here, monkeypatch, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
+def test_results_go_elsewhere_without_their_weights(smoke, tmp_path, capsys):
+    folder, said = smoke
+    (line,) = [block for _, language, block in BLOCKS if language == "bash"]
+    archive = tmp_path / "smoke.tar.gz"
+    subprocess.run(["bash", "-c", line.replace("smoke.tar.gz", str(archive))], cwd=folder, check=True)
+    subprocess.run(["tar", "-xzf", archive], cwd=tmp_path, check=True)
+    names = {path.name for path in (tmp_path / "outputs").rglob("*")}
+    assert {"run.csv", "runs.csv", "config.yaml"} <= names
+    assert not [name for name in names if "safetensors" in name or name.startswith("checkpoint")]
+    code, out, _ = called(["best", str(tmp_path / "outputs/smoke")], capsys)
+    assert (code, out) == (0, said["best"])
+
+
+def test_a_sweep_is_read_in_pandas(smoke, monkeypatch, capsys):
+    monkeypatch.chdir(smoke[0])
+    names = {}
+    exec(python_of("tables"), names)
+    assert len(names["runs"]) == 12
+    assert "mean" in capsys.readouterr().out
+    (span,) = [s for s in spans(ROOT / "wdrun/tables/README.md") if s.startswith("pandas.read_csv")]
+    assert list(eval(span, {"pandas": pd})["id"]) == list(names["runs"]["id"])
+
+
 def python_of(room):
     """The one Python example of a room's README."""
     (example,) = [block for path, language, block in BLOCKS if path.parent.name == room and language == "python"]
@@ -249,9 +273,34 @@ def test_the_example_decay_needs_its_one_file_and_one_yaml(shell, here):
     (here / "mine" / "decay").mkdir(parents=True)
     (here / "mine" / "decay" / "cubic.yaml").write_text(options)
     (line,) = KINDS["example"]
+    (laws,) = KINDS["own laws"]
+    held = shell(*shlex.split(laws)[1:])
+    assert (held.returncode, held.stderr) == (0, "imports cubic.Cubic (as decay)\n")
+    assert held.stdout.endswith("every law holds\n")
     done = shell(*shlex.split(line)[1:], "model=mlp", "data.train_examples=200", "batch_size=32", "threads=1")
     assert done.returncode == 0, done.stderr
     assert "decay    cubic, coupled" in done.stderr
     refused = shell(*shlex.split(line)[1:], "decay.coupling=proximal")
     assert refused.returncode == 2
     assert "cubic has no prox, which proximal needs" in refused.stderr
+
+
+def test_the_example_of_a_gradient_alone_trains_without_a_penalty(shell, here):
+    (code,) = [block for _, language, block in BLOCKS if language == "python" and "class Pull" in block]
+    (options,) = [block for _, language, block in BLOCKS if language == "yaml"]
+    (here / "pull.py").write_text(code)
+    (here / "mine" / "decay").mkdir(parents=True)
+    like = options.replace("name: cubic", "name: pull").replace("cubic.Cubic", "pull.Pull").replace("scale: 1.0\n", "")
+    (here / "mine" / "decay" / "pull.yaml").write_text(like)
+    words = ("--config-dir", "mine", "decay=pull", "lambda=0.1", "model=mlp", *SMALL)
+    done = shell(*words)
+    assert done.returncode == 0, done.stderr
+    assert "budget   total decay D = " in done.stderr  # of the gradient alone
+    found = pd.read_csv(here / "outputs/default/metrics.csv")
+    assert found[["penalty", "objective"]].isna().all(axis=None)
+    assert found["data_loss"].notna().all()
+    held = shell("verify", "--config-dir=mine", "decay=pull")
+    assert held.returncode == 0, held.stdout
+    first, *_, last = held.stdout.splitlines()
+    assert "not applicable: gradient_is_derivative (no value); " in first
+    assert last.endswith("pairs, every law holds")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wdrun import __version__
+from wdrun.config import commands
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.wording import nearest, printable
 
@@ -31,6 +32,7 @@ COMMANDS = {
     "bench": "wdrun.bench:command",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+HELP = ("-h", "--help")
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
 
 
@@ -78,11 +80,8 @@ def _report(error: WdrunError) -> int:
 
 def dispatch(words: list[str]) -> int:
     """Do what the words ask; the exit code."""
-    if any(word in ("-h", "--help") for word in words):
-        from wdrun.config.help import whole_help
-
-        print(whole_help())
-        return 0
+    if words[:1] == ["help"] or any(word in HELP for word in words):
+        return _help(words)
     if "--version" in words:
         print(f"wdrun {__version__}")
         return 0
@@ -94,12 +93,30 @@ def dispatch(words: list[str]) -> int:
         if name not in COMMANDS:
             hint = nearest(name, [*COMMANDS, "--help"])
             raise ConfigError(f"{name!r}: neither key=value nor a command ({', '.join(COMMANDS)}){hint}")
+        if given := [flag for flag, value in flags.items() if value and flag not in commands.COMMANDS[name].flags]:
+            shown = "-m" if given[0] == "multirun" else f"--{given[0]}"
+            raise ConfigError(f"{shown}: wdrun {name} does not take it; see wdrun {name} --help")
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags)
         return code
     if flags["cfg"]:
         return _show_config(words, flags)
     return _train(words, flags)
+
+
+def _help(words: Sequence[str]) -> int:
+    """Print what the command among the words takes, else what a run takes, the user's own options among it."""
+    from wdrun.config.help import whole_help
+
+    flags, left = _flags([word for word in words if word not in (*HELP, "--version")])
+    left = left[1:] if left[:1] == ["help"] else left
+    if left and "=" not in left[0]:
+        if left[0] not in COMMANDS:
+            raise ConfigError(f"{left[0]!r}: must be a command ({', '.join(COMMANDS)}){nearest(left[0], COMMANDS)}")
+        print(commands.help_of(left[0]))
+        return 0
+    print(whole_help(flags["config_dir"]))
+    return 0
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -180,7 +197,7 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     trainers = Trainers()
     for number, job in enumerate(jobs):
         run = with_lambda(job, trainers).run
-        print("\n".join(["", *explain.whole(trainers.take(run))][0 if number else 1 :]))
+        print("\n".join(["", *explain.whole(trainers.take(run), job.words)][0 if number else 1 :]))
     return 0
 
 
@@ -202,7 +219,15 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 
 def _hydra(words: Sequence[str]) -> int:
-    """Completion, --info and --hydra-help are Hydra's own."""
+    """--info, --hydra-help and the completion of a run's keys are Hydra's own; that of our commands is ours."""
+    typed = os.environ.get("COMP_LINE", "") if any(word.startswith("query=") for word in words) else ""
+    if (found := commands.completed(typed)) is not None:
+        print("\n".join(found))
+        return 0
+    if found := commands.starting(typed):
+        print("\n".join(found))
+    elif len(line := typed.split(" ")) > 2 and line[1] in COMMANDS:
+        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # the rest is that of a run
     import hydra
 
     from wdrun.config.options import conf_dir

@@ -98,7 +98,7 @@ def sentences(found: Budget, lam: float) -> list[str]:
     left = 100 * exp(-found.total)
     lines = [
         f"total decay D = {found.total:.3g}: a weight without gradient ends at {left:.3g} % of its size; "
-        f"timescale τ = {found.timescale:.3g} epochs"
+        f"timescale τ = {found.timescale:.3g} epoch{'s' * (f'{found.timescale:.3g}' != '1')}"
     ]
     better = short(float(f"{lam * USEFUL / found.total:.1g}"))
     if found.verdict == "cannot act":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from wdrun.errors import ConfigError
+from wdrun.wording import counted
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def resolve(device: str, precision: str, threads: int | str) -> Machine:
     except RuntimeError as error:
         raise ConfigError(f"device={device}: not a device torch knows; use auto, cpu or cuda[:index]") from error
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device={device}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+        there = counted(torch.cuda.device_count(), "CUDA device is", "CUDA devices are")
+        raise ConfigError(f"device={device}: {there} there, counted from 0")
     if precision == "tf32" and place.type != "cuda":
         raise ConfigError("precision=tf32: only CUDA devices have it; on a CPU use fp32 or bf16")
     if precision == "auto":

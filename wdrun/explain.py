@@ -13,7 +13,7 @@ from wdrun.config.run import Run
 from wdrun.decay import COUPLINGS, Chain, Decay, Rule
 from wdrun.errors import ConfigError
 from wdrun.training.trainer import Trainer
-from wdrun.wording import clock, short
+from wdrun.wording import clock, command_line, counted, short
 
 DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay there is
 
@@ -22,12 +22,12 @@ def block(trainer: Trainer) -> list[str]:
     """The block printed before the first epoch: run, machine, decay, step, same λ elsewhere, budget, verdict."""
     run, machine = trainer.run, trainer.machine
     sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
-    model = f"{run.model['name']}, {sum(sizes.values()):,} parameters"
+    model = f"{run.model['name']}, {counted(sum(sizes.values()), 'parameter')}"
     how = f"{run.optimizer['name']} lr={short(run.lr)} {run.schedule['name']}"
-    training = f"{how}, {run.epochs} epochs of {trainer.steps_per_epoch} steps"
+    training = f"{how}, {counted(run.epochs, 'epoch')} of {counted(trainer.steps_per_epoch, 'step')}"
     lines = [
         f"run      {model} on {trainer.dataset.name}; {training}, batch {run.batch_size}",
-        f"machine  {machine.device.type}, {machine.precision}, {machine.threads} threads",
+        f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     found = trainer.budget
     if found.verdict == "off":
@@ -38,11 +38,14 @@ def block(trainer: Trainer) -> list[str]:
     inside = trainer.rule.scope()
     held = sum(sizes[n] for n in inside)
     lines.append(
-        f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {held:,} parameters "
-        f"in {len(inside)} of {len(sizes)} tensors"
+        f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {counted(held, 'parameter')} "
+        f"in {len(inside)} of {counted(len(sizes), 'tensor')}"
     )
     lines.append(f"step     {formula(trainer.rule)}")
-    omega = run.decay["_target_"].split(".")[-2]  # decoupled, cautious, adamc … are l2 too
+    module = run.decay["_target_"].rpartition(".")[
+        0
+    ]  # decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not
+    omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
     )
@@ -55,8 +58,8 @@ def block(trainer: Trainer) -> list[str]:
     return lines + [f"verdict  {sentence}" for sentence in others]
 
 
-def whole(trainer: Trainer) -> list[str]:
-    """All `wdrun explain` prints: the block, Ω, the step in this run's numbers, the scope, a λ range worth sweeping."""
+def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:
+    """All `wdrun explain` prints of the run of these words: the block, Ω, the step in numbers, its scope, a λ range."""
     run = trainer.run
     lines = block(trainer)
     if run.decay["name"] != "none":
@@ -65,7 +68,7 @@ def whole(trainer: Trainer) -> list[str]:
     for name, p in trainer.model.named_parameters():
         inside = "decayed" if name in scope else "not decayed"
         lines.append(f"  {name:<24} {'×'.join(map(str, p.shape)):>14} {p.numel():>9,}  {inside}")
-    return lines + worth_sweeping(trainer)
+    return lines + worth_sweeping(trainer, words)
 
 
 def regularizer(run: Run) -> str:
@@ -93,8 +96,8 @@ def in_numbers(trainer: Trainer) -> str:
     return text + where
 
 
-def worth_sweeping(trainer: Trainer) -> list[str]:
-    """The λ between which decay goes from hardly acting to dominating, as a command."""
+def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
+    """The λ between which decay goes from hardly acting to dominating, as a sweep of the run of these words."""
     try:
         low, high = (lambda_for(trainer, total) for total in (conventions.CANNOT_ACT, conventions.DOMINATES / 2))
     except ConfigError:
@@ -103,7 +106,8 @@ def worth_sweeping(trainer: Trainer) -> list[str]:
         ]
     steps = [low * (high / low) ** (i / 4) for i in range(5)]
     values = ",".join(["0", *(short(float(f"{lam:.1g}")) for lam in steps)])
-    return [f"sweep    wdrun -m lambda={values} and your other options: D from {conventions.CANNOT_ACT} to 5"]
+    line = command_line(["-m", *(w for w in words if key_of(w) not in DECAYING[1:]), f"lambda={values}"])
+    return [f"sweep    D from {conventions.CANNOT_ACT} to 5: {line}"]
 
 
 def lambda_for(trainer: Trainer, total: float) -> float:
@@ -128,7 +132,8 @@ def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> lis
     gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
     lines = [
         f"result   {'' if kind == 'accuracy' else 'loss: '}val {val:.4f}, test {test:.4f}, "
-        f"train {train:.4f} (running), train − val {gap}; {summary['epochs_done']} epochs, {clock(seconds)} here"
+        f"train {train:.4f} (running), train − val {gap}; "
+        f"{counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"
     ]
     start, end, total = summary["norm_start"], summary["norm_end"], summary["total_decay"]
     if run.lam and start:
@@ -153,11 +158,12 @@ def predicted(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, overrides: Sequence[str]) -> str:
-    """What decay changed against the same run without it, or the command that would tell."""
+def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, words: Sequence[str]) -> str:
+    """What decay changed against the same run without it, or the command that would tell; `words` made the run."""
     if twin is None:
-        kept = [word for word in overrides if key_of(word).partition(".")[0] not in DECAYING]
-        return f"         what it bought: compare with `{' '.join(['wdrun', *kept, 'decay=none'])}`"
+        flags = [word for word in words if word.startswith("--")]
+        kept = [word for word in words if word not in flags and key_of(word).partition(".")[0] not in DECAYING]
+        return f"         what it bought: compare with `{command_line([*kept, 'decay=none', *flags])}`"
     kind = _score(summary)
     changes = {split: summary[f"{split}_{kind}"] - float(twin[f"{split}_{kind}"]) for split in ("val", "test")}
     gains = [

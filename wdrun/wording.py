@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,6 +60,11 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """The end of a message: the known name most like the word, where there is one, with the prefix it is typed with."""
     found = difflib.get_close_matches(word, sorted(set(known)), n=1)
     return f"; did you mean {prefix}{found[0]}?" if found else ""
+
+
+def command_line(words: Iterable[str]) -> str:
+    """`wdrun` and the words after it as a POSIX shell takes them: every line that is to be pasted is made here."""
+    return shlex.join(["wdrun", *words])
 
 
 def clock(seconds: float) -> str:

@@ -41,7 +41,7 @@ def test_pairs_are_measured_in_two_processes(model, monkeypatch):
     monkeypatch.setattr(rows, "SECONDS", 0.05)
     monkeypatch.setattr(rows, "EDGES", (64,))
     title, pairs, flops, peak = rows.measure([*SMALL, model, "precision=fp32"], rounds=2)
-    assert title == f"{model.removeprefix('model=')}, flip_crop, batch 32, fp32, 1 threads"
+    assert title == f"{model.removeprefix('model=')}, flip_crop, batch 32, fp32, 1 thread"
     assert len(pairs) == 2
     assert all(rate > 0 for pair in pairs for rate in pair)
     assert flops > 0

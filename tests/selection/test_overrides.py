@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from wdrun.config import experiments
 from wdrun.selection import overrides
+from wdrun.wording import command_line
 
 VALUES = {"decay": ["l1", "l2"], "lambda": ["0", "0.0001", "1e-05"], "lr": ["0.1", "1.0"], "seed": ["0", "1", "2"]}
 GRID = [tuple(f"{k}={v}" for k, v in zip(VALUES, row, strict=True)) for row in itertools.product(*VALUES.values())]
@@ -25,7 +26,7 @@ def test_condensed_grids_hold_exactly_the_lines_they_came_from(lines):
 
 
 def test_a_whole_grid_is_one_line_that_wdrun_understands():
-    (line,) = [overrides.line(overrides.words(box)) for box in overrides.condensed(GRID)]
+    (line,) = [command_line(overrides.words(box)) for box in overrides.condensed(GRID)]
     assert line == "wdrun -m decay=l1,l2 lambda=0,1e-5,0.0001 lr=0.1,1.0 seed=0,1,2"
     _, flag, *words = shlex.split(line)
     assert (flag, len(experiments.jobs([*words, "data=synthetic"], multirun=True))) == ("-m", len(GRID))

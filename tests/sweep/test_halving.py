@@ -124,7 +124,7 @@ def test_nothing_to_choose_among(scored, tmp_path, capsys):
 def test_runs_that_are_not_there_are_waited_for(scored, tmp_path, capsys):
     scored(lambda lam, seed, epochs: ("busy" if lam == 0.2 else "done", lam))
     assert len(halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=4", "halving=2"))) == 2
-    assert "stops here: 1 runs of this rung are not there" in capsys.readouterr().err
+    assert "stops here: 1 run of this rung did not end" in capsys.readouterr().err
     assert not (tmp_path / "default").exists()
 
 
@@ -138,7 +138,7 @@ def test_with_one_setting_it_is_a_plain_sweep(scored, tmp_path):
 def test_what_cannot_be_halved_is_said_before_anything_exists(tmp_path):
     with pytest.raises(ConfigError, match=r"halving=2: needs one epochs= for all runs.*; here they have 2, 4"):
         halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=2,4", "halving=2"))
-    with pytest.raises(ConfigError, match=r"halving has a rung of 1 epochs, and there: schedule.warmup"):
+    with pytest.raises(ConfigError, match=r"halving has a rung of 1 epoch, and there: schedule.warmup"):
         halving.in_rungs(*asked(tmp_path, "lambda=0.1,0.2", "epochs=2", "halving=2", "schedule.warmup=1.5"))
     assert not list(tmp_path.iterdir())
 

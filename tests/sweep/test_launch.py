@@ -174,6 +174,17 @@ def test_optuna(tmp_path, objective, best):
     assert len(table(tmp_path / "outputs" / "default" / "runs.csv")) == 4
 
 
+@pytest.mark.launchers
+@pytest.mark.parametrize("launcher", ["wdrun", "basic", "joblib"])
+def test_a_miss_is_never_0_whoever_trains(tmp_path, launcher):
+    words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "lr=tag(log,interval(1e-3,1e-1))")
+    code, _, err = wdrun(tmp_path, "-m", *TINY, *words, f"hydra/launcher={launcher}", "require.val_accuracy=0.99")
+    assert code == 6, err
+    assert err.count("require: val_accuracy ") == 2
+    code, _, err = wdrun(tmp_path, "-m", *TINY, "lambda=0,1", f"hydra/launcher={launcher}", "require.val_accuracy=0.99")
+    assert (code, err.count("require: val_accuracy ")) == (6, 2), err
+
+
 # wdrun's own launcher and sweeper, as Hydra meets them
 
 

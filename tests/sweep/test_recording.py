@@ -134,7 +134,7 @@ def test_a_lost_checkpoint_is_said(begun):
     checkpoint.remove(record.job.directory)
     resumed, watch = again(record)
     assert resumed.epochs_done == 0
-    lost = f"{record.job.directory}: its checkpoint is gone, and with it 1 epochs"
+    lost = f"{record.job.directory}: its checkpoint is gone, and with it 1 epoch"
     assert watch.lines == [f"warning: {lost}; training starts again from the first epoch"]
 
 
@@ -210,3 +210,16 @@ def test_a_run_begun_on_other_data_is_left_alone(begun, kept):
     ):
         again(record)
     assert read_run(record.job.directory) == before
+
+
+def test_a_checkpoint_with_former_names_goes_on_with_those_of_now(begun):
+    record, epochs, _ = begun
+    for epoch in epochs[:2]:
+        record.take(epoch)
+    folder = record.job.directory
+    before = (folder / "layers.csv").read_bytes()
+    (tensors, values), _ = checkpoint.load(folder)
+    rows = [{name.removeprefix("last_"): value for name, value in row.items()} for row in values["rows"]["layers"]]
+    checkpoint.save(folder, tensors, values | {"rows": values["rows"] | {"layers": rows}})
+    Record(record.job, record.trainer, Kept()).close()
+    assert (folder / "layers.csv").read_bytes() == before

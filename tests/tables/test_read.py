@@ -7,8 +7,8 @@ from tests import made_up
 from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
 from wdrun.storage import write_atomically
-from wdrun.tables import sound
-from wdrun.tables.columns import TABLES
+from wdrun.tables import aggregate, sound
+from wdrun.tables.columns import FORMER, TABLES
 from wdrun.tables.read import load, read_table
 
 
@@ -160,3 +160,17 @@ def test_a_value_of_several_texts_is_one(tmp_path):
     assert found["decay.scales"].tolist() == [cells[0], cells[0], cells[2]]
     assert found["decay.kappa"].tolist() == ["1", "warm_up", "1"]
     assert found["dir"].tolist() == mixed
+
+
+def test_tables_of_former_names_are_read_as_those_of_now(copy):
+    now = load([copy])
+    for path in [*copy.rglob("layers.csv")]:
+        header, rest = path.read_text().split("\n", 1)
+        assert header.count("last_") == len(FORMER) == 7
+        path.write_text(header.replace("last_", "") + "\n" + rest)
+        assert read_table(path)["last_rotation"].notna().all()
+    before = load([copy])
+    assert before.problems == ()
+    pd.testing.assert_frame_equal(before.layers, now.layers)
+    assert aggregate.write(copy, pytest.fail) == 3
+    assert "last_update_ratio" in (copy / "layers.csv").read_text().partition("\n")[0]

@@ -23,7 +23,7 @@ def test_a_whole_table(tmp_path, content, found):
 @pytest.mark.parametrize(("content", "why"), [
     (b"", r"^t\.csv is cut off$"),
     (b"a\n1", r"^t\.csv is cut off$"),
-    (b"a,b\n1\n", r"^t\.csv row 2 has 1 cells, its header 2$"),
+    (b"a,b\n1\n", r"^t\.csv row 2 has 1 cell, its header 2$"),
     (b'a\n"x\n', r"^t\.csv is no CSV \("),
     (b"\xff\n", "utf-8"),
 ])  # fmt: skip

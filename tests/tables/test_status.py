@@ -126,7 +126,7 @@ def test_the_command(root, wdrun, capsys):
     (root.parent / "empty").mkdir()
     code, out, err = wdrun("status", str(root.parent / "empty"), str(folder(root, 1)), capture=capsys)
     assert code == 0
-    assert out.startswith(f"{root.parent / 'empty'}: no runs of wdrun there (no run.csv)\n\n{folder(root, 1)}: 1 runs:")
+    assert out.startswith(f"{root.parent / 'empty'}: no runs of wdrun there (no run.csv)\n\n{folder(root, 1)}: 1 run:")
     code, out, err = wdrun("status", "nowhere", capture=capsys)
     assert (code, out, err) == (2, "", "wdrun: nowhere: no such folder\n")
 

@@ -58,7 +58,8 @@ def test_plain_lines_say_what_came_of_each_run_and_what_is_left(clock, capsys):
         "best     val 0.7500 (0.5000)  a (one run, by val_loss)",
         "failed   b: ValueError: [red]no[/red]; log /somewhere/error.log",
         "again    the same command goes on from there",
-        "next     wdrun select outputs/x   wdrun report outputs/x",
+        "next     wdrun select outputs/x",
+        "         wdrun report outputs/x",
     ]
     assert board.closing([Path("/r")], next_commands=False)[-1].startswith("again")
     assert fourth.began is None

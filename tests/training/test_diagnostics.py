@@ -72,13 +72,14 @@ def test_rotation_is_the_angle_whatever_the_lengths(angle):
 def test_a_row_measures_the_step():
     before, after, grad = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 3.0]]), torch.tensor([[0.0, 2.0]])
     found = diagnostics.measure(before, after, torch.tensor([[3.0, 3.25]]), grad, lr=0.5)
-    values = {k: found[k].item() for k in ("grad_norm", "update_norm", "update_ratio", "decay_share", "effective_lr")}
+    names = ("grad_norm", "update_norm", "update_ratio", "decay_share", "effective_lr")
+    values = {k: found[k].item() for k in (f"last_{name}" for name in names)}
     assert values == {
-        "grad_norm": 2.0,
-        "update_norm": 1.0,
-        "update_ratio": pytest.approx(0.2),
-        "decay_share": pytest.approx(0.25),
-        "effective_lr": pytest.approx(0.5 / 18),
+        "last_grad_norm": 2.0,
+        "last_update_norm": 1.0,
+        "last_update_ratio": pytest.approx(0.2),
+        "last_decay_share": pytest.approx(0.25),
+        "last_effective_lr": pytest.approx(0.5 / 18),
     }
 
 
@@ -94,11 +95,11 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
     step, before, after = one_step(optim.Sgd(momentum, False), coupling, w, g, knobs, memory)
     (row,) = diagnostics.layers(step, before, after, {"w": g}, knobs)
     move = 0.02 * (momentum * buffer + g + 0.1 * w)
-    assert row["update_norm"] == pytest.approx(move.norm().item(), rel=1e-12)
-    assert row["decay_share"] == pytest.approx(0.02 * 0.1 * 3 / move.norm().item(), rel=1e-9)
+    assert row["last_update_norm"] == pytest.approx(move.norm().item(), rel=1e-12)
+    assert row["last_decay_share"] == pytest.approx(0.02 * 0.1 * 3 / move.norm().item(), rel=1e-9)
     _, before, after = one_step(optim.Sgd(momentum, False), coupling, w, g, knobs._replace(lam=0.0), memory)
     (row,) = diagnostics.layers(step, before, after, {"w": g}, knobs._replace(lam=0.0))
-    assert row["decay_share"] == 0.0
+    assert row["last_decay_share"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,8 @@ def test_layer_rows_measure_the_last_step():
     epoch = next(trainer("lambda=0", "optimizer.momentum=0", "schedule=constant").train())
     assert [row["parameter"] for row in epoch.layers] == ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
     for row in epoch.layers:
-        assert row["update_norm"] == pytest.approx(0.02 * row["grad_norm"], rel=1e-3)
-        assert row["effective_lr"] == pytest.approx(0.02 / row["l2_norm"] ** 2, rel=1e-6)
+        assert row["last_update_norm"] == pytest.approx(0.02 * row["last_grad_norm"], rel=1e-3)
+        assert row["last_effective_lr"] == pytest.approx(0.02 / row["l2_norm"] ** 2, rel=1e-6)
 
 
 def test_bf16_computes_in_bf16_and_keeps_fp32_masters():

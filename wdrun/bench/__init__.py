@@ -7,19 +7,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wdrun.errors import ConfigError
+from wdrun.config.commands import ROUNDS
+from wdrun.wording import command_line
 
 WORK = {
     "cnn": ["model=cnn", "augment=flip_crop", "batch_size=64"],
     "mlp": ["model=mlp", "model.hidden=[64,64]", "augment=none", "batch_size=128"],
 }
 STANDARD = [[*words, f"precision={precision}"] for words in WORK.values() for precision in ("auto", "fp32")]
-ROUNDS = 5
 HEADER = ("work", "wdrun, images/s", "plain loop, images/s", "ratio", "GFLOP/s", "share of peak")
 
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
-    """`wdrun bench [rounds=5] [overrides]`: the four standard rows, or one row for the run of the overrides.
+    """`wdrun bench [rounds=] [overrides]`: the four standard rows, or one row for the run of the overrides.
 
     A row interleaves wdrun and the plain loop `rounds` times, after one of each to warm up, and gives the medians, the
     median ratio of the pairs and its range. Peak: the fastest of a few matrix products in the row's precision.
@@ -29,7 +29,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
     rows = []
     for line in [overrides] if overrides else STANDARD:
-        print(f"wdrun bench: {' '.join(line)}", file=sys.stderr, flush=True)
+        print(command_line(["bench", *line]), file=sys.stderr, flush=True)
         rows.append(cells(*measure(line, rounds, flags["config_dir"])))
     print(f"{machine()}, n = {rounds} interleaved pairs: median (smallest to largest)\n")
     print("\n".join(table(rows)))
@@ -37,10 +37,9 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
 
 def _rounds(words: Sequence[str]) -> tuple[int, list[str]]:
-    given = [word.partition("=")[2] for word in words if word.startswith("rounds=")]
-    if given and not (given[-1].isdecimal() and int(given[-1]) >= 1):
-        raise ConfigError(f"rounds={given[-1]}: must be a whole number ≥ 1")
-    return int(given[-1]) if given else ROUNDS, [word for word in words if not word.startswith("rounds=")]
+    given = [word for word in words if word.startswith("rounds=")]
+    text = given[-1].partition("=")[2] if given else ROUNDS.default
+    return ROUNDS.value(text), [word for word in words if word not in given]
 
 
 def cells(title: str, pairs: Sequence[tuple[float, float]], flops: float, peak: float) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from wdrun.tensors import Tensors
 from wdrun.training.state import unflatten
 from wdrun.training.step import Training
 from wdrun.training.trainer import Trainer
+from wdrun.wording import counted
 
 SECONDS = 1.5  # a sample trains for about so long
 EDGES = (1024, 2048, 4096)  # of the square matrices the peak is looked for among
@@ -38,7 +39,7 @@ def measure(
         raise ConfigError(f"data={trainer.dataset.name}: the plain loop is one over images")
     devices.apply(trainer.machine)
     run = trainer.run
-    how = f"{trainer.machine.precision}, {trainer.machine.threads} threads"
+    how = f"{trainer.machine.precision}, {counted(trainer.machine.threads, 'thread')}"
     title = f"{run.model['name']}, {run.augment['name']}, batch {run.batch_size}, {how}"
     steps = _steps(trainer)
     with _plain(words, config_dir) as plain:

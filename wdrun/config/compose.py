@@ -21,6 +21,8 @@ from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import ConfigError
 from wdrun.wording import first_line, nearest
 
+OWN = " (or your own, with --config-dir=DIR)"  # after the options that there are
+
 
 def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
     """The config of these overrides (no sweep among them); `config_dir` adds a user's own options."""
@@ -118,7 +120,8 @@ def _check(word: str, config_dir: str | None) -> None:
     accepted = f"one of {', '.join(options)}" if options else f"a file of {key}/ in --config-dir"
     if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
         raise ConfigError(f"{word}: write {key}=… with {accepted}")
-    check(key, parsed.value(), Accepts(accepted, lambda value: value in options, tuple(options)))
+    elsewhere = OWN if config_dir is None and key in GROUPS and isinstance(parsed.value(), str) else ""
+    check(key, parsed.value(), Accepts(accepted + elsewhere, lambda value: value in options, tuple(options)))
 
 
 def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from wdrun.config import axes
@@ -39,7 +40,7 @@ def sweep(lines: Sequence[Sequence[str]], config_dir: str | None = None) -> tupl
     with opened(config_dir) as composed:
         first = composed(lines[0])
         jobs = [parse(first, lines[0]), *(parse(composed(line), line) for line in lines[1:])]
-        return jobs, sweep_options(first)
+        return [replace(job, config_dir=config_dir) for job in jobs], sweep_options(first)
 
 
 def _not_typed(words: Sequence[str], typed: Sequence[str]) -> list[str]:

@@ -6,9 +6,10 @@ import re
 import textwrap
 from collections.abc import Iterator
 from itertools import takewhile
+from pathlib import Path
 
 from wdrun.config.options import GROUPS, conf_dir, option_names
-from wdrun.errors import Exit
+from wdrun.errors import ConfigError, Exit
 
 EXAMPLES = """\
 wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
@@ -35,19 +36,24 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
 
 Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same command again resumes or skips.
 
+What a command takes: wdrun select --help, or wdrun help select.
 Flags: -m/--multirun  --cfg job  --config-dir DIR (your own options)  --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
 """
 INTERRUPTED = "129/130/143 interrupted (the same command goes on)"
 
 
-def whole_help() -> str:
-    """Examples, groups with their options, top-level keys with their comments."""
+def whole_help(config_dir: str | None = None) -> str:
+    """Examples, groups with their options (the user's own in `config_dir` too), top-level keys with their comments."""
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"--config-dir={config_dir}: no such folder")
+    places = [*([Path(config_dir)] if config_dir else []), conf_dir()]
     codes = ", ".join([*(f"{code.value} {code.meaning}" for code in Exit), INTERRUPTED])
     lines = [EXAMPLES + textwrap.fill(f"Exit codes: {codes}", width=116, subsequent_indent=" " * 12) + "\n"]
     for group in (*GROUPS, "experiment"):
         lines.append(f"{group}=")
-        files = [conf_dir() / group / f"{name}.yaml" for name in option_names(group)]
+        named = [[place / group / f"{name}.yaml" for place in places] for name in option_names(group, config_dir)]
+        files = [next(path for path in paths if path.is_file()) for paths in named]
         lines += [f"  {path.stem:<14} {summary(path.read_text(encoding='utf-8'))}" for path in files]
     lines += ["", "keys of every run (and those of a group's option as group.key)"]
     for key, default, comment in keys_of((conf_dir() / "config.yaml").read_text(encoding="utf-8")):
@@ -58,7 +64,7 @@ def whole_help() -> str:
 def summary(yaml: str) -> str:
     """The description in a config file's first line, after Hydra's @package line where there is one."""
     lines = (line.removeprefix("#").strip() for line in yaml.splitlines())
-    return next(line for line in lines if not line.startswith("@package"))
+    return next((line for line in lines if not line.startswith("@package")), "")
 
 
 def keys_of(text: str) -> list[tuple[str, str, str]]:

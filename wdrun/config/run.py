@@ -118,12 +118,18 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One line of work: a run, what is asked of it, and the overrides it was typed with."""
+    """One line of work: a run, what is asked of it, the overrides it was typed with, the user's folder of options."""
 
     run: Run
     options: Options
     overrides: tuple[str, ...] = ()
     folder: str = ""  # the name of its folder where a version with other ids made it
+    config_dir: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is typed after `wdrun` to have this job again."""
+        return (*self.overrides, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
 
     @property
     def root(self) -> Path:

@@ -78,6 +78,11 @@ def build(
     own = _arguments(spec, cls, key)
     is_omega = issubclass(cls, Regularizer)
     regularizer: Regularizer = cls(**own) if is_omega else L2()
+    if is_omega and not any(map(regularizer.can, ("grad", "prox", "project"))):
+        raise ConfigError(
+            f"{key}._target_={spec['_target_']}: write its value(self, w), or each(self, w) where Ω is a sum over "
+            "single weights, or grad(self, w) alone where Ω has no formula"
+        )
     coupling = _coupling(spec, regularizer, preferred, key)
     scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])
     if spec["reduction"] == "mean":

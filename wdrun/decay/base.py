@@ -115,6 +115,11 @@ class Rule:
         """What the rule adds to the objective, a scalar: λ(progress)·ΣcΩ(w); nothing for a constraint."""
         return torch.zeros(())
 
+    @property
+    def has_penalty(self) -> bool:
+        """Whether `penalty` knows what the rule adds; an Ω written by its gradient alone has no formula for it."""
+        return True
+
     def scope(self) -> list[str]:
         """Names of the parameters the rule acts on."""
         return []
@@ -181,6 +186,10 @@ class Decay(Rule):
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         k = lam * self.schedule(progress)
         return torch.zeros(()) if self.coupling == "projected" or is_off(k) else k * self.value(params, state).double()
+
+    @property
+    def has_penalty(self) -> bool:
+        return self.coupling == "projected" or self.regularizer.can("value")
 
     def scope(self) -> list[str]:
         return list(self.scale)

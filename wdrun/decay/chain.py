@@ -48,6 +48,10 @@ class Chain(Rule):
         parts = [rule.penalty(params, _of(i, state), common * w, progress) for i, (rule, w) in enumerate(terms)]
         return sum(parts, torch.zeros(()))
 
+    @property
+    def has_penalty(self) -> bool:
+        return all(rule.has_penalty for rule in self.rules)
+
     def scope(self) -> list[str]:
         return list(dict.fromkeys(name for rule in self.rules for name in rule.scope()))
 

@@ -22,10 +22,15 @@ def rate(rule: Rule, params: Tensors) -> float | None:
     if rule.coupling == "projected" or state:
         return None
     leaves = {n: params[n].detach().double().requires_grad_() for n in rule.scale}
-    value = rule.value({**params, **leaves}, state)
-    if not value.requires_grad:
+    if rule.regularizer.can("value"):
+        value = rule.value({**params, **leaves}, state)
+        if not value.requires_grad:
+            return None
+        pulls = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
+    elif rule.regularizer.can("grad"):
+        pulls = tuple((rule.scale[n] * rule.regularizer.grad(w)).detach() for n, w in leaves.items())
+    else:
         return None
-    pulls = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
     along, across, size = 0.0, 0.0, 0.0
     for pull, (name, w) in zip(pulls, leaves.items(), strict=True):
         inside = torch.as_tensor(rule.scale[name]) != 0

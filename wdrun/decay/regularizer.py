@@ -17,7 +17,8 @@ class Regularizer:
     """Ω(w) ≥ 0 of one tensor w of any shape, free of λ; no Python branch on tensor values.
 
     A subclass writes `each` (when Ω is a sum over single weights) or `value`, and may write `grad` (default: autograd),
-    `prox` and `project`.
+    `prox` and `project`. One that writes only some of these three is a rule without a formula for Ω: it trains where
+    they are enough, and its penalty is not known.
     """
 
     convex: ClassVar[bool] = True  # whether `project` can be had from `prox`
@@ -60,9 +61,12 @@ class Regularizer:
         return (self.value(w) - radius).clamp_min(0)
 
     def can(self, ability: str) -> bool:
-        """Whether the regularizer offers "grad", "prox", "project" or "each"."""
-        written = getattr(type(self), ability) is not getattr(Regularizer, ability)
-        return written or ability == "grad" or (ability == "project" and self.convex and self.can("prox"))
+        """Whether the regularizer offers "each", "value", "grad", "prox" or "project"."""
+        if getattr(type(self), ability) is not getattr(Regularizer, ability):
+            return True
+        if ability == "project":
+            return self.convex and self.can("prox") and self.can("value")
+        return (ability == "value" and self.can("each")) or (ability == "grad" and self.can("value"))
 
     def remember(self, w: Tensor) -> Tensor | None:
         """What Ω keeps of the initial weight; None for an Ω without memory."""
@@ -94,7 +98,7 @@ class Constraint(Regularizer):
     """A bound Ω(w) ≤ λ and nothing else: only `project` is offered."""
 
     def can(self, ability: str) -> bool:
-        return ability == "project"
+        return ability == "project" or (ability == "value" and super().can(ability))
 
 
 def rows(w: Tensor) -> Tensor:

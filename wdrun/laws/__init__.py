@@ -8,7 +8,7 @@ answers take no case: results of the literature and of other programs that the s
 from wdrun.laws.cases import Case, cases, noise, nothing, step_of, weights
 from wdrun.laws.known import KNOWN_ANSWERS
 from wdrun.laws.pairs import COUPLING_LAWS, LAWS
-from wdrun.laws.regularizers import REGULARIZER_LAWS
+from wdrun.laws.regularizers import REGULARIZER_LAWS, lacking
 
 __all__ = [
     "COUPLING_LAWS",
@@ -17,6 +17,7 @@ __all__ = [
     "REGULARIZER_LAWS",
     "Case",
     "cases",
+    "lacking",
     "noise",
     "nothing",
     "step_of",

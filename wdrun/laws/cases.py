@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,23 +28,29 @@ ACTING: dict[str, dict[str, Any]] = {"cpr": {"kappa_value": 0.5}, "target_norm":
 
 @dataclass(frozen=True)
 class Case:
-    """A decay option, a coupling it can do and an optimizer option."""
+    """A decay option, a coupling it can do and an optimizer option; `config_dir` has the user's own ones."""
 
     decay: str
     coupling: str
     optimizer: str
+    config_dir: str | None = None
 
     def __str__(self) -> str:
         return f"{self.decay}-{self.coupling}-{self.optimizer}"
 
     def rule(self, params: Tensors, **changes: Any) -> Rule:
         """The rule over these parameters, some keys of its config changed."""
-        spec = {**option("decay", self.decay), **ACTING.get(self.decay, {}), "coupling": self.coupling, **changes}
+        spec = {
+            **option("decay", self.decay, self.config_dir),
+            **ACTING.get(self.decay, {}),
+            "coupling": self.coupling,
+            **changes,
+        }
         return decay.build(spec, params, lambda spec: lambda progress: 1.0)
 
     def by(self) -> optim.Optimizer:
         """The case's optimizer."""
-        return optim.build(option("optimizer", self.optimizer))
+        return optim.build(option("optimizer", self.optimizer, self.config_dir))
 
     def trajectory(self, rule: Rule, lam: float, gradient: Callable[[int, str, Tensor], Tensor]) -> list[Tensors]:
         """Parameters after each of a few steps under given gradients."""
@@ -80,21 +86,25 @@ def train(
 
 
 @cache
-def option(group: str, name: str) -> dict[str, Any]:
+def option(group: str, name: str, config_dir: str | None = None) -> dict[str, Any]:
     """An option's config as a run would have it."""
-    return dict(getattr(parse(compose([f"{group}={name}"])).run, group))
+    return dict(getattr(parse(compose([f"{group}={name}"], config_dir)).run, group))
 
 
-def cases() -> Iterator[Case]:
-    """Every decay × coupling × optimizer that the decay can do."""
-    for name in option_names("decay"):
+def cases(decays: Iterable[str] | None = None, config_dir: str | None = None) -> Iterator[Case]:
+    """Every decay × coupling × optimizer that the decay can do; ConfigError for a decay that can do none."""
+    for name in option_names("decay", config_dir) if decays is None else decays:
+        refusals = []
         for coupling in COUPLINGS:
             try:
-                Case(name, coupling, "sgd").rule(weights())
-            except ConfigError:
+                Case(name, coupling, "sgd", config_dir).rule(weights())
+            except ConfigError as error:
+                refusals.append(error)
                 continue
-            for optimizer in option_names("optimizer"):
-                yield Case(name, coupling, optimizer)
+            for optimizer in option_names("optimizer", config_dir):
+                yield Case(name, coupling, optimizer, config_dir)
+        if len(refusals) == len(COUPLINGS):
+            raise refusals[0]
 
 
 def weights() -> Tensors:

@@ -18,7 +18,7 @@ def zero_is_none(case: Case) -> str | None:
     """λ = 0 gives the run without decay, bit for bit."""
     params = weights()
     with_zero = case.trajectory(case.rule(params), 0.0, noise)
-    none = Case("none", "coupled", case.optimizer)
+    none = Case("none", "coupled", case.optimizer, case.config_dir)
     without = none.trajectory(none.rule(params), 0.0, noise)
     for t, (a, b) in enumerate(zip(with_zero, without, strict=True), start=1):
         for name in a:

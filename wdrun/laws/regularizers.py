@@ -14,7 +14,7 @@ from wdrun.tensors import Tensors
 
 def gradient_is_derivative(case: Case) -> str | None:
     """grad equals autograd of value."""
-    for name, omega, w in _omegas(case, "grad", weights()):
+    for name, omega, w in _omegas(case, weights()):
         found, expected = omega.grad(w), torch.func.grad(omega.value)(w)
         if not torch.allclose(found, expected, rtol=1e-10, atol=1e-12):
             return f"{name}: grad is off autograd by {(found - expected).abs().max():.2e}"
@@ -23,7 +23,7 @@ def gradient_is_derivative(case: Case) -> str | None:
 
 def prox_is_minimal(case: Case) -> str | None:
     """prox(w, t) beats random neighbours in ½‖z−w‖² + tΩ(z), and t = 0 leaves w."""
-    for name, omega, w in _omegas(case, "prox", weights()):
+    for name, omega, w in _omegas(case, weights()):
         if not torch.allclose(omega.prox(w, 0.0), w, rtol=0, atol=1e-12):
             return f"{name}: prox with t = 0 moved w"
         for t in (0.1, 1.0):
@@ -37,7 +37,7 @@ def prox_is_minimal(case: Case) -> str | None:
 
 def prox_by_brute_force(case: Case) -> str | None:
     """On two weights no point of a fine grid is better than prox(w, t): the minimum is the global one."""
-    for _, omega, w in _omegas(case, "prox", _pair()):
+    for _, omega, w in _omegas(case, _pair()):
         for t in (0.05, 0.3, 2.0):
             best, grid = omega.prox(w, t), _grid()
             least = 0.5 * (best - w).square().sum() + t * omega.value(best)
@@ -51,7 +51,7 @@ def projection_is_nearest(case: Case) -> str | None:
     """project(w, r) is feasible, idempotent, leaves a feasible w, and no feasible neighbour is nearer to w."""
     if case.decay == "none":
         return None
-    for name, omega, w in _omegas(case, "project", weights()):
+    for name, omega, w in _omegas(case, weights()):
         whole = float(omega.value(w))
         if omega.violation(w, 2 * whole) == 0 and not torch.equal(omega.project(w, 2 * whole), w):
             return f"{name}: a feasible tensor was moved"
@@ -72,7 +72,7 @@ def projection_is_nearest(case: Case) -> str | None:
 
 def projection_by_brute_force(case: Case) -> str | None:
     """On two weights no feasible point of a fine grid is nearer to w than project(w, r)."""
-    for _, omega, w in _omegas(case, "project", _pair()):
+    for _, omega, w in _omegas(case, _pair()):
         radius = 0.4 * float(omega.value(w))
         best, grid = omega.project(w, radius), _grid()
         feasible = grid[torch.func.vmap(lambda z, o=omega, r=radius: o.violation(z, r))(grid) == 0]
@@ -82,11 +82,20 @@ def projection_by_brute_force(case: Case) -> str | None:
     return None
 
 
-def _omegas(case: Case, ability: str, params: Tensors) -> Iterator[tuple[str, Regularizer, Tensor]]:
-    """Ω of each tensor where it has the ability; one with memory started elsewhere. Rules of their own have none."""
+def lacking(law: Callable[[Case], str | None], case: Case) -> str:
+    """Why the law does not apply to the decay: what it needs and the decay has not; "" where it applies."""
+    rule = case.rule(weights(), scope="all")
+    if type(rule) is not Decay:
+        return "a rule of its own"
+    missing = [f"no {ability}" for ability in REGULARIZER_LAWS[law] if not rule.regularizer.can(ability)]
+    return " and ".join(missing)
+
+
+def _omegas(case: Case, params: Tensors) -> Iterator[tuple[str, Regularizer, Tensor]]:
+    """Ω of each tensor; one with memory started elsewhere. TypeError for a rule of its own, which has none."""
     rule = case.rule(params, scope="all")
-    if type(rule) is not Decay or not rule.regularizer.can(ability):
-        return
+    if type(rule) is not Decay:
+        raise TypeError(f"{case}: is a rule of its own, without Ω")
     memory = rule.init({n: 0.5 * w + 0.1 for n, w in params.items()})
     for name, w in params.items():
         yield name, rule.omega(name, memory), w
@@ -112,11 +121,11 @@ def _around(best: Tensor, w: Tensor) -> Iterator[Tensor]:
         yield best * (1 - size)
 
 
-# One case a decay is enough for these.
-REGULARIZER_LAWS: tuple[Callable[[Case], str | None], ...] = (
-    gradient_is_derivative,
-    prox_is_minimal,
-    prox_by_brute_force,
-    projection_is_nearest,
-    projection_by_brute_force,
-)
+# What each needs the regularizer to offer; one case a decay is enough for these.
+REGULARIZER_LAWS: dict[Callable[[Case], str | None], tuple[str, ...]] = {
+    gradient_is_derivative: ("grad", "value"),
+    prox_is_minimal: ("prox", "value"),
+    prox_by_brute_force: ("prox", "value"),
+    projection_is_nearest: ("project", "value"),
+    projection_by_brute_force: ("project", "value"),
+}

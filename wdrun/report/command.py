@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wdrun.config.commands import COMMANDS
 from wdrun.errors import ConfigError
 from wdrun.storage import storage_error, write_atomically
 from wdrun.tables.words import folders_and_settings
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
 
-MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
-DEFAULTS = {"out": "", "formats": "svg,png", "metric": "val_loss", "margin": ""}
-METRICS = ("val_loss", "val_accuracy")
+MEDIA = {"svg": "image/svg+xml", "png": "image/png"}  # of the figures in the page
+TAKES = COMMANDS["report"]
 LARGEST_SVG = 400_000  # bytes; a larger figure goes into the page as PNG
 CSS_PIXELS = 96  # an inch
 
@@ -27,11 +26,9 @@ CSS_PIXELS = 96  # an inch
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
     filters: list[str] = []
-    folders, settings = folders_and_settings("report", words, DEFAULTS, filters)
-    formats = _formats(settings["formats"])
-    metric, margin = settings["metric"], _margin(settings["margin"])
-    if metric not in METRICS:
-        raise ConfigError(f"metric={metric}: must be {' or '.join(METRICS)}: λ is not chosen on test data")
+    folders, texts = folders_and_settings("report", words, TAKES.defaults, filters)
+    settings = TAKES.values(texts)
+    formats = settings["formats"]
     target = Path(settings["out"] or folders[0] / "report.html")
     if target.is_dir():
         raise ConfigError(f"out={target}: is a folder; give the file, such as out={target / 'report.html'}")
@@ -42,33 +39,14 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     from wdrun.tables.read import load
 
     found = kept(load(folders), filters, "report", settings)
-    selection = select(found.runs, metric=metric, margin=margin, config_dir=flags["config_dir"], plan=found.plan)
+    asked = {"metric": settings["metric"], "margin": settings["margin"], "config_dir": flags["config_dir"]}
+    selection = select(found.runs, **asked, plan=found.plan)
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):
         print(line, file=sys.stderr)
     print(target)
     return 0
-
-
-def _formats(text: str) -> list[str]:
-    formats = list(dict.fromkeys(word.strip() for word in text.split(",")))
-    for name in formats:
-        if name not in MEDIA:
-            raise ConfigError(f"formats={text}: must be one or more of {', '.join(MEDIA)}, such as formats=svg,pdf")
-    return formats
-
-
-def _margin(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        margin = float(text)
-    except ValueError:
-        margin = math.nan
-    if not 0 < margin < math.inf:
-        raise ConfigError(f"margin={text}: must be a number > 0, the difference of the metric that does not matter")
-    return margin
 
 
 def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[str]) -> list[Picture]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.selection.overrides import condensed, line, recorded, words
-from wdrun.wording import counted, sort_key
+from wdrun.selection.overrides import condensed, recorded, words
+from wdrun.wording import command_line, counted, sort_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def commands(directories: Iterable[Path], at_most: int = 12) -> list[str]:
     """The lines that make these runs again, then what is left out or unknown as `# …`."""
     found = [recorded(directory) for directory in directories]
     known = [overrides for overrides in found if overrides is not None]
-    lines = [line(words(grid)) for grid in condensed(known)]
+    lines = [command_line(words(grid)) for grid in condensed(known)]
     if len(lines) > at_most:
         lines[at_most:] = [f"# and {len(lines) - at_most} more: config.yaml of each run begins with its own"]
     if len(known) < len(found):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
-from wdrun.selection.overrides import line
 from wdrun.selection.sentences import MEASURES, at, gain, ranking
-from wdrun.wording import counted, distinct, interval, listed, score, typed
+from wdrun.wording import command_line, counted, distinct, interval, listed, score, typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +124,7 @@ def steps(selection: Selection) -> list[Step]:
     proposed: list[Step] = []
     for found in sorted(shown, key=lambda found: FIRST.get(found.kind, len(FIRST))):
         known = {command for step in proposed for command in step.commands}
-        if commands := tuple(command for command in map(line, found.settles) if command not in known):
+        if commands := tuple(command for command in map(command_line, found.settles) if command not in known):
             proposed.append(Step(f"{found.facet}: {found.whole}", commands))
     return proposed[:MOST_STEPS]
 
@@ -135,7 +134,9 @@ def warnings(found: Results, selection: Selection) -> list[str]:
     doubts = [(one.facet, one.whole) for one in selection.findings if not one.open]
     sentences = told(doubts, selection.names)
     if len(sentences) > MOST_WARNINGS:
-        sentences[MOST_WARNINGS:] = [f"{len(sentences) - MOST_WARNINGS} more warnings: `wdrun select` prints them"]
+        sentences[MOST_WARNINGS:] = [
+            f"{counted(len(sentences) - MOST_WARNINGS, 'more warning')}: `wdrun select` prints them"
+        ]
     return [*sentences, *found.problems[:MOST_WARNINGS]]
 
 

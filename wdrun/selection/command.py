@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from wdrun.config.commands import COMMANDS
 from wdrun.errors import ConfigError
 from wdrun.selection import line, printing
 from wdrun.selection.cells import rows_of
@@ -22,33 +22,33 @@ from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
-from wdrun.wording import typed
+from wdrun.wording import command_line, typed
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
 
 
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
-    defaults = {"metric": "val_loss", "margin": "", "nuisance": "lr"}
     filters: list[str] = []
-    folders, settings = folders_and_settings("select", words, defaults, filters)
-    selection = _select(folders, settings, filters, flags)
+    folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults, filters)
+    selection = _select(folders, COMMANDS["select"].values(texts), filters, flags)
     for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))
         write_atomically(path, content, "a copy of the folder where there is room")
     printing.show(selection)
-    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `wdrun best {folders[0]}` prints the command")
+    known = COMMANDS["best"].defaults
+    same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
+    best = command_line(["best", *map(str, folders), *same])
+    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `{best}` prints the command")
     return 0
 
 
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
-    defaults = {"rule": "min", "metric": "val_loss", "nuisance": "lr"}
     filters: list[str] = []
-    folders, settings = folders_and_settings("best", words, defaults, filters)
-    if settings["rule"] not in RULES:
-        raise ConfigError(f"rule={settings['rule']}: must be {' or '.join(RULES)}")
+    folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters)
+    settings = COMMANDS["best"].values(texts)
     selection = _select(folders, settings, filters, flags)
     ranked = [data for data, board in selection.boards if board["rank"].notna().any()]
     if len(ranked) > 1:
@@ -58,9 +58,7 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
-    words_of = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
-    own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] else []
-    print(shlex.join(["wdrun", *words_of, *own]))
+    print(command_line(line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])))
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
     say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
     say(f"{at(selection, choice)}; {gain(selection, choice)}")
@@ -71,22 +69,15 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
 
 
 def _select(
-    folders: Sequence[Path], settings: dict[str, str], filters: Sequence[str], flags: dict[str, Any]
+    folders: Sequence[Path], settings: dict[str, Any], filters: Sequence[str], flags: dict[str, Any]
 ) -> Selection:
     """The selection of the folders; ConfigError where there is no run to choose from."""
-    margin = None
-    if settings.get("margin"):
-        try:
-            margin = float(settings["margin"])
-        except ValueError:
-            raise ConfigError(f"margin={settings['margin']}: must be a number > 0") from None
     found = load(folders, tables=())
     for problem in found.problems:
         say(f"warning: {problem}")
     found = kept(found, filters, "best" if "rule" in settings else "select", settings)
-    nuisance = [knob for knob in settings["nuisance"].split(",") if knob]
-    asked = {"metric": settings["metric"], "margin": margin, "nuisance": nuisance, "config_dir": flags["config_dir"]}
-    selection = select(found.runs, **asked, plan=found.plan)
+    asked: dict[str, Any] = {key: settings.get(key) for key in ("metric", "margin", "nuisance")}
+    selection = select(found.runs, **asked, config_dir=flags["config_dir"], plan=found.plan)
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
         nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})

@@ -21,6 +21,7 @@ from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import verdict
+from wdrun.wording import command_line
 from wdrun.tables.plan import Planned
 
 FEW = 3  # replicates below which a spread is hardly known
@@ -59,10 +60,11 @@ def findings(
         own = [one for one in own if not (waiting and waiting[i] and _may_be_planned(*one[:2]))]
         found += [(facet.name, one) for one in sorted(own, key=lambda one: order.index(one[0]))]
     found += [("all", one) for board in boards for one in _budgets(grid, board, facets)]
-    end = (f"--config-dir={config_dir}",) if config_dir else ()
+    end = (f"--config-dir={config_dir}",) if config_dir else ()  # in place of the one the runs were typed with
     found += [("all", one) for one in [*_plan(plan, end), *_notes(grid)]]
+    typed = lambda x: (*(word for word in x if not (end and word.startswith("--config-dir="))), *end)  # noqa: E731
     return tuple(
-        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple((*x, *end) for x in settles))
+        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple(map(typed, settles)))
         for who, (kind, numbers, settles) in found
     )
 
@@ -77,7 +79,7 @@ def _plan(plan: Sequence[Planned], end: Line) -> Iterator[Found]:
     if waits:
         halving = any(word.startswith("halving=") for word in waits[0])
         lines = () if halving else overrides.again(waits)
-        shown = [overrides.line((*words, *end)) for words in lines]
+        shown = [command_line((*words, *end)) for words in lines]
         yield "plan", {"waiting": len(waits), "planned": len(plan), "lines": shown}, lines
 
 

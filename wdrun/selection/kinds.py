@@ -207,7 +207,7 @@ KINDS: dict[str, Kind] = {
             f"whether λ = {typed(n['lambda'])} beats λ = 0: over {counted(n['pairs'], 'pair')} of runs the "
             "interval of the difference includes 0"
         ),
-        lambda n: f"about {n['needed']:,} fresh pairs would tell if it stays as it is" if n["needed"] else "",
+        lambda n: f"about {counted(n['needed'], 'fresh pair')} would tell if it stays as it is" if n["needed"] else "",
         open=True,
     ),
     "few replicates": Kind(_few, lambda n: "run more seeds, such as seed=range(0,5)"),
@@ -271,7 +271,11 @@ KINDS: dict[str, Kind] = {
         )
     ),
     "repeats": Kind(  # nothing to run
-        lambda n: f"{n['repeated']} runs repeat a replicate of the same setting and are left out"
+        lambda n: counted(
+            n["repeated"],
+            "run repeats a replicate of the same setting and is left out",
+            "runs repeat a replicate of the same setting and are left out",
+        )
     ),
     "shared images": Kind(  # nothing to run: no test of folds is free of it
         lambda n: (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wdrun.config.axes import key_of
 from wdrun.config.compose import opened
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
 from wdrun.errors import ConfigError, StorageError
+from wdrun.selection.overrides import recorded
 from wdrun.wording import typed
 
 FREE = ("seed", "fold")  # what the command leaves to its reader
@@ -22,8 +24,16 @@ Missed = Callable[[Words], dict[str, Any]]
 
 
 def words(directory: Path, config_dir: str | None = None) -> list[str]:
-    """Overrides that give the run in this folder, up to seed and fold; ConfigError where no overrides do."""
-    target = _knobs(directory)
+    """What is typed after `wdrun` for the run in this folder, up to seed and fold; ConfigError where nothing gives it.
+
+    `config_dir`: the user's own options; where None, those that the run was typed with, if they are still there.
+    """
+    target, typed_with = _knobs(directory), recorded(directory)
+    if config_dir is None:
+        folders = [word.partition("=")[2] for word in typed_with or () if word.startswith("--config-dir=")]
+        config_dir = next((folder for folder in folders if Path(folder).is_dir()), None)
+    if typed_with is not None:
+        _check_options(directory, target, typed_with, config_dir)
     with opened(config_dir) as composed:
 
         def missed(found: Words) -> dict[str, Any]:
@@ -40,7 +50,20 @@ def words(directory: Path, config_dir: str | None = None) -> list[str]:
                 "name the folder of your own options by --config-dir=DIR if the run had some"
             )
         found = _minimal(found, missed)
-    return [_word(key, value) for key, value in found.items()]
+    own = [f"--config-dir={config_dir}"] if config_dir else []
+    return [*(_word(key, value) for key, value in found.items()), *own]
+
+
+def _check_options(
+    directory: Path, target: Mapping[str, Any], typed_with: Sequence[str], config_dir: str | None
+) -> None:
+    """ConfigError for an option of the user's own that is not there: the shipped one most like it is another thing."""
+    given = {key_of(word) for word in typed_with}
+    for group in (group for group in GROUPS if group != "model"):  # whose name may be that of a class
+        named = target.get(f"{group}.name")
+        if named not in option_names(group, config_dir) and not given & {f"{group}.name", f"{group}._target_"}:
+            where = f"is no option of {config_dir}" if config_dir else "is an option of your own"
+            raise ConfigError(f"{directory}: {group}={named} {where}; name its folder by --config-dir=DIR")
 
 
 def _knobs(directory: Path) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wdrun.wording import short, sort_key, typed
+from wdrun.wording import command_line, short, sort_key, typed
 
 Box = dict[str, tuple[str, ...]]  # a line's grid: override key -> its values, in order
 Line = tuple[str, ...]  # what is typed after `wdrun`
@@ -18,7 +19,7 @@ STRENGTH = ("lambda", "budget", "tau")  # keys that say how strong the decay is:
 
 
 def recorded(directory: Path) -> tuple[str, ...] | None:
-    """The overrides a run was typed with: .hydra/overrides.yaml, else config.yaml's first line; None: not recorded."""
+    """What was typed after `wdrun`: .hydra/overrides.yaml, else config.yaml's first line; None: not recorded."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # nine times as fast, where yaml was built with it
@@ -33,7 +34,15 @@ def recorded(directory: Path) -> tuple[str, ...] | None:
             first = file.readline().rstrip("\n")
     except (OSError, ValueError):
         return None
-    return tuple(first.removeprefix("# wdrun").split()) if first.startswith("# wdrun") else None
+    return _unquoted(first.removeprefix("# ")) if first.startswith("# wdrun") else None
+
+
+def _unquoted(text: str) -> Line:
+    """The words of a command line; former versions wrote them without a shell's quotes."""
+    with suppress(ValueError):
+        if command_line((found := shlex.split(text))[1:]) == text:
+            return tuple(found[1:])
+    return tuple(text.split()[1:])
 
 
 def as_words(overrides: Iterable[str]) -> Box:
@@ -52,7 +61,7 @@ def _condensed(lines: Iterable[Box]) -> list[Box]:
     before = 0
     while len(boxes) != before:
         before = len(boxes)
-        for key in dict.fromkeys(key for box in boxes for key in reversed(box)):
+        for key in dict.fromkeys(key for box in boxes for key in reversed(box) if not key.startswith("--")):
             boxes = _merged(boxes, key)
     return boxes
 
@@ -98,11 +107,6 @@ def words(grid: Box) -> Line:
     """What is typed after `wdrun` for a grid, `-m` where a key has several values."""
     parts = [f"{key}={_values(values)}" if values else key for key, values in grid.items()]
     return ("-m", *parts) if any(len(values) > 1 for values in grid.values()) else tuple(parts)
-
-
-def line(words: Sequence[str]) -> str:
-    """Words as they are typed in a shell."""
-    return shlex.join(["wdrun", *words])
 
 
 def _values(values: Sequence[str]) -> str:

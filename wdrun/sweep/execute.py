@@ -8,7 +8,7 @@ from contextlib import closing
 from wdrun.config.run import Job, SweepOptions
 from wdrun.sweep import groups, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, settle, with_lambda
-from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.outcome import Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways
 from wdrun.sweep.signals import Stop
 from wdrun.tables import aggregate, plan
@@ -31,8 +31,8 @@ def execute(
 
     Everything that can be known to be wrong raises before anything is created. A run that fails or diverges is an
     outcome and does not stop the others, unless `options.fail_fast` says so. Interrupted is raised after the tables
-    are written. `more`: another sweep follows, so what to do next need not be said. `part`: of a larger sweep, whose
-    plan stands already.
+    are written and the missed `require.*` thresholds told. `more`: another sweep follows, so what to do next need not
+    be said. `part`: of a larger sweep, whose plan stands already.
     """
     options = options or SweepOptions()
     trainers = Trainers()
@@ -75,6 +75,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
             on_end(outcome)
     finally:
         aggregate.write(outcome.directory.parent, say)
+        tell_missed([outcome])
     return outcome
 
 
@@ -132,4 +133,5 @@ class _Sweep:
                 say(line)
             if self.failed_fast:
                 say("stopped  fail_fast=true: the first failed or diverged run ended the sweep")
+            tell_missed(self.outcomes)
         return self.outcomes

@@ -8,6 +8,7 @@ its own schedule, so every row of the tables is that of a finished run; what is 
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,7 @@ from wdrun.sweep.preparation import check, distinct
 from wdrun.tables.columns import typed_row
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
+from wdrun.wording import counted
 
 COLUMNS = ("rung", "epochs", "setting", "overrides", "replicates", "score", "kept", "epochs_spent")
 REPLICATE = ("seed", "fold", "epochs")  # knobs in which the runs of one setting differ
@@ -66,11 +68,12 @@ def in_rungs(
     for rung, (_, epochs) in enumerate(plan, start=1):
         runs = {setting.id: [shortened(job, epochs) for job in setting.jobs] for setting in going}
         jobs = [job for members in runs.values() for job in members]
-        say(f"\nrung {rung} of {len(plan)}: {len(going)} settings, {len(jobs)} runs of {epochs} epochs")
+        what = f"{counted(len(going), 'setting')}, {counted(len(jobs), 'run')} of {counted(epochs, 'epoch')}"
+        say(f"\nrung {rung} of {len(plan)}: {what}")
         ended = execute(jobs, options, on_end, more=rung < len(plan))
         outcomes += ended
         if missing := sum(o.status in ("waiting", "busy") for o in ended):
-            say(f"halving  stops here: {missing} runs of this rung are not there; the same command goes on")
+            say(f"halving  stops here: {counted(missing, 'run')} of this rung did not end; the same command goes on")
             return outcomes
         found = {o.job.key: typed_row(o.row) | {"status": o.status} for o in ended}
         scores = {name: score([found[job.key] for job in members], options.objective) for name, members in runs.items()}
@@ -85,7 +88,7 @@ def in_rungs(
             say(f"halving  stops here: no setting of this rung has a {options.objective}")
             return outcomes
     spent, full = rows[-1]["epochs_spent"], lengths[0] * sum(len(setting.jobs) for setting in settings)
-    say(f"halving  {spent} epochs trained; the full grid takes {full}, so this is {spent / full:.0%} of it")
+    say(f"halving  {counted(spent, 'epoch')} trained; the full grid takes {full}, so this is {spent / full:.0%} of it")
     say(f"halving  the one left: {going[0].overrides} ({options.objective} {scores[going[0].id]:.4f})")
     return outcomes
 
@@ -112,7 +115,7 @@ def group(jobs: Sequence[Job]) -> list[Setting]:
 
 
 def _own(job: Job, common: set[str]) -> str:
-    return " ".join(word for word in job.overrides if word not in common and key_of(word) not in REPLICATE)
+    return shlex.join(word for word in job.overrides if word not in common and key_of(word) not in REPLICATE)
 
 
 def shortened(job: Job, epochs: int) -> Job:
@@ -146,7 +149,7 @@ def _check(jobs: Sequence[Job], epochs: int) -> None:
         for _ in check(jobs):
             pass
     except ConfigError as error:
-        raise ConfigError(f"halving has a rung of {epochs} epochs, and there: {error}") from error
+        raise ConfigError(f"halving has a rung of {counted(epochs, 'epoch')}, and there: {error}") from error
 
 
 def _rows(

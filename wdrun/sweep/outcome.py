@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from wdrun.tables.columns import FACTORS, typed_row
 from wdrun.terminal.progress import say
 
 FINAL = ("done", "diverged")  # a run of these statuses is never trained again
+WORST_FIRST = (Exit.FAILED, Exit.BUSY, Exit.DIVERGED, Exit.REQUIREMENT, Exit.DONE)
 RESULT = (
     *(column.name for column in FACTORS),
     *("status", "cause", "epochs_done", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
@@ -48,6 +49,27 @@ class Outcome:
         return typed_row({key: self.row.get(key) for key in RESULT}) | {"dir": str(self.directory)}
 
     @property
+    def missed(self) -> str:
+        """The `require.*` thresholds that the run stayed below, in words; one that ended without a score misses all."""
+        why = {"done": "a regression has none", "diverged": "it diverged", "failed": "it failed"}.get(self.status)
+        asked = {key: least for key, least in self.job.options.require.items() if least is not None}
+        if why is None or not asked:
+            return ""
+        reached = self.result() if self.status == "done" else dict.fromkeys(asked)
+        return " and ".join(
+            f"{key} {f'({why})' if reached[key] is None else format(reached[key], '.4f')} is below {least:g}"
+            for key, least in asked.items()
+            if reached[key] is None or not reached[key] >= least  # nan too
+        )
+
+    @property
+    def code(self) -> int:
+        """The exit code of this run alone; DONE where it has not ended."""
+        if self.status in ("failed", "busy"):
+            return Exit.FAILED if self.status == "failed" else Exit.BUSY
+        return Exit.DIVERGED if self.bad else Exit.REQUIREMENT if self.missed else Exit.DONE
+
+    @property
     def bad(self) -> bool:
         """Whether the run failed, or diverged where that was not allowed: fail_fast ends the sweep there."""
         return self.status == "failed" or (self.status == "diverged" and not self.job.options.allow_diverged)
@@ -61,27 +83,18 @@ def print_result(outcome: Outcome) -> None:
     print(json.dumps(outcome.result(), allow_nan=False), flush=True)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """FAILED when a run failed; else BUSY, DIVERGED (unless allowed) or REQUIREMENT (and says which); else DONE."""
-    if any(o.status == "failed" for o in outcomes):
-        return Exit.FAILED
-    if any(o.status == "busy" for o in outcomes):
-        return Exit.BUSY
-    if any(o.bad for o in outcomes):
-        return Exit.DIVERGED
-    missed = [line for o in outcomes if o.status == "done" for line in _missed(o)]
-    for line in missed:
-        say(f"require: {line}")
-    return Exit.REQUIREMENT if missed else Exit.DONE
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """That of the worst ending; see `worst`."""
+    return worst(outcome.code for outcome in outcomes)
 
 
-def _missed(outcome: Outcome) -> list[str]:
-    """A sentence for each `require.*` threshold the run stayed below; a regression, without accuracy, misses all."""
-    asked = {key: least for key, least in outcome.job.options.require.items() if least is not None}
-    reached = {key: value for key, value in outcome.result().items() if key in asked}
-    return [
-        f"{key} {'(a regression has none)' if reached[key] is None else format(reached[key], '.4f')} "
-        f"is below {least:g} in {outcome.directory.name}"
-        for key, least in asked.items()
-        if reached[key] is None or reached[key] < least
-    ]
+def worst(codes: Iterable[int]) -> int:
+    """FAILED where it is among the codes, else BUSY, DIVERGED, REQUIREMENT, DONE: what hides most comes first."""
+    return min(codes, key=WORST_FIRST.index, default=Exit.DONE)
+
+
+def tell_missed(outcomes: Iterable[Outcome]) -> None:
+    """A line on stderr for each run that missed a `require.*` threshold, whatever else is told of it."""
+    for outcome in outcomes:
+        if missed := outcome.missed:
+            say(f"require: {missed} in {outcome.directory.name}")

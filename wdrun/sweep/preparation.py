@@ -19,10 +19,17 @@ from wdrun.training.trainer import Trainer
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, of equal runs the first; those that a version with other ids began, in the folders it gave them."""
+    """The jobs, of equal runs the first, with all that any of them requires of the run.
+
+    Those that a version with other ids began are in the folders it gave them.
+    """
     found: dict[tuple[Path, str], Job] = {}
     for job in jobs:
-        found.setdefault(job.key, job)
+        if (first := found.setdefault(job.key, job)).options != job.options:
+            both, more = first.options, job.options
+            least = {key: max(filter(None, (a, more.require[key])), default=a) for key, a in both.require.items()}
+            allowed = both.allow_diverged and more.allow_diverged
+            found[job.key] = replace(first, options=replace(both, require=least, allow_diverged=allowed))
     former: dict[Path, dict[str, str]] = {}
     for root in {job.root for job in found.values()}:
         former[root] = _former(root, [job for job in found.values() if job.root == root])

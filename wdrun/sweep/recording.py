@@ -11,13 +11,13 @@ from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.storage import make, write_atomically
 from wdrun.sweep import checkpoint, loggers, provenance
-from wdrun.tables.columns import TABLES, run_row
+from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
-from wdrun.wording import short
+from wdrun.wording import command_line, counted, printable, short
 
 Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
 
@@ -90,7 +90,7 @@ class Record:
         partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
         self.watch.line(
-            f"interrupted after {done} of {self.job.run.epochs} epochs; the same command goes on from there"
+            f"interrupted after {done} of {counted(self.job.run.epochs, 'epoch')}; the same command goes on from there"
         )
 
     def end(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Record:
         lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
         if run.lam and summary["status"] == "done":
             zero = without_decay(directory.parent, run, summary["data_digest"])
-            lines.append(explain.bought(summary, zero, self.job.overrides))
+            lines.append(explain.bought(summary, zero, self.job.words))
         return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
@@ -164,7 +164,7 @@ def _resume(
         if notes:
             watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
         elif row.get("epochs_done") not in ("", "0", None):
-            lost = f"{directory}: its checkpoint is gone, and with it {row['epochs_done']} epochs"
+            lost = f"{directory}: its checkpoint is gone, and with it {counted(int(row['epochs_done']), 'epoch')}"
             watch.note(f"warning: {lost}; training starts again from the first epoch")
         return None, {name: [] for name in TABLES}, {}, {}
     tensors, values = loaded
@@ -194,7 +194,8 @@ def _resume(
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
-    return state, values["rows"], values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
+    rows = {name: [{FORMER.get(k, k): v for k, v in row.items()} for row in of] for name, of in values["rows"].items()}
+    return state, rows, values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
@@ -227,10 +228,9 @@ def _write_config(directory: Path, job: Job) -> None:
     import yaml
 
     knobs = yaml.safe_dump(job.run.nested, sort_keys=False, allow_unicode=True)
-    line = " ".join(["wdrun", *job.overrides])
-    write_atomically(directory / "config.yaml", f"# {line}\n{knobs}".encode())
+    write_atomically(directory / "config.yaml", f"# {printable(command_line(job.words))}\n{knobs}".encode())
     make(directory / ".hydra")
-    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.overrides)).encode())
+    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.words)).encode())
 
 
 def _write_weights(directory: Path, state: State) -> None:

@@ -44,8 +44,10 @@ METRICS = (
     Column("ece", float, "expected calibration error, 15 bins, 0 to 1 (evaluate=calibration, full)"),
     Column("brier", float, "Σ_k (p_k − 1[k = label])², mean, 0 to 2 (evaluate=calibration, full)"),
     Column("margin", float, "label's logit minus the largest other, mean (evaluate=calibration, full)"),
-    Column("penalty", float, "λΣcΩ(w) of the weights after the epoch"),
-    Column("objective", float, "data_loss + penalty"),
+    Column(
+        "penalty", float, "λΣcΩ(w) of the weights after the epoch; empty: the decay is written by its gradient alone"
+    ),
+    Column("objective", float, "data_loss + penalty; empty where that is"),
     Column("examples", int, "examples in the mean"),
 )
 
@@ -59,13 +61,17 @@ LAYERS = (
     Column("sparsity", float, "share of elements exactly zero, 0 to 1"),
     Column("near_zero", float, "share of elements with |w| ≤ 0.001·rms(w), 0 to 1"),
     Column("dead_filters", float, "share of output rows (filters, neurons) all zero, 0 to 1; empty for vectors"),
-    Column("grad_norm", float, "‖gradient of the data loss‖ at the epoch's last step"),
-    Column("update_norm", float, "‖w⁺ − w‖ of the last step"),
-    Column("update_ratio", float, "‖w⁺ − w‖/‖w‖ of the last step"),
-    Column("decay_share", float, "‖w⁺ − w⁺ with λ = 0‖/‖w⁺ − w‖ of the last step"),
-    Column("rotation", float, "angle between w and w⁺ of the last step, degrees"),
-    Column("rotation_equilibrium", float, "where the rotation of a scale-invariant w settles; empty: no formula"),
-    Column("effective_lr", float, "η/‖w‖² after the epoch"),
+    Column("last_grad_norm", float, "‖gradient of the data loss‖ at the epoch's last step, as are the others in last_"),
+    Column("last_update_norm", float, "‖w⁺ − w‖ of that step"),
+    Column("last_update_ratio", float, "‖w⁺ − w‖/‖w‖ of that step: small where the schedule has taken lr down"),
+    Column("last_decay_share", float, "‖w⁺ − w⁺ with λ = 0‖/‖w⁺ − w‖ of that step"),
+    Column("last_rotation", float, "angle between w and w⁺ of that step, degrees"),
+    Column(
+        "last_rotation_equilibrium",
+        float,
+        "where the rotation of a scale-invariant w settles at that step's lr; empty: no formula",
+    ),
+    Column("last_effective_lr", float, "η/‖w‖² with that step's η"),
     Column("oui", float, "OUI of the activations behind w, 0 to 1; its authors aim at 0.6 to 0.8 (diagnostics=[oui])"),
 )
 
@@ -78,6 +84,9 @@ HISTOGRAMS = (
     Column("right", float, "its upper edge"),
     Column("count", int, "weights in it after the epoch; bins without any are left out"),
 )
+
+# The names that columns had in tables of former versions, which are read as these.
+FORMER = {name.removeprefix("last_"): name for name in (c.name for c in LAYERS) if name.startswith("last_")}
 
 TIMING = (
     *FACTORS,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from wdrun.tables.columns import FACTORS, RUN, SCHEMA, TABLES, typed_row
-from wdrun.wording import printable
+from wdrun.tables.columns import FACTORS, FORMER, RUN, SCHEMA, TABLES, typed_row
+from wdrun.wording import counted, printable
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def left_out(directory: Path, error: Exception) -> str:
 
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV; ValueError unless every row is whole and the last line ended."""
+    """Header, with the present names, and rows of a CSV; ValueError unless each row is whole and the last one ended."""
     text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     if not text.endswith("\n"):
         raise ValueError(f"{path.name} is cut off")
@@ -44,8 +44,8 @@ def whole(path: Path) -> tuple[list[str], list[list[str]]]:
         raise ValueError(f"{path.name} is no CSV ({error})") from error
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
-            raise ValueError(f"{path.name} row {number} has {len(row)} cells, its header {len(header)}")
-    return header, rows
+            raise ValueError(f"{path.name} row {number} has {counted(len(row), 'cell')}, its header {len(header)}")
+    return [FORMER.get(name, name) for name in header], rows
 
 
 def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]]]) -> None:
@@ -58,7 +58,7 @@ def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]
     number = int(row["epochs_done"] or 0)
     for name in {"metrics", "layers", "timing"} & tables.keys():
         if len(tables[name]) < number:  # before as many names of epochs are made
-            raise ValueError(f"{name}.csv has fewer rows than the {number} epochs of run.csv")
+            raise ValueError(f"{name}.csv has fewer rows than the {counted(number, 'epoch')} of run.csv")
     epochs = [str(epoch) for epoch in range(1, number + 1)]
     found = {name: Counter(_pick(name, rows, "epoch")) for name, rows in tables.items()}
     for name in ("metrics", "layers", "timing"):

@@ -15,7 +15,7 @@ from wdrun.tables.identity import finished_first, identity
 from wdrun.tables.read import run_folders
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.words import folders_and_settings
-from wdrun.wording import age, printable
+from wdrun.wording import age, counted, printable
 
 ORDER = ("done", "running", "interrupted", "failed", "diverged", "waiting")
 NAMED = 20  # waiting runs that are named; of thousands the number says enough
@@ -71,7 +71,7 @@ def report(folder: Path, now: float | None = None) -> list[str]:
         return [f"{folder}: no runs of wdrun there (no run.csv)"]
     counts = Counter(line.status for line in lines)
     told = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
-    heading = f"{folder}: {len(lines)} runs: {told}" if lines else f"{folder}:"
+    heading = f"{folder}: {counted(len(lines), 'run')}: {told}" if lines else f"{folder}:"
     return [printable(line) for line in (heading, *_table(lines), *broken)]
 
 

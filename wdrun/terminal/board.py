@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from wdrun.terminal.progress import Row, Watch, say, scores
-from wdrun.wording import clock
+from wdrun.wording import clock, command_line, counted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -155,7 +155,7 @@ class Board:
                 ProgressBar(total=1.0, completed=view.share, width=20),
                 Text(speed, no_wrap=True),
             )
-        rows: list[RenderableType] = [Text(f"{self.total} runs: {', '.join(parts)}; ETA {self.eta()}"), grid]
+        rows: list[RenderableType] = [Text(f"{counted(self.total, 'run')}: {', '.join(parts)}; ETA {self.eta()}"), grid]
         if len(training) > SHOWN:
             rows.append(Text(f"and {len(training) - SHOWN} more"))
         if self.best:
@@ -171,14 +171,15 @@ class Board:
         waiting = self.total - sum(self.counts.values())
         counts = ", ".join(f"{n} {name}" for name, n in [*self.counts.items(), ("waiting", waiting)] if n)
         before = f" ({self.skipped} of them before)" if self.skipped else ""
-        lines = [f"sweep    {self.total} runs: {counts}{before}; {clock(self.now() - self.started)} here"]
+        lines = [f"sweep    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"]
         if self.best:
             lines.append(f"best     {self.winner()} (one run, by {self.objective})")
         lines += [f"failed   {slug}: {cause}; log {_short(log)}" for slug, cause, log in self.failures]
         if waiting or self.counts["interrupted"]:
             lines.append("again    the same command goes on from there")
         if next_commands and self.counts["done"]:
-            lines += [f"next     wdrun select {_short(r)}   wdrun report {_short(r)}" for r in roots]
+            typed = [command_line([name, _short(root)]) for root in roots for name in ("select", "report")]
+            lines += [f"{'' if i else 'next':<9}{line}" for i, line in enumerate(typed)]
         return lines
 
 

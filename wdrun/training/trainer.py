@@ -227,8 +227,10 @@ class Trainer:
         return {"epoch": number, "split": split, **self._with_penalty(row, params)}
 
     def _with_penalty(self, row: dict[str, Any], params: Tensors) -> dict[str, Any]:
-        penalty = self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if self.run.lam else 0.0
-        return penalised(row, penalty)
+        if not self.run.lam:
+            return penalised(row, 0.0)
+        known = self.rule.has_penalty
+        return penalised(row, self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if known else None)
 
     def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Rows:
         """Metrics rows of these weights on the corrupted and attacked test split."""
@@ -259,6 +261,6 @@ class Trainer:
         }
 
 
-def penalised(row: dict[str, Any], penalty: float) -> dict[str, Any]:
-    """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty."""
-    return row | {"penalty": penalty, "objective": row["data_loss"] + penalty}
+def penalised(row: dict[str, Any], penalty: float | None) -> dict[str, Any]:
+    """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty, if known."""
+    return row | {"penalty": penalty, "objective": None if penalty is None else row["data_loss"] + penalty}

@@ -91,19 +91,19 @@ def _close(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterat
             f"epoch; training values are running means over the epoch; means over runs.{thin}"
         )
         yield drawing("learning-curves", "Learning curves", caption, learning.learning(table))
-    columns = ["l2_norm", "rotation", "rotation_equilibrium"]
+    columns = ["l2_norm", "last_rotation", "last_rotation_equilibrium"]
     table = layers.over_time(results.layers, facet, columns)
     if len(table):
         caption = f"Norm of each weight tensor after each epoch, means over runs; the largest tensors.{thin}"
         yield drawing("norms", "Norms over training", caption, layers.norms(table))
     table = layers.over_time(results.layers, facet, columns, layers.ROTATION_MOST)
-    if (table["rotation_equilibrium"] > 0).any():
+    if (table["last_rotation_equilibrium"] > 0).any():
         caption = (
             "Angle by which an epoch's last step turned each tensor, in degrees, and where it would settle (Kosson "
             "et al. 2024). The prediction is for weights followed by a normalisation layer; others need not follow it."
             + facet.thinned(layers.ROTATION_MOST)
         )
-        yield drawing("rotation", "Rotation and its equilibrium", caption, layers.rotation(table))
+        yield drawing("rotation", "Rotation of the last step and its equilibrium", caption, layers.rotation(table))
     yield from _weights(results, facet, drawing, thin)
     table = robustness.corrupted(results.metrics, facet)
     if len(table):

@@ -66,14 +66,14 @@ def rotation(table: pd.DataFrame) -> Figure:
     for ax, name in zip(axes, names, strict=True):
         own = table[table["parameter"] == name]
         for lam, look in looks(lams):
-            rows = own[(own["lambda"] == lam) & (own["rotation"] > 0)]
-            ax.plot(rows["epoch"], rows["rotation"], markevery=spaced(len(rows)), ms=3.2, **look)
-            rows = rows[rows["rotation_equilibrium"] > 0]
-            ax.plot(rows["epoch"], rows["rotation_equilibrium"], color=look["color"], ls=":", lw=1.3)
+            rows = own[(own["lambda"] == lam) & (own["last_rotation"] > 0)]
+            ax.plot(rows["epoch"], rows["last_rotation"], markevery=spaced(len(rows)), ms=3.2, **look)
+            rows = rows[rows["last_rotation_equilibrium"] > 0]
+            ax.plot(rows["epoch"], rows["last_rotation_equilibrium"], color=look["color"], ls=":", lw=1.3)
         style.log_y(ax)
-        top = np.nanmax([own["rotation"], own["rotation_equilibrium"]])
+        top = np.nanmax([own["last_rotation"], own["last_rotation_equilibrium"]])
         ax.set_ylim(top / 1000, top * 1.5)  # where the schedule ends at lr = 0 nothing turns
-        _dress(ax, name, "rotation (°/step)")
+        _dress(ax, name, "rotation of the last step (°)")
     lambda_key(figure, lams, [Line2D([], [], color=style.INK, ls=":", lw=1.3, label="equilibrium")])
     return figure
 

@@ -18,7 +18,6 @@ from wdrun.config.compose import quoted
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
-from wdrun.sweep.outcome import exit_code
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate
 from wdrun.terminal.progress import say
@@ -48,7 +47,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
         words.append(f"hydra.searchpath=[{quoted(place)}]")
     if "hydra/sweeper=optuna" in words and not any(word.startswith("hydra.sweeper.direction=") for word in words):
         words.append(f"hydra.sweeper.direction={'maximize' if rises(options) else 'minimize'}")
-    keep = Task()
+    keep = Task(folder / "ended")
     try:
         with _interruptible(), composed(words) as (config, context):
             from hydra.core.plugins import Plugins
@@ -68,7 +67,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
     best = folder / "optimization_results.yaml"
     if best.is_file():
         say("\n".join(["", *best.read_text(encoding="utf-8").splitlines()]))
-    return exit_code(keep.outcomes)
+    return keep.code
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 from wdrun.config import experiments, targets
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError, WdrunError
+from wdrun.storage import write_atomically
 from wdrun.sweep.launch import remote
 from wdrun.sweep.launch.engine import aside
-from wdrun.sweep.outcome import FINAL, Outcome, print_result
+from wdrun.sweep.outcome import FINAL, Outcome, print_result, tell_missed, worst
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate, plan
 from wdrun.tables.read import status_of
 from wdrun.terminal.progress import say
-from wdrun.wording import first_line
+from wdrun.wording import command_line, counted, first_line
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -32,24 +34,43 @@ WORKERS = 16  # taken to be there when a cluster does not say
 
 
 class Task:
-    """What our own command gives Hydra to call; keeps the outcomes of the runs it came to know."""
+    """What our own command gives Hydra to call; keeps the outcomes of the runs it came to know.
 
-    def __init__(self) -> None:
+    A launcher of another's may call it in another process: how a run ended there is left as a file in `folder`.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
         self.outcomes: list[Outcome] = []
 
     def __call__(self, config: Any) -> float:
-        return task(config)
+        outcome, options = _one(config)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / f"{outcome.directory.name}.exit", str(outcome.code).encode())
+        return float(_returned(outcome, options).return_value)
+
+    @property
+    def code(self) -> int:
+        """The exit code of all runs."""
+        files = sorted(self.folder.glob("*.exit")) if self.folder else []
+        return worst([*(outcome.code for outcome in self.outcomes), *(int(file.read_text()) for file in files)])
 
 
 def task(config: Any) -> float:
     """Train the one run of a composed config; its objective. For `hydra.main` and any launcher."""
+    return float(_returned(*_one(config)).return_value)
+
+
+def _one(config: Any) -> tuple[Outcome, SweepOptions]:
     from hydra.core.hydra_config import HydraConfig
 
     from wdrun.config.parse import parse, sweep_options
 
-    job = parse(config, list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else ())
-    options = sweep_options(config)
-    return float(_returned(_trained([job], options)[0], options).return_value)
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    job, options = parse(config, list(hydra.overrides.task) if hydra else ()), sweep_options(config)
+    job = replace(job, config_dir=_own_options(hydra.searchpath) if hydra else None)
+    return _trained([job], options)[0], options
 
 
 def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> list[JobReturn]:
@@ -106,7 +127,9 @@ def grouped(
         groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
         root = left[0].directory.parent
         plan.write(jobs)
-        say(f"{len(left)} runs in {len(groups)} groups; logs in {folder}; how far they are: wdrun status {root}")
+        status = command_line(["status", str(root)])
+        how = f"{counted(len(left), 'run')} in {counted(len(groups), 'group')}"
+        say(f"{how}; logs in {folder}; how far they are: {status}")
         instance = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=partial(_group, str(folder / "plan.json")), config=config
         )
@@ -127,6 +150,7 @@ def grouped(
         print_result(outcome)
     for line in other_data(outcomes):
         say(line)
+    tell_missed(outcomes)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     if any(outcome.status == "interrupted" for outcome in outcomes):
@@ -206,5 +230,9 @@ def _returned(outcome: Outcome, options: SweepOptions) -> JobReturn:
 
 def _config_dir(config: Any) -> str | None:
     """The folder of the user's own options, as `--config-dir` or Hydra's search path names it."""
-    own = [str(place) for place in config.hydra.searchpath if str(place).startswith("file://")]
+    return _own_options(config.hydra.searchpath)
+
+
+def _own_options(searchpath: Sequence[Any]) -> str | None:
+    own = [str(place) for place in searchpath if str(place).startswith("file://")]
     return own[0].removeprefix("file://") if own else None

@@ -16,7 +16,14 @@ from wdrun.training.step import Step, Training
 
 MEASURES = (
     *("l1_norm", "l2_norm", "sparsity", "near_zero", "dead_filters"),
-    *("grad_norm", "update_norm", "update_ratio", "decay_share", "rotation", "effective_lr"),
+    *(
+        "last_grad_norm",
+        "last_update_norm",
+        "last_update_ratio",
+        "last_decay_share",
+        "last_rotation",
+        "last_effective_lr",
+    ),
 )
 NEAR = 1e-3  # of a tensor's root mean square: what counts as near zero
 
@@ -54,18 +61,19 @@ def rotation(before: Tensor, after: Tensor) -> Tensor:
 def measure(before: Tensor, after: Tensor, undecayed: Tensor, grad: Tensor, lr: float | Tensor) -> dict[str, Tensor]:
     """One parameter over one step: norms after it, gradient, step, decay's part in it, rotation, effective lr.
 
-    `undecayed` is where the same step would have ended with λ = 0: decay_share = ‖after − undecayed‖/‖after − before‖.
-    effective_lr = lr/‖w‖², what the learning rate is to a scale-invariant weight (van Laarhoven 2017).
+    `undecayed` is where the same step would have ended with λ = 0: last_decay_share =
+    ‖after − undecayed‖/‖after − before‖.
+    last_effective_lr = lr/‖w‖², what the learning rate is to a scale-invariant weight (van Laarhoven 2017).
     """
     size = norms(after)
     update = torch.linalg.vector_norm(after - before)
     return size | {
-        "grad_norm": torch.linalg.vector_norm(grad),
-        "update_norm": update,
-        "update_ratio": update / torch.linalg.vector_norm(before),
-        "decay_share": torch.linalg.vector_norm(after - undecayed) / update,
-        "rotation": rotation(before, after),
-        "effective_lr": lr / size["l2_norm"].square(),
+        "last_grad_norm": torch.linalg.vector_norm(grad),
+        "last_update_norm": update,
+        "last_update_ratio": update / torch.linalg.vector_norm(before),
+        "last_decay_share": torch.linalg.vector_norm(after - undecayed) / update,
+        "last_rotation": rotation(before, after),
+        "last_effective_lr": lr / size["l2_norm"].square(),
     }
 
 
@@ -122,5 +130,5 @@ def tabulate(step: Step, params: Tensors, values: list[list[float]], knobs: Knob
     for (name, w), of in zip(params.items(), values, strict=True):
         finite = (value if math.isfinite(value) else None for value in of)
         row = {"parameter": name, "numel": w.numel(), **dict(zip(MEASURES, finite, strict=True))}
-        rows.append(row | {"rotation_equilibrium": equilibrium(step.rule, step.optimizer, name, knobs)})
+        rows.append(row | {"last_rotation_equilibrium": equilibrium(step.rule, step.optimizer, name, knobs)})
     return rows

@@ -45,11 +45,13 @@ def tables(lift: Lift, before: Training, after: Training, grads: Tensors, number
     return found
 
 
-def penalties(lift: Lift, params: Tensors) -> list[float]:
-    """λΣcΩ(w) of every run, exactly 0 where λ is 0."""
+def penalties(lift: Lift, params: Tensors) -> list[float | None]:
+    """λΣcΩ(w) of every run, exactly 0 where λ is 0; None where it is not known."""
     lams = [t.run.lam for t in lift.trainers]
     if not any(lams):
         return [0.0] * lift.runs
+    if not lift.first.rule.has_penalty:
+        return [None if lam else 0.0 for lam in lams]
     starts = {n: torch.stack([t.decay_start[n] for t in lift.trainers]) for n in lift.first.decay_start}
 
     def one(params: Tensors, start: Tensors, lam: Tensor) -> Tensor:

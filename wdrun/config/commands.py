@@ -1,0 +1,222 @@
+"""What each command takes and gives, defined once: defaults, refusals, its --help, completion and the README tables.
+
+    COMMANDS["select"].values({"metric": "val_los", …})      metric=val_los: must be …; did you mean val_loss?
+
+A setting is typed as text after the command; one that is not typed and has no default is None.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wdrun.accepts import Accepts, check, number, whole
+from wdrun.config.keys import COUPLINGS
+from wdrun.errors import Exit
+
+
+class Setting(NamedTuple):
+    """A setting: its key, its default as it would be typed, what it accepts, what it does, and how its text is read."""
+
+    key: str
+    default: str
+    accepts: Accepts
+    meaning: str
+    read: Callable[[str], Any] = str
+
+    def value(self, text: str) -> Any:
+        """What the text says; ConfigError where it is not accepted."""
+        if text == self.default == "":
+            return None
+        found = self.read(text)
+        check(self.key, text, self.accepts._replace(fits=lambda _: self.accepts.fits(found)))
+        return found
+
+
+class Command(NamedTuple):
+    """A command: the words after its name, what it does, its settings, what it gives, the endings it can have."""
+
+    words: str
+    does: str
+    gives: str
+    settings: tuple[Setting, ...] = ()
+    filters: bool = False  # whether the runs it reads can be picked by their knobs
+    flags: tuple[str, ...] = ("config_dir",)
+    ends: Mapping[Exit, str] = {}  # where the meaning of a code is another than usual
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """The text of each setting that is not typed."""
+        return {setting.key: setting.default for setting in self.settings}
+
+    def values(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """The value of every setting; ConfigError for the first that is not accepted."""
+        return {setting.key: setting.value(texts[setting.key]) for setting in self.settings}
+
+
+def _choice(*options: str, why: str = "") -> Accepts:
+    return Accepts(f"{' or '.join(options)}{why}", lambda value: value in options, options)
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _whole(text: str) -> Any:
+    return int(text) if text.isdecimal() else text
+
+
+def _list(text: str) -> list[str]:
+    return list(dict.fromkeys(word.strip() for word in text.split(",")))
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+FORMATS = ("svg", "png", "pdf")
+METRIC = Setting(
+    "metric", "val_loss", _choice("val_loss", "val_accuracy", why=": λ is not chosen on test data"),
+    "the score that decides",
+)  # fmt: skip
+NUISANCE = Setting(
+    "nuisance", "lr", Accepts("knobs of the runs, commas between them; nothing: none", lambda value: True),
+    "knobs that are tuned away: at each λ their best value is taken", _names,
+)  # fmt: skip
+MARGIN = Setting(
+    "margin", "", number(above=0)._replace(words="a number > 0, the difference of the metric that does not matter"),
+    "the difference that matters, for “equivalent”; unless given 0.02 nats, or 0.005 of accuracy", _number,
+)  # fmt: skip
+RULE = Setting(
+    "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
+)
+OUT = Setting("out", "", Accepts("a file", lambda value: True), "where the page goes; report.html in the first folder")
+MEDIA = Setting(
+    "formats", "svg,png",
+    Accepts(
+        f"one or more of {', '.join(FORMATS)}, such as formats=svg,pdf", lambda value: set(value) <= {*FORMATS}, FORMATS
+    ),
+    "the files of each figure", _list,
+)  # fmt: skip
+ROUNDS = Setting("rounds", "5", whole(1), "pairs of wdrun and the plain loop that are timed", _whole)
+LAWFUL = tuple(
+    Setting(key, "", Accepts(f"one or more of {of}, commas between them", bool), f"only these {key}s", _names)
+    for key, of in (
+        ("decay", "decay= in wdrun --help"),
+        ("coupling", ", ".join(COUPLINGS[1:])),
+        ("optimizer", "optimizer= in wdrun --help"),
+    )
+)
+
+COMMANDS = {
+    "data": Command(
+        "[key=value …]",
+        "fetch and verify CIFAR-10 now, or whatever data= names",
+        "stdout says what was found and where it is kept",
+    ),
+    "explain": Command(
+        "[key=value …]",
+        "say what a run's decay would do, without training",
+        "stdout has the block that a run begins with, its scope, and a λ range worth sweeping; with -m of every run",
+        flags=("multirun", "config_dir"),
+    ),
+    "verify": Command(
+        "[decay=NAME] [coupling=NAME] [optimizer=NAME]",
+        "hold decays to their laws, your own with --config-dir; without a word the whole catalogue, which is minutes",
+        "stdout has a line a pair: the laws that hold, those that are broken, those that do not apply",
+        LAWFUL,
+        ends={Exit.FAILED: "a law is broken"},
+    ),
+    "status": Command(
+        "DIR…",
+        "say how many runs are finished, and which are running, interrupted, failed or waiting",
+        "stdout has a table a folder; run.csv files are read, nothing is written",
+    ),
+    "select": Command(
+        "DIR…",
+        "choose λ on validation, with intervals, warnings and the runs that would settle them",
+        "stdout has tables and sentences; selection.csv and leaderboard.csv are written into the first folder",
+        (METRIC, MARGIN, NUISANCE),
+        filters=True,
+    ),
+    "best": Command(
+        "DIR…",
+        "print the command line that reproduces the choice",
+        "stdout has that one line, stderr why it is that one",
+        (RULE, METRIC, NUISANCE),
+        filters=True,
+    ),
+    "report": Command(
+        "DIR…",
+        "write one offline HTML page and its figures",
+        "stdout has the path of the page, stderr its sentences; figures/ is written beside it",
+        (OUT, MEDIA, METRIC, MARGIN),
+        filters=True,
+    ),
+    "bench": Command(
+        "[key=value …]",
+        "time this machine against a plain PyTorch loop: four standard rows, or one for the run that is typed",
+        "stdout has a Markdown table, stderr what is being timed; nothing is kept",
+        (ROUNDS,),
+    ),
+}
+FILTERS = (
+    ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01"),
+    ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
+)
+USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
+FLAGS = {"multirun": "-m/--multirun", "config_dir": "--config-dir DIR (your own options)"}
+
+
+def help_of(name: str) -> str:
+    """The text of `wdrun NAME --help`."""
+    command = COMMANDS[name]
+    lines = [f"wdrun {name} {command.words}", "", *_filled(f"{command.does[0].upper()}{command.does[1:]}.")]
+    rows = [(f"{s.key}={s.default}", f"{s.meaning}; must be {s.accepts.words}") for s in command.settings]
+    rows += FILTERS if command.filters else ()
+    lines += [""] * bool(rows)
+    for typed, meaning in rows:
+        lines += _filled(meaning, f"  {typed:<20} ")
+    flags = [FLAGS[flag] for flag in command.flags]
+    codes = sorted({*USUAL, *command.ends})
+    lines += ["", *_filled(f"{command.gives[0].upper()}{command.gives[1:]}."), ""]
+    lines += _filled(", ".join([*flags, "-h/--help"]), "Flags: ")
+    return "\n".join(
+        [
+            *lines,
+            *_filled(
+                ", ".join(f"{code.value} {command.ends.get(code, code.meaning)}" for code in codes), "Exit codes: "
+            ),
+        ]
+    )
+
+
+def _filled(text: str, first: str = "") -> list[str]:
+    """The text in lines of a terminal's width, those after the first one indented below it."""
+    return textwrap.wrap(text, 116, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def completed(line: str) -> list[str] | None:
+    """What may stand at the end of this command line; None where the keys of a run may stand there."""
+    program, *words = line.split(" ")
+    if Path(program).name != "wdrun" or len(words) < 2 or words[0] not in COMMANDS:
+        return None
+    command = COMMANDS[words[0]]
+    if not command.words.startswith("DIR"):
+        return None
+    key, given, text = words[-1].partition("=")
+    if not given:
+        return [f"{setting.key}=" for setting in command.settings if setting.key.startswith(key)]
+    options = [s.accepts.options for s in command.settings if s.key == key]
+    return [f"{key}={option}" for of in options for option in of if option.startswith(text)]
+
+
+def starting(line: str) -> list[str]:
+    """The commands that the second word of a line may become."""
+    words: Sequence[str] = line.split(" ")[1:]
+    return [name for name in COMMANDS if len(words) == 1 and name.startswith(words[0])]
