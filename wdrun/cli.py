@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,9 @@ def dispatch(words: list[str]) -> int:
     if any(word.startswith("@") for word in words):
         from wdrun.config import files
 
-        words = files.spliced(words)
+        read = {word: files.words_in(word) for word in words if word.startswith("@")}
+        flags, _ = _flags([*words, *chain(*read.values())])
+        words = files.spliced(words, read, flags["config_dir"])
     flags, words = _flags(words)
     if flags["config"] is not None:
         from wdrun.config import files

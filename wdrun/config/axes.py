@@ -179,7 +179,7 @@ def _number(text: str) -> float:
 def _split(text: str, mark: str) -> list[str]:
     """The parts of a text between the marks that stand outside of brackets and quotes."""
     parts, depth, quote = [""], 0, ""
-    for letter in text:
+    for letter in re.findall(r"\\.|.", text, re.DOTALL):  # an escaped quote closes nothing
         if quote:
             quote = "" if letter == quote else quote
         elif letter in "'\"":

@@ -10,7 +10,7 @@ OPENING = ("--config", "--config-dir", "-cd")  # flags that a path follows
 
 
 def completed(line: str, flags: Sequence[str]) -> tuple[list[str] | None, str]:
-    """What may stand for the last word of a line, None where Hydra knows it; and the line without what Hydra does not."""
+    """What may stand for the last word of a line, None where Hydra knows it; and the line without our flags."""
     words = [*line.split(), *[""] * (line[-1:] in ("", " "))]
     before, last = words[:-1], words[-1]
     option, equals, path = last.partition("=")

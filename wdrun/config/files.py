@@ -29,10 +29,10 @@ TOKEN = re.compile(
 )
 
 
-def spliced(words: Sequence[str]) -> list[str]:
-    """The words with those of each `@file` in its place; of one key what is typed counts, wherever it stands."""
+def spliced(words: Sequence[str], read: Mapping[str, list[str]], config_dir: str | None = None) -> list[str]:
+    """The words with those read from each `@file` in its place; of one key what is typed counts, wherever it stands."""
     typed = [word for word in words if not word.startswith(("@", "-"))]
-    parts = [_beside(typed, words_in(word)) if word.startswith("@") else [word] for word in words]
+    parts = [_beside(typed, read[word], config_dir) if word in read else [word] for word in words]
     return [word for part in parts for word in part]
 
 
@@ -115,7 +115,9 @@ def knobs(path: Path, shown: str) -> dict[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("has an alias, as no config of wdrun's has")  # it may be endless, or a billion words long
         nested = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{shown}: not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{shown}: {' '.join(str(error).split())}") from error
     if not isinstance(nested, dict):
         raise ConfigError(f"{shown}: holds no knobs")
@@ -180,7 +182,7 @@ def _override(key: str, value: Any) -> tuple[str, Any]:
 
 def word(key: str, value: Any) -> str:
     """An override as it is typed."""
-    return key if value is ABSENT else f"{key}={written(value)}"
+    return key if value is ABSENT else f"{key}={short(value) if key in ('lambda', 'lr') else written(value)}"
 
 
 def written(value: Any) -> str:
@@ -196,4 +198,6 @@ def written(value: Any) -> str:
         # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.
         escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (m[2] and "\\'"), value)
         return value if plain else f"'{escaped}'"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e4:
+        return f"{value:.1f}"  # a real number is not the whole one
     return "null" if value is None else short(value)

@@ -83,12 +83,12 @@ def _without(lines: list[list[str]], key: str, group: str, lacking: Collection[s
 
 def _nowhere(key: str, group: str, lacking: Sequence[str], config_dir: str | None) -> str:
     """The refusal of a key that none of the chosen options has."""
+    nobody = f"{key}: unknown key; {group}={','.join(lacking)} {_has(lacking)} no such key"
+    if others := options_having(group, option_names(group, config_dir), [key], config_dir)[key]:
+        return f"{nobody}; {listed(others)} {_has(others)} it"
     known = [k for node in _options(group, lacking, config_dir).values() for k, _ in flatten({group: node})]
-    if near := nearest(key, known):
-        return f"{key}: unknown key{near}"
-    others = options_having(group, option_names(group, config_dir), [key], config_dir)[key]
-    who = f"; {listed(others)} {'has' if len(others) == 1 else 'have'} it" if others else ""
-    return f"{key}: unknown key; {group}={','.join(lacking)} {_has(lacking)} no such key{who}"
+    near = nearest(key, known)
+    return f"{key}: unknown key{near}" if near else nobody
 
 
 def _has(options: Sequence[str]) -> str:
