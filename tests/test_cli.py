@@ -182,6 +182,46 @@ def test_completion(shell, here):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("wdrun @w", ["@words.txt"]),
+        ("wdrun -m lr=1 @sub/", ["@sub/config.yaml"]),
+        ("wdrun --config ", ["sub/", "words.txt"]),
+        ("wdrun --config su", ["sub/"]),
+        ("wdrun --config=sub/c", ["--config=sub/config.yaml"]),
+        ("wdrun --conf", ["--config", "--config-dir"]),
+        ("wdrun @words.txt --config sub decay=l2_", ["decay=l2_ball", "decay=l2_init"]),
+        ("wdrun --config=sub optimizer.nes", ["optimizer.nesterov="]),
+    ],
+)
+def test_completion_knows_the_words_of_files(shell, here, line, found):
+    (here / "words.txt").write_text("lr=1")
+    (here / "sub").mkdir()
+    (here / "sub" / "config.yaml").write_text("lr: 1")
+    done = shell("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert (done.stdout.split(), done.returncode) == (found, 0)
+
+
+def test_bash_completes_a_file_of_words(here):
+    """Bash splits words at @ unless it is told not to."""
+    (here / "words.txt").write_text("lr=1")
+    script = f"""
+    eval "$({sys.executable} -m wdrun --shell-completion install=bash)"
+    case $COMP_WORDBREAKS in *@*) echo splits;; *) echo whole;; esac
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=here, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "whole\n", done.stderr
+
+
+def test_a_run_again_from_its_folder(wdrun, here, capsys):
+    _, first, _ = wdrun(*TINY, "decay=l1", "lambda=1e-3", capture=capsys)
+    folder = results(first)[0]["dir"]
+    assert wdrun("--config", folder, capture=capsys)[:2] == (0, first)  # already done
+    code, out, _ = wdrun("-m", f"--config={folder}/config.yaml", "seed=0,1", "lambda=0.5", capture=capsys)
+    assert (code, [(r["decay"], r["lambda"], r["seed"]) for r in results(out)]) == (0, [("l1", 0.5, s) for s in (0, 1)])
+
+
 # A run
 
 

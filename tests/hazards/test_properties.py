@@ -21,12 +21,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wdrun.config import axes
+from wdrun.config import axes, files
 from wdrun.config.compose import _check, compose, opened
 from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
 from wdrun.report.markup import inert
-from wdrun.selection import line, overrides
+from wdrun.selection import overrides
 from wdrun.selection.intervals import picked_interval, pool, spread, t_interval
 from wdrun.sweep import checkpoint
 from wdrun.tables import aggregate, sound
@@ -130,7 +130,7 @@ def composed():
 @given(HOSTILE.filter(lambda value: "${" not in value and value != "???"))  # OmegaConf's own: see another, missing
 def test_a_quoted_value_arrives_as_it_was_typed(composed, value):
     """As `wdrun best` and the report write it: quotes, backslashes, commas, braces, anything printable."""
-    assert composed([line._word("data.root", value), "data=cifar10"]).data.root == value
+    assert composed([files.word("data.root", value), "data=cifar10"]).data.root == value
 
 
 KNOBS = st.recursive(
@@ -360,7 +360,7 @@ def test_a_number_as_a_person_writes_it_is_that_number(value):
 @given(KNOBS)
 def test_any_knob_written_as_a_word_is_read_back(value):
     """`wdrun best` writes any knob as a word; Hydra reads the same value from it."""
-    assert plain(axes.override(line._word("++diagnostics", value)).value()) == value
+    assert plain(axes.override(files.word("++diagnostics", value)).value()) == value
 
 
 def plain(value):

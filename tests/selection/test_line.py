@@ -23,7 +23,7 @@ def test_best_without_the_config_is_one_line(here, tmp_path):
     "typed",
     [
         [],
-        ["decay=none", "lambda=1"],
+        ["decay=none", "lambda=0"],
         ["decay=l1", "decay.coupling=proximal", "lambda=3.3e-5", "optimizer=adam", "lr=1e-3", "seed=4"],
         ["optimizer=adamw", "schedule=one_cycle", "augment=cutout", "evaluate=full", "early_stopping.patience=3"],
         ["decay=chain", "decay.terms=[{decay: l2, weight: 2}, {decay: l1, weight: 0.1, coupling: proximal}]"],

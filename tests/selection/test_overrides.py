@@ -61,3 +61,11 @@ def test_a_knob_that_a_run_has_not_is_not_typed():
 def test_the_very_runs_again_are_run_to_their_ends():
     lines = [["lambda=1", "halving=2", f"seed={seed}"] for seed in (0, 1)]
     assert overrides.again(lines) == (("-m", "lambda=1", "seed=0,1"),)
+
+
+def test_a_line_of_no_decay_says_no_strength_and_a_key_has_one_name():
+    """`wdrun` refuses decay=none with a λ, and two names of one key; older folders have recorded both."""
+    typed = [("decay=none", "lambda=0.1"), ("decay=none", "lambda=1"), ("decay.lambda=1", "optimizer.lr=2")]
+    assert overrides.again(typed) == (("decay=none",), ("lambda=1", "lr=2"))
+    (line,) = overrides.further(typed[2], [{"lambda": 0.5, "lr": 1.0}])
+    assert sorted(line) == ["lambda=0.5", "lr=1"]

@@ -10,7 +10,7 @@ from wdrun.errors import ConfigError
 from wdrun.sweep import workers
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import Trainers, ready, with_lambda
-from wdrun.sweep.preparation import check, distinct
+from wdrun.sweep.preparation import check, distinct, why_equal
 from wdrun.tables.columns import TABLES
 from wdrun.training.trainer import Trainer
 
@@ -133,3 +133,26 @@ def test_what_is_wrong_with_the_last_structure_is_known_before_anything_exists(t
     with pytest.raises(ConfigError, match="batch_size=4096: the training split has only"):
         execute(jobs)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reasons"),
+    [
+        ("lambda=0,1e-3 seed=0,1", []),
+        ("decay=none,l2 lambda=0,1e-3", ["decay=none is the same run for every λ"]),
+        ("decay=none,l2 tau=3,5", ["decay=none is the same run for every tau"]),
+        ("lambda=1e-3,0.001", ["a value is given twice"]),
+        ("decay=l2,L2", ["a value is given twice"]),
+        ("lr=1,1.0", ["lr=1 and lr=1.0 are the same run"]),
+        ("parallel=1,2 seed=0,1", ["parallel changes no run"]),
+        ("require.val_accuracy=0.1,0.2", ["require.val_accuracy changes no run"]),
+        ("decay=none,l2 lambda=0,1 fail_fast=true,false",
+         ["fail_fast changes no run", "decay=none is the same run for every λ"]),
+        ("name=a,b", []),
+        ("optimizer=sgd,adam optimizer.momentum=0,0.9", []),
+    ],
+)  # fmt: skip
+def test_why_jobs_are_one_run(tmp_path, words, reasons):
+    jobs = [with_lambda(job) for job in asked(tmp_path, *words.split())[0]]
+    assert why_equal(jobs) == reasons
+    assert bool(reasons) == (len(distinct(jobs)) < len(jobs))

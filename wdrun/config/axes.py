@@ -16,9 +16,10 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, islice, product
-from math import exp, inf, log, nan, prod
+from math import exp, inf, isnan, log, nan, prod
 from typing import Any
 
+from wdrun.config.keys import TEXT
 from wdrun.config.options import option_names
 from wdrun.errors import ConfigError
 from wdrun.wording import nearest
@@ -66,7 +67,7 @@ def override(word: str) -> Any:
     from hydra.errors import HydraException
 
     try:
-        parsed = OverridesParser.create().parse_override(_written_out(word))
+        parsed = OverridesParser.create().parse_override(written_out(word))
     except HydraException as error:
         called = re.match(r"[^=]*=\s*(\w+)\(", word)
         near = nearest(called[1], FUNCTIONS) if called and called[1] not in FUNCTIONS else ""
@@ -100,6 +101,8 @@ def _values(word: str, config_dir: str | None) -> list[str]:
         )
     if isinstance(value, Glob):
         values = value.filter(option_names(parsed.key_or_group, config_dir))
+    elif key_of(word) in TEXT and "(" not in word:
+        values = [part.strip() for part in _split(word.partition("=")[2], ",")]  # as typed, not as a number is shown
     elif parsed.is_range_sweep() and value.step == 0:
         values = []
     else:
@@ -131,9 +134,11 @@ def _folds(word: str, value: str) -> list[Point]:
     return [(f"data.folds={int(value)}", f"fold={fold}") for fold in range(int(value))]
 
 
-def _written_out(word: str) -> str:
-    """The word with the values of each log_range between its commas in place of it."""
+def written_out(word: str) -> str:
+    """The word as Hydra's grammar has it: the values of each log_range in its place, text that is text in quotes."""
     key, equals, value = word.partition("=")
+    if key_of(key) in TEXT:
+        return f"{key}{equals}{','.join(map(_text, _split(value, ',')))}"
     if "log_range(" not in value:
         return word
     parts = []
@@ -157,6 +162,13 @@ def _log_range(word: str, arguments: str) -> list[str]:
     return [given[0], *(f"{exp(low + i * step):.6g}" for i in range(1, int(count) - 1)), given[1]]
 
 
+def _text(part: str) -> str:
+    """A value of a key that takes text: in quotes where Hydra would read a number or a truth, as in name=1e5."""
+    bare = part.strip()
+    odd = bare.casefold() in ("true", "false", "nan") or not isnan(_number(bare.replace("_", "")))
+    return f"'{bare}'" if odd else part
+
+
 def _number(text: str) -> float:
     try:
         return float(text) if text.isascii() else nan
@@ -167,7 +179,7 @@ def _number(text: str) -> float:
 def _split(text: str, mark: str) -> list[str]:
     """The parts of a text between the marks that stand outside of brackets and quotes."""
     parts, depth, quote = [""], 0, ""
-    for letter in text:
+    for letter in re.findall(r"\\.|.", text, re.DOTALL):  # an escaped quote closes nothing
         if quote:
             quote = "" if letter == quote else quote
         elif letter in "'\"":

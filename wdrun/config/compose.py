@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.accepts import Accepts, check, unknown
-from wdrun.config.axes import is_axis, key_of, override
+from wdrun.config import names
+from wdrun.config.axes import is_axis, key_of, override, written_out
 from wdrun.config.keys import KEYS, flatten
 from wdrun.config.options import GROUPS, conf_dir, option_names
+from wdrun.config.typed import spell
 from wdrun.errors import ConfigError
-from wdrun.wording import first_line, nearest
+from wdrun.wording import first_line, nearest, shown
 
 OWN = " (or your own, with --config-dir=DIR)"  # after the options that there are
 
@@ -44,14 +46,17 @@ def opened(config_dir: str | None = None) -> Iterator[Callable[[Sequence[str]], 
 class _Composer:
     def __init__(self, config_dir: str | None) -> None:
         self.config_dir = config_dir
-        self._choosing: dict[str, bool] = {}  # words that passed the check -> whether they choose an option
+        self._spelled: dict[str, str] = {}  # words that passed the check -> these in conf/'s letter case
+        self._choosing: dict[str, bool] = {}  # the latter -> whether they choose an option
         self._bases: dict[tuple[str, ...], bytes] = {}  # choices of options -> their config, pickled
 
     def __call__(self, words: Sequence[str]) -> Any:
         for word in words:
-            if word not in self._choosing:
-                _check(word, self.config_dir)
-                self._choosing[word] = self._chooses(word)
+            if word not in self._spelled:
+                right = spell(word, self.config_dir)
+                _check(right, self.config_dir)
+                self._spelled[word], self._choosing[right] = right, self._chooses(right)
+        words = [self._spelled[word] for word in words]
         try:
             return self._quickly(words)
         except Exception:  # whatever it is, Hydra's own way decides whether it is an error, and which
@@ -80,7 +85,7 @@ class _Composer:
         extra = []
         if self.config_dir is not None:
             extra = [f"hydra.searchpath=[{quoted(f'file://{Path(self.config_dir).absolute()}')}]"]
-        return hydra_compose("config", [*extra, *words])
+        return hydra_compose("config", [*extra, *map(written_out, words)])
 
     def _whole(self, words: Sequence[str]) -> Any:
         """The config as Hydra composes it, or ConfigError."""
@@ -110,6 +115,7 @@ def _check(word: str, config_dir: str | None) -> None:
         raise ConfigError(f"{word}: several values make a sweep; add -m")
     parsed = override(word)
     key: str = parsed.key_or_group
+    names.check([word], config_dir)
     if re.match(r"hydra\b", key):
         raise ConfigError(f"{word}: wdrun does not use it; see output_dir, name and --config-dir in wdrun --help")
     if parsed.package is not None:
@@ -120,8 +126,11 @@ def _check(word: str, config_dir: str | None) -> None:
     accepted = f"one of {', '.join(options)}" if options else f"a file of {key}/ in --config-dir"
     if parsed.is_delete() or parsed.is_add() or parsed.is_force_add():
         raise ConfigError(f"{word}: write {key}=… with {accepted}")
-    elsewhere = OWN if config_dir is None and key in GROUPS and isinstance(parsed.value(), str) else ""
-    check(key, parsed.value(), Accepts(accepted + elsewhere, lambda value: value in options, tuple(options)))
+    value = parsed.value()
+    if value not in options and (right := names.option_advice(key, shown(value))):
+        raise ConfigError(f"{key}={shown(value)}: must be {accepted}; write {key}={right}")
+    elsewhere = OWN if config_dir is None and key in GROUPS and isinstance(value, str) else ""
+    check(key, value, Accepts(accepted + elsewhere, lambda value: value in options, tuple(options)))
 
 
 def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], config_dir: str | None) -> str:
@@ -142,6 +151,7 @@ def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], conf
         group, _, leaf = key.rpartition(".")
         siblings = [k.removeprefix(f"{group}.") for k in known if group and k.startswith(f"{group}.")]
         if not siblings:
+            names.refuse(key)
             near = nearest(key, [*known, *GROUPS, "experiment"])
             return f"{where}{key}: unknown key{near or '; `wdrun --cfg job` shows every key'}"
         return where + unknown(group, leaf, siblings, group)

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
-from wdrun.config import axes
+from wdrun.config import axes, names, own_keys, typed
 from wdrun.config.compose import compose, opened
+from wdrun.config.keys import SAME, STRENGTH
 from wdrun.config.parse import parse, sweep_options, values
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
 
-DECAY_STRENGTH = ("lambda", "budget", "tau")  # each says how strong the decay is: one of them replaces another's axis
+Say = Callable[[str], None]
 
 
-def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = None) -> list[list[str]]:
+def note(line: str) -> None:
+    """Say a line on stderr: what the lines of a sweep leave out of the words typed."""
+    print(line, file=sys.stderr)
+
+
+def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = None, say: Say = note) -> list[list[str]]:
     """The overrides of each job: one line, the grid of `-m`, or that of an experiment's `sweep:`.
 
-    A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set.
+    A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set. A
+    key that only some of the chosen options have is left out of the lines of the others, which `say` is told.
     """
-    words = list(overrides)
+    names.check(overrides, config_dir)
+    typed.check(overrides)
+    words = typed.one_name(overrides)
     sweep: list[str] = []
     if _keys(words) & {"experiment", "sweep", "as_written"}:
         first = axes.expand(words, config_dir)[0] if multirun else words
         carried = values(compose(first, config_dir))
-        words += _not_typed(_as_written(carried), words)
-        sweep = _not_typed(carried["sweep"], words)
-    return axes.expand([*words, *sweep], config_dir) if multirun or sweep else [words]
+        words += not_typed(_as_written(carried), words)
+        sweep = typed.one_name(not_typed(carried["sweep"], words))
+        words += _unset(carried, words)
+    if not (multirun or sweep):
+        found = [[typed.spell(word, config_dir) for word in words]]
+    else:
+        spelled = cache(partial(typed.spell, config_dir=config_dir))
+        grid = [list(map(spelled, line)) for line in axes.expand([*words, *sweep], config_dir)]
+        found = own_keys.where_they_are(grid, [*words, *sweep], config_dir, say)
+    typed.check_none(found)
+    return found
 
 
 def jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None = None) -> list[Job]:
@@ -43,20 +62,29 @@ def sweep(lines: Sequence[Sequence[str]], config_dir: str | None = None) -> tupl
         return [replace(job, config_dir=config_dir) for job in jobs], sweep_options(first)
 
 
-def _not_typed(words: Sequence[str], typed: Sequence[str]) -> list[str]:
+def _unset(carried: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    """Words that take back an experiment's own budget or tau where another strength is typed."""
+    given = _keys(words)
+    strong = ("budget", "tau") if given & set(STRENGTH) else ()
+    return [f"{key}=null" for key in strong if key not in given and carried[key] is not None]
+
+
+def not_typed(words: Sequence[str], given_words: Sequence[str], whose: str = "the experiment") -> list[str]:
     """Those of an experiment's words whose keys are not typed; of keys that vary together, all or none may be."""
-    given = _keys(typed)
-    given |= set(DECAY_STRENGTH) if given & set(DECAY_STRENGTH) else set()
+    given = {SAME.get(key, key) for key in _keys(given_words)}
+    given |= set(STRENGTH) if given & set(STRENGTH) else set()
     kept: list[str] = []
     for word in words:
-        own = set(axes.keys(word))
+        own = {SAME.get(key, key) for key in axes.keys(word)}
         if own.isdisjoint(given):
             kept.append(word)
         elif rest := sorted(own - given):
-            points = {tuple(part for part in point if _keys([part]) - given) for point in axes.expand([word])}
+            points = {
+                tuple(p for p in point if not given & _keys(typed.one_name([p]))) for point in axes.expand([word])
+            }
             if len(points) > 1:
                 here, missing = " and ".join(sorted(own & given)), " and ".join(rest)
-                raise ConfigError(f"{word}: the experiment sets {here} together with {missing}; give {missing} too")
+                raise ConfigError(f"{word}: {whose} sets {here} together with {missing}; give {missing} too")
             kept += points.pop()  # such as data.folds=5 of folds=5, where a fold is typed
     return kept
 

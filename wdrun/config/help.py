@@ -32,12 +32,15 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun data                                         fetch and verify CIFAR-10 now
   wdrun explain decay=l1 lambda=1e-4                 what that decay would do, without training
   wdrun verify decay=l2                              hold decays to their laws; alone: the whole catalogue
+  wdrun @words.txt seed=1                            the words of a file, quoted as in a shell; those typed count
+  wdrun --config outputs/default/RUN seed=5          the run of that folder, or of its config.yaml, but for seed
   wdrun --cfg job decay=l2                           show the whole config, train nothing
 
 Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same command again resumes or skips.
 
 What a command takes: wdrun select --help, or wdrun help select.
-Flags: -m/--multirun  --cfg job  --config-dir DIR (your own options)  --version  --help
+Flags: -m/--multirun  --cfg job  --config FILE (a run's config.yaml)  --config-dir DIR (your own options)
+       --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
 """
 INTERRUPTED = "129/130/143 interrupted (the same command goes on)"

@@ -19,9 +19,16 @@ from wdrun.accepts import (
     text,
     whole,
 )
+from wdrun.errors import ConfigError
+from wdrun.wording import shown
 
 DIAGNOSTICS = ("histograms", "oui", "hessian")
 COUPLINGS = ("auto", "coupled", "decoupled", "independent", "cautious", "proximal", "projected")
+
+
+# In conf/ the second of a pair takes the first one's value unless it is set: two names for one key.
+SAME = {"decay.lambda": "lambda", "optimizer.lr": "lr"}
+STRENGTH = ("lambda", "budget", "tau")  # each says how strong the decay is: one of them replaces another
 
 
 def _is_scales(value: Any) -> bool:
@@ -118,12 +125,30 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return flat
 
 
+def spelled(key: str, value: Any) -> Any:
+    """The value in the case that its key has it in, as fp32 for FP32; None where `none` is typed for null.
+
+    What the key accepts as it is, or does not accept in any case, is returned as it came.
+    """
+    accepts = KEYS.get(key)
+    if not isinstance(value, str | list) or accepts is None or accepts.fits(value):
+        return value
+    lower = [v.casefold() if isinstance(v, str) else v for v in value] if isinstance(value, list) else value.casefold()
+    return next((v for v in (lower, *[None] * (lower == "none")) if accepts.fits(v)), value)
+
+
 def in_section(section: str) -> list[str]:
     """The keys of a mapping such as early_stopping, without its name."""
     return [key.removeprefix(f"{section}.") for key in KEYS if key.startswith(f"{section}.")]
 
 
+# Text that may look like a number, and is then taken as it is typed.
+TEXT = {key for key, accepts in KEYS.items() if accepts is _label} | {"output_dir", "data.root", "article.refuse"}
+
+
 def check_key(key: str, value: Any, kind: str | None = None) -> None:
     """ConfigError unless the value is plain, and what its key accepts, or the key `kind` that it is one of."""
+    if key in TEXT and isinstance(value, int | float):  # from a file: a word typed is text
+        raise ConfigError(f"{key}={shown(value)}: must be text; in a file write it in quotes, '{shown(value)}'")
     check(key, value, KEYS.get(kind or key, PLAIN))
     check(key, value, PLAIN)

@@ -11,8 +11,9 @@ from typing import Any
 
 from wdrun import schedules
 from wdrun.accepts import check_known
+from wdrun.config import names
 from wdrun.config.axes import key_of
-from wdrun.config.keys import DIAGNOSTICS, KEYS, check_key, flatten, in_section
+from wdrun.config.keys import DIAGNOSTICS, KEYS, check_key, flatten, in_section, spelled
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.run import Job, Options, Run, SweepOptions
 from wdrun.errors import ConfigError
@@ -72,6 +73,8 @@ def values(config: Any) -> dict[str, Any]:
     plain.pop("experiment", None)
     _check_keys(plain)
     for key, value in flatten(plain):
+        if (right := spelled(key, value)) is not value:
+            _set(plain, key.split("."), value := right)
         check_key(key, value)
     signless: dict[str, Any] = _signless(plain)
     return signless
@@ -84,6 +87,12 @@ def _signless(node: Any) -> Any:
     if isinstance(node, list):
         return [_signless(item) for item in node]
     return {key: _signless(item) for key, item in node.items()} if isinstance(node, dict) else node
+
+
+def _set(node: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
 
 
 def _check_references(node: Any, path: str = "") -> None:
@@ -102,7 +111,7 @@ def _check_references(node: Any, path: str = "") -> None:
 def _check_budget(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """λ is said once: lambda=, budget= or tau=."""
     given = [key for key in ("budget", "tau") if plain[key] is not None]
-    given += ["lambda"] if "lambda" in map(key_of, overrides) else []
+    given += [key for key in ("lambda", "decay.lambda") if key in map(key_of, overrides)]
     if len(given) > 1:
         raise ConfigError(f"{given[0]}={shown(plain[given[0]])}: {given[1]} is given too; each of them sets λ")
 
@@ -112,6 +121,7 @@ def _check_keys(plain: Mapping[str, Any]) -> None:
     top = {key.partition(".")[0] for key in KEYS} | set(GROUPS)
     for key in plain:
         if key not in top:
+            names.refuse(str(key))
             raise ConfigError(f"{key}: unknown key{nearest(str(key), top)}")
     for key in sorted(top - plain.keys()):
         raise ConfigError(f"{key}: missing")
@@ -148,6 +158,7 @@ def _decay(spec: Mapping[str, Any], plain: Mapping[str, Any], path: str = "decay
     options, terms = option_names("decay"), []
     for i, term in enumerate(spec["terms"]):
         here = f"{path}.terms[{i}]"
+        term = _spelled(term, "decay", options)
         if not isinstance(term, dict) or term.get("decay") not in options:
             example = "[{decay: l2, weight: 1}, {decay: l1, weight: 0.1, coupling: proximal}]"
             raise ConfigError(f"{here}={shown(term)}: must name a decay, as in {path}.terms='{example}'")
@@ -158,6 +169,7 @@ def _decay(spec: Mapping[str, Any], plain: Mapping[str, Any], path: str = "decay
         )
         full = {k: v for k, v in full.items() if k not in ("defaults", "lambda")}
         for key, value in full.items():
+            full[key] = value = spelled(f"decay.{key}", value)
             check_key(f"{here}.{key}", value, f"decay.{key}")
         terms.append(_decay(full, plain, here))
     return {**decay, "terms": terms}
@@ -165,15 +177,22 @@ def _decay(spec: Mapping[str, Any], plain: Mapping[str, Any], path: str = "decay
 
 def _schedule(spec: Any, lr_schedule: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The λ-schedule as a mapping with every parameter: a name, or a mapping that changes some of the defaults."""
-    if spec == "with_lr":
-        return dict(lr_schedule)
-    given = {"name": spec} if isinstance(spec, str) else spec
     options = option_names("schedule")
+    given = _spelled({"name": spec} if isinstance(spec, str) else spec, "name", [*options, "with_lr"])
+    if given == {"name": "with_lr"}:
+        return dict(lr_schedule)
     if not isinstance(given, dict) or given.get("name") not in options:
         name = shown(given.get("name", given) if isinstance(given, dict) else given)
         words = [*options, "with_lr"]
         raise ConfigError(f"{path}={name}: must be one of {', '.join(words)}{nearest(name, words)}")
     return _defaults("schedule", given["name"]) | given
+
+
+def _spelled(spec: Any, key: str, options: Sequence[str]) -> Any:
+    """The mapping with the option that it names in the letter case of its file."""
+    if not isinstance(spec, dict) or not isinstance(given := spec.get(key), str) or given in options:
+        return spec
+    return {**spec, key: next((option for option in options if option == given.casefold()), given)}
 
 
 def _defaults(group: str, *names: str) -> dict[str, Any]:

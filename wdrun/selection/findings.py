@@ -21,8 +21,8 @@ from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import verdict
-from wdrun.wording import command_line
 from wdrun.tables.plan import Planned
+from wdrun.wording import command_line
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered

@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from wdrun.config.keys import SAME, STRENGTH
 from wdrun.wording import command_line, short, sort_key, typed
 
 Box = dict[str, tuple[str, ...]]  # a line's grid: override key -> its values, in order
 Line = tuple[str, ...]  # what is typed after `wdrun`
 
 LONG = 5  # so many whole numbers in a row are listed, more are a range
-STRENGTH = ("lambda", "budget", "tau")  # keys that say how strong the decay is: one replaces another
 
 
 def recorded(directory: Path) -> tuple[str, ...] | None:
@@ -46,9 +46,11 @@ def _unquoted(text: str) -> Line:
 
 
 def as_words(overrides: Iterable[str]) -> Box:
-    """Overrides by key, the last of a key being the one that counts; `~key` has no value."""
+    """Overrides by key, the last of a key being the one that counts; `~key` has no value, decay=none no strength."""
     pairs = (word.partition("=") for word in overrides)
-    return {key: (value,) if equals else () for key, equals, value in pairs}
+    found = {SAME.get(key, key): (value,) if equals else () for key, equals, value in pairs}
+    idle = STRENGTH if found.get("decay") == ("none",) else ()
+    return {key: values for key, values in found.items() if key not in idle}
 
 
 def condensed(lines: Iterable[Sequence[str]]) -> list[Box]:

@@ -9,12 +9,13 @@ from wdrun.config.run import Job, SweepOptions
 from wdrun.sweep import groups, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, settle, with_lambda
 from wdrun.sweep.outcome import Outcome, tell_missed
-from wdrun.sweep.preparation import distinct, ways
+from wdrun.sweep.preparation import distinct, ways, why_equal
 from wdrun.sweep.signals import Stop
 from wdrun.tables import aggregate, plan
 from wdrun.tables.columns import typed_row
 from wdrun.terminal.board import Board
 from wdrun.terminal.progress import Bar, say
+from wdrun.wording import listed
 
 Ended = Callable[[Outcome], None]
 
@@ -36,9 +37,10 @@ def execute(
     """
     options = options or SweepOptions()
     trainers = Trainers()
-    left = distinct([with_lambda(job, trainers) for job in jobs])
+    jobs = [with_lambda(job, trainers) for job in jobs]
+    left = distinct(jobs)
     if len(left) < len(jobs):
-        say(f"{len(jobs)} jobs are {len(left)} distinct runs (decay=none is the same run for every λ)")
+        say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
     processes, fuse = ways(left, options, trainers.check)
     stop = Stop()
     with stop.installed():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from wdrun import devices
-from wdrun.config.run import Job, Run, SweepOptions
+from wdrun.config.axes import key_of
+from wdrun.config.keys import STRENGTH
+from wdrun.config.run import Job, Options, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.sweep import loggers
 from wdrun.sweep.one_run import ready
@@ -65,6 +67,28 @@ def _progress(directory: Path) -> tuple[bool, bool, int]:
     except (OSError, ValueError):
         return False, (directory / "run.csv").is_file(), 0
     return row["status"] in FINAL, True, int(row["epochs_done"] or 0)
+
+
+def why_equal(jobs: Sequence[Job]) -> list[str]:
+    """Why some of the jobs are the run of an earlier one, each reason once."""
+    first: dict[Path, Job] = {}
+    pairs = [(first.setdefault(job.directory, job), job) for job in jobs]
+    return list(dict.fromkeys(reason for one, other in pairs if one is not other for reason in _reasons(one, other)))
+
+
+def _reasons(one: Job, other: Job) -> list[str]:
+    """Why two jobs are one run: of each key that is typed otherwise, why that changes nothing."""
+    a, b = ({key_of(word): word for word in job.overrides} for job in (one, other))
+    asked = {field.name for options in (Options, SweepOptions) for field in fields(options)} - {*STRENGTH}
+    found = []
+    for key in sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key)):
+        if key in STRENGTH and one.run.decay["name"] == "none":
+            found.append(f"decay=none is the same run for every {'λ' if key == 'lambda' else key}")
+        elif key.partition(".")[0] in asked:
+            found.append(f"{key} changes no run")
+        else:
+            found.append(f"{a.get(key, f'no {key}')} and {b.get(key, f'no {key}')} are the same run")
+    return found or ["a value is given twice"]
 
 
 def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Iterator[Trainer]:

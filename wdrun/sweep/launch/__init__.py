@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wdrun.config import experiments
+from wdrun.config import experiments, typed
 from wdrun.config.compose import quoted
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch.engine import composed, fixed
@@ -35,7 +35,8 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
         if not any(word.startswith(f"{group}=") for word in words):
             words.append(f"{group}=wdrun")
     own = "hydra/sweeper=wdrun" in words
-    same = experiments.lines(overrides, True, flags["config_dir"])[0] if own else fixed(overrides)
+    typed.check(overrides)
+    same = experiments.lines(overrides, True, flags["config_dir"], lambda note: None)[0] if own else fixed(overrides)
     (first,), options = experiments.sweep([same], flags["config_dir"])
     if options.halving is not None:
         raise ConfigError(f"halving={options.halving}: compares all runs of a sweep; leave {engine[0]} away")
