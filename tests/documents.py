@@ -51,9 +51,9 @@ LAMBDA = "λ of this decay, unless `lambda=`, `budget=` or `tau=` says another"
 MADE_UP = {
     "runs": 12, "diverged": 2, "failed": 1, "missing": 2, "holes": 2, "repeated": 3, "cells": 12, "fewest": 4,
     "most": 8, "lambda": 0.1, "lambdas": [0.1, 1], "add": [1, 10], "acts": 5, "total_decay": 0.01, "strongest": 0.01,
-    "at": 0.1, "end": "largest", "knobs": ["lr"], "metric": "val_loss", "radius": False, "same": True, "epochs": 20,
-    "shorter": 9, "n": 2, "pairs": 3, "seeds": 5, "needed": 40, "best": "decay=l2", "difference": 0.03, "low": -0.01,
-    "high": 0.07, "confidence": 0.95, "margin": 0.02,
+    "at": 0.1, "looks": 3, "end": "largest", "knobs": ["lr"], "metric": "val_loss", "radius": False, "same": True,
+    "epochs": 20, "shorter": 9, "n": 2, "pairs": 3, "seeds": 5, "needed": 40, "best": "decay=l2", "difference": 0.03,
+    "low": -0.01, "high": 0.07, "confidence": 0.95, "margin": 0.02,
     "waiting": 13, "planned": 18, "lines": ["wdrun -m lambda=0.1,0.3 seed=0,1,2"], "shared": 4, "kept": 18,
     "words": "epochs=10", "data": ["data.train_examples=200", "data.train_examples=400"],
     "columns": ["torch_version", "commit"],

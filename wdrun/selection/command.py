@@ -14,6 +14,7 @@ from wdrun.errors import ConfigError
 from wdrun.selection import line, printing
 from wdrun.selection.cells import rows_of
 from wdrun.selection.kinds import Finding
+from wdrun.selection.looks import NAME, last_look
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking
 from wdrun.storage import write_atomically
@@ -32,7 +33,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     filters: list[str] = []
     folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults, filters)
     selection = _select(folders, COMMANDS["select"].values(texts), filters, flags)
-    for file, table in (("selection.csv", selection.choices), ("leaderboard.csv", selection.leaderboard)):
+    for file, table in ((NAME, selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))
         write_atomically(path, content, "a copy of the folder where there is room")
@@ -40,7 +41,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
     best = command_line(["best", *map(str, folders), *same])
-    say(f"tables   {folders[0] / 'selection.csv'} and leaderboard.csv; `{best}` prints the command")
+    say(f"tables   {folders[0] / NAME} and leaderboard.csv; `{best}` prints the command")
     return 0
 
 
@@ -77,7 +78,8 @@ def _select(
         say(f"warning: {problem}")
     found = kept(found, filters, "best" if "rule" in settings else "select", settings)
     asked: dict[str, Any] = {key: settings.get(key) for key in ("metric", "margin", "nuisance")}
-    selection = select(found.runs, **asked, config_dir=flags["config_dir"], plan=found.plan)
+    asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "before": last_look(folders[0])}
+    selection = select(found.runs, **asked)
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
         nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})

@@ -87,6 +87,16 @@ class Facet:
         missing = max(math.ceil(wanted) - len(used), 0)
         return sorted([*used, *[seed for seed in range(math.ceil(wanted) + len(used)) if seed not in used][:missing]])
 
+    def fresh_seeds(self) -> list[int]:
+        """SEEDS seeds that no run of the facet has, the first ones beyond those there are."""
+        first = int(self.runs["seed"].max()) + 1
+        return list(range(first, first + SEEDS))
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that holds the facet's runs."""
+        return Path(self.runs["dir"].iloc[0]).absolute().parent.name
+
     def lower_lr(self) -> list[float]:
         """Two learning rates below those tried; none where lr is no nuisance knob."""
         return beyond(sorted(self.runs["lr"].unique()), -1, "lr") if "lr" in self.grid.nuisance else []

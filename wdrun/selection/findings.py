@@ -26,10 +26,12 @@ from wdrun.wording import command_line
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered
+CLAIMS = ("better", "slightly better", "worse")  # verdicts that a patient look would find in noise
 ZERO_ONLY = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # λ to try where none was
 
 PLANNED = (
-    "no zero", "upper edge", "lower edge", "weaker", "only zero", "weak grid", "knob edge", "few replicates", "holes",
+    "no zero", "one lambda", "upper edge", "lower edge", "weaker", "only zero", "weak grid", "knob edge",
+    "few replicates", "holes",
 )  # fmt: skip
 
 Found = tuple[str, dict[str, Any], tuple[Line, ...]]  # kind, numbers, settles
@@ -123,8 +125,12 @@ def _zero(facet: Facet) -> Iterator[Found]:
 def _edges(facet: Facet) -> Iterator[Found]:
     """Whether the grid of λ and those of the nuisance knobs reach far enough."""
     acts = not facet.row["total_decay"] < CANNOT_ACT  # nan: D is not defined, so no reason against a smaller λ
+    if facet.row["edge"] == "both":
+        down, up = (_wider(facet, "one lambda", direction) for direction in (-1, 1))
+        add = sorted([*(down[1]["add"] if acts else []), *up[1]["add"]])
+        yield "one lambda", {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
     for kind, end, direction in (("upper edge", "upper", 1), ("lower edge", "lower", -1)):
-        if facet.row["edge"] in (end, "both") and (acts or direction > 0):
+        if facet.row["edge"] == end and (acts or direction > 0):
             yield _wider(facet, kind, direction)
     all_act = not facet.positive["total_decay"].head(1).lt(CANNOT_ACT).any()
     if facet.lam == 0 and facet.tried and all_act and not is_projected(facet.runs):
@@ -175,6 +181,10 @@ def _seeds(facet: Facet) -> Iterator[Found]:
         needed = int(row["needed"]) if acts and row["needed"] < 10_000 else None
         numbers = {"lambda": facet.lam, "pairs": int(row["pairs"]), "seeds": len(seeds), "needed": needed}
         yield word, numbers, facet.further(facet.seeded(seeds, [facet.at_zero, facet.at_min]))
+    if row["looks"] > 1 and word in CLAIMS:
+        apart = {"name": f"{facet.folder}-fresh"}
+        points = [point | apart for point in facet.seeded(facet.fresh_seeds(), [facet.at_zero, facet.at_min])]
+        yield "looked", {"looks": int(row["looks"]), "lambda": facet.lam}, facet.further(points)
     if n < FEW:
         yield "few replicates", {"n": n}, facet.further(facet.seeded(facet.more_seeds(), facet.settings(facet.cells)))
     tied = ties(facet.grid, curve)

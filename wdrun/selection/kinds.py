@@ -168,6 +168,11 @@ KINDS: dict[str, Kind] = {
         lambda n: "run at λ = 0 what it lacks",
         open=True,
     ),
+    "one lambda": Kind(
+        lambda n: f"λ = {typed(n['lambda'])} is the only λ > 0 tried, so whether another does better is not known",
+        _add,
+        open=True,
+    ),
     "upper edge": Kind(
         lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _larger, open=True
     ),
@@ -232,6 +237,14 @@ KINDS: dict[str, Kind] = {
             "flatters it (the interval of its difference to λ = 0 does not)"
         ),
         lambda n: "confirm it with fresh seeds",
+    ),
+    # Settled in a folder of their own: to add them here would be one look more.
+    "looked": Kind(
+        lambda n: (
+            f"this is look number {n['looks']} at the difference of λ = {typed(n['lambda'])} to λ = 0, with runs added "
+            "between: an interval that is waited for excludes 0 more often than it promises"
+        ),
+        lambda n: "tell it from fresh seeds, planned before they are looked at",
     ),
     "diverged": Kind(  # nothing to run: it is a result
         lambda n: (

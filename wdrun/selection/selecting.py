@@ -15,6 +15,7 @@ from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
 from wdrun.selection.findings import findings
 from wdrun.selection.kinds import Finding
+from wdrun.selection.looks import looks
 from wdrun.tables.plan import Planned
 from wdrun.wording import shown
 
@@ -80,12 +81,13 @@ def select(
     confidence: float = 0.95,
     config_dir: str | None = None,
     plan: Sequence[Planned] = (),
+    before: pd.DataFrame | None = None,
 ) -> Selection:
     """Choose λ for every facet of the runs (a typed runs table, `read.load(…).runs`) on validation alone.
 
     `margin`: the difference that does not matter, in the unit of the metric; `config_dir` holds the user's own options,
-    if the lines of findings need them; `plan` is what the last sweep means to train (`read.load(…).plan`). ConfigError
-    for what is out of range.
+    if the lines of findings need them; `plan` is what the last sweep means to train (`read.load(…).plan`), `before` the
+    selection.csv of an earlier look at these results. ConfigError for what is out of range.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
@@ -96,6 +98,7 @@ def select(
         margin = MARGINS[metric]
     points = cells_.isolate(grid)
     choices = choose(grid, points, confidence)
+    choices["looks"] = looks(choices, grid.facets, before)
     waiting = planned.waiting(plan, grid, choices)
     choices["missing"] = [max(missing, len(own)) for missing, own in zip(choices["missing"], waiting, strict=True)]
     data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]

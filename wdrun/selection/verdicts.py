@@ -13,7 +13,7 @@ from wdrun.wording import counted, difference, interval
 
 SAYS = {
     "zero": "no λ > 0 that was tried does better than λ = 0",
-    "no zero": "there is no λ = 0 to compare it with",
+    "no zero": "there is no λ = 0 with the same replicates to compare it with",
     "one pair": " (one pair, so no interval): whether that is more than chance cannot be told",
     "cannot tell": "; the interval includes 0, so this may be chance",
     "equal": "; all of the interval lies within the margin of {margin}: no difference that matters",
