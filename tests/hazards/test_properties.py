@@ -291,7 +291,7 @@ def test_the_tables_are_those_of_the_folders_in_name_order(empty, first, second,
     found = load([root])
     order = found.runs["id"].drop_duplicates()
     assert len(order) == len({row[0] for row in body(written(root)["runs"])})
-    assert found.problems == ()
+    assert all("holds the same run with another" in problem for problem in found.problems)  # drawn twice, not alike
 
 
 @cases(150)

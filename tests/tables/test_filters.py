@@ -44,7 +44,7 @@ def test_the_runs_with_these_values_are_kept(found, words, count):
     [
         (["epoch=20"], "epoch: unknown setting of wdrun select; did you mean epochs?"),
         (["metrik=val_loss"], "metrik: unknown setting of wdrun select; did you mean metric?"),
-        (["q=1"], "q: unknown setting of wdrun select, and no knob of these runs"),
+        (["q=1"], "q: unknown setting of wdrun select; select takes metric=, margin=, or a knob of these runs"),
         (["lambda=0.5"], "lambda=0.5: no run has lambda=0.5; there are 0, 0.01 and 0.1"),
         (["lambda!=0.5"], "lambda!=0.5: no run has lambda=0.5; there are 0, 0.01 and 0.1"),
         (["decay=l1", "lambda=0"], "decay=l1 lambda=0: no run is left"),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from wdrun.selection import evidence
 from wdrun.selection.cells import Grid, rows_of
-from wdrun.selection.intervals import Interval, pooled_noise, ranked_interval, ranked_p
+from wdrun.selection.intervals import Interval, pairs_needed, pooled_noise, ranked_interval, ranked_p, spread
 
 
 def leaderboard(
@@ -24,7 +24,8 @@ def leaderboard(
     Its interval and p know that the best one was read from the same runs, and that a facet which tried more cells than
     another had more luck to pick from (`intervals.ranked_interval`, with settings = Σ cells/fewest cells). The verdict
     is read off the interval: equivalent where all of it lies within the margin (even where 0 is not in it: the margin
-    says what matters), else worse where it excludes 0, else cannot tell.
+    says what matters), else worse where it excludes 0, else cannot tell. `needed` pairs of both would tell, if mean and
+    spread stayed as they are.
 
     Tuning budget: `cells` is how many cells a facet tried, and the best of more tries looks better. `expected` is the
     expected best mean of k of its cells drawn without replacement, k the smallest `cells` of all (Dodge et al. 2019
@@ -58,6 +59,7 @@ def leaderboard(
         interval, p = ranked_interval(*asked, confidence), ranked_p(*asked)
         row |= {"difference": float(d.mean()) if len(d) else math.nan, "low": interval.low, "high": interval.high}
         row |= {"pairs": len(d), "method": interval.method, "p": p}
+        row["needed"] = pairs_needed(row["difference"], spread(d), 1 - (1 - confidence) / max(len(ranked) - 1, 1))
         if ranked and i == ranked[0]:
             row |= {"difference": 0.0, "verdict": "best"}
         elif i in cells and i not in mean:

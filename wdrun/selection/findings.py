@@ -244,7 +244,7 @@ def _rival(facet: Facet, facets: Sequence[Facet], board: pd.DataFrame, confidenc
         yield "not ranked", {"n": int(row["n"])}, facet.further(facet.seeded(seeds, [facet.at_min]))
         return
     settles: list[Line] = []
-    times = ((row["high"] - row["low"]) / 2 / row["difference"]) ** 2 if row["difference"] else math.inf
+    times = row["needed"] / row["pairs"] if row["pairs"] else math.nan
     seeds = sorted({*best.more_seeds(times), *facet.more_seeds(times)})
     for one in (best, facet):
         settles += one.further(one.seeded(seeds, [one.at_min]))

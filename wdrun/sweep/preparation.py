@@ -97,7 +97,7 @@ def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Itera
         loggers.check(name)
     first: dict[tuple[object, ...], Run] = {}
     for job in jobs:
-        first.setdefault((job.run.structure, job.run.fold, job.run.data.get("root")), job.run)
+        first.setdefault((job.run.structure, job.run.fold, str(job.run.data.get("root"))), job.run)
     for run in first.values():
         yield build(run)
 

@@ -26,8 +26,8 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
         column = next((c for c in (name, f"{name}.name") if c in runs and c != "dir"), None)
         if column is None:
             known = [*settings, *(str(c).removesuffix(".name") for c in runs if c != "dir")]
-            more = nearest(name, known) or ", and no knob of these runs"
-            raise ConfigError(f"{name}: unknown setting of wdrun {command}{more}")
+            takes = f"; {command} takes {', '.join(f'{k}=' for k in settings)}, or a knob of these runs"
+            raise ConfigError(f"{name}: unknown setting of wdrun {command}{nearest(name, known) or takes}")
         there = runs[column].map(_plain)
         wanted = [_plain(value) for value in re.split(r",(?![^\[{(]*[\]})])", text)]
         if unknown := [value for value in wanted if value not in set(found.runs[column].map(_plain))]:
