@@ -20,8 +20,8 @@ from wdrun.sweep.outcome import Outcome
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100")
 # Parts of messages: <decay>, <optimizer>, … are the options of that group.
 PARTS = {
-    "<own>": "(or your own, with --config-dir=DIR)",
-    "<knob>": ", or a knob of these runs",
+    "<best>": "best takes rule=, metric=, nuisance=, or a knob of these runs",
+    "<report>": "report takes out=, formats=, metric=, margin=, or a knob of these runs",
     "<label>": "must be 1 to 80 letters, digits, '.', '_' or '-', not starting with '.'",
     "<scales>": "must be a list of [glob, coefficient ≥ 0], such as [[conv*,1],[fc*,0.1]]",
     "<counts>": "must be a list of one or more whole numbers ≥ 1, such as [64,64]",
@@ -325,7 +325,7 @@ decay=weight_decay           -> decay=weight_decay: must be one of <decay>; writ
 decay=AdamW                  -> decay=AdamW: must be one of <decay>; write decay=decoupled
 decay=Lasso                  -> decay=Lasso: must be one of <decay>; write decay=l1
 optimizer=momentum           -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
-optimizer=Adm                -> optimizer=Adm: must be one of <optimizer> <own>; did you mean adam?
+optimizer=Adm                -> optimizer=Adm: must be one of <optimizer><own>; did you mean adam?
 -m optimizer=sgd,momentum    -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
 schedule=OneCycleLR          -> schedule=OneCycleLR: must be one of <schedule>; write schedule=one_cycle
 decay=chain decay.terms=[{decay:L3}] -> decay.terms[0]={decay:L3}: <term>
@@ -543,7 +543,7 @@ best bad                     -> bad: <choose>
 best done rule=2se           -> rule=2se: must be min or 1se; did you mean 1se?
 best done rule=              -> rule=: must be min or 1se
 best done rule=1se           -> rule=1se: decay=l2 has one replicate, so no standard error; take rule=min
-best done margin=1           -> margin: unknown setting of wdrun best; best takes rule=, metric=, nuisance=<knob>
+best done margin=1           -> margin: unknown setting of wdrun best; <best>
 best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accuracy?
 status                       -> wdrun status: <name>
 status nowhere               -> nowhere: no such folder
@@ -561,8 +561,8 @@ report done margin=-1        -> margin=-1: <margin>
 report done margin=nan       -> margin=nan: <margin>
 report done margin=x         -> margin=x: <margin>
 report done out=empty        -> out=empty: is a folder; give the file, such as out=empty/report.html
-report done nosuch=1         -> nosuch: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=<knob>
-report done nuisance=lr      -> nuisance: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=<knob>
+report done nosuch=1         -> nosuch: unknown setting of wdrun report; <report>
+report done nuisance=lr      -> nuisance: unknown setting of wdrun report; <report>
 """
 
 
