@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import yaml
 
 import wdrun as package
 from tests import runs
@@ -81,6 +82,21 @@ def test_the_commands_that_are_described_are_those_that_are_there(wdrun, capsys)
 def test_a_flag_that_a_command_would_ignore_is_refused(wdrun, capsys, words, flag):
     message = f"wdrun: {flag}: wdrun {words[0]} does not take it; see wdrun {words[0]} --help\n"
     assert wdrun(*words, capture=capsys) == (2, "", message)
+
+
+def test_a_command_of_a_run_takes_the_config_of_one(wdrun, here, capsys):
+    words = ["data=synthetic", "model=linear", "decay=l1", "lambda=0.25"]
+    _, config, _ = wdrun("explain", *words, capture=capsys)
+    (here / "config.yaml").write_text(yaml.safe_dump(parse(compose(words)).run.nested))
+    code, again, _ = wdrun("explain", "--config", "config.yaml", capture=capsys)
+    assert (code, again.splitlines()[:6]) == (0, config.splitlines()[:6])  # below them are lines to type
+    assert wdrun("data", "--config", "config.yaml", capture=capsys)[0] == 0
+    message = "wdrun: --config: wdrun select does not take it; see wdrun select --help\n"
+    assert wdrun("select", "--config", "config.yaml", capture=capsys) == (2, "", message)
+
+
+def test_help_beside_a_file_of_words_is_that_of_a_run(wdrun, capsys):
+    assert wdrun("@words.txt", "--help", capture=capsys) == wdrun("--help", capture=capsys)
 
 
 def test_help_lists_the_users_own_options(wdrun, here, capsys):

@@ -97,13 +97,6 @@ def dispatch(words: list[str]) -> int:
         flags, _ = _flags([*words, *chain(*read.values())])
         words = files.spliced(words, read, flags["config_dir"])
     flags, words = _flags(words)
-    if flags["config"] is not None:
-        from wdrun.config import files
-
-        own = words[:1] if words and words[0] in COMMANDS else []
-        if own and own[0] not in ("data", "explain", "bench"):
-            raise ConfigError(f"--config={flags['config']}: wdrun {own[0]} trains no run; leave it away")
-        words = [*own, *files.run_again(flags["config"], words[len(own) :], flags["config_dir"])]
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
@@ -112,19 +105,30 @@ def dispatch(words: list[str]) -> int:
         if given := [flag for flag, value in flags.items() if value and flag not in commands.COMMANDS[name].flags]:
             shown = "-m" if given[0] == "multirun" else f"--{given[0]}"
             raise ConfigError(f"{shown}: wdrun {name} does not take it; see wdrun {name} --help")
+        rest = _again(rest, flags)
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags)
         return code
+    words = _again(words, flags)
     if flags["cfg"]:
         return _show_config(words, flags)
     return _train(words, flags)
+
+
+def _again(words: list[str], flags: dict[str, Any]) -> list[str]:
+    """The words after those of the run that --config names; as they are where it is not given."""
+    if flags["config"] is None:
+        return words
+    from wdrun.config import files
+
+    return files.run_again(flags["config"], words, flags["config_dir"])
 
 
 def _help(words: Sequence[str]) -> int:
     """Print what the command among the words takes, else what a run takes, the user's own options among it."""
     from wdrun.config.help import whole_help
 
-    flags, left = _flags([word for word in words if word not in (*HELP, "--version")])
+    flags, left = _flags([word for word in words if word not in (*HELP, "--version") and word[:1] != "@"])
     left = left[1:] if left[:1] == ["help"] else left
     if left and "=" not in left[0]:
         if left[0] not in COMMANDS:

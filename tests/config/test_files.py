@@ -27,6 +27,7 @@ output_dir=a#b "name=x y" lr=0\\.5
         ("#only this", []),
         ("\ufefflr=1\r\nseed=2", ["lr=1", "seed=2"]),
         ("a='b\nc'd", ["a=b\ncd"]),
+        ("lr=0.1 \\\n  seed=2 \\\n", ["lr=0.1", "seed=2"]),
     ],
 )
 def test_the_words_of_a_file(here, text, words):
@@ -110,6 +111,21 @@ def test_another_option_takes_the_place_of_the_runs_own(here, capsys):
     assert (job.run.decay["name"], job.run.decay["exclude_1d"], job.run.lr) == ("l2", False, 0.3)
     assert job.options.budget == 1
     assert capsys.readouterr().err == "decay.l1_ratio=0.5: left out; decay=l2 has no such key\n"
+
+
+def test_without_decay_a_file_or_an_experiment_sets_no_strength(here, tmp_path):
+    run = parse(compose(["lambda=0.25", "seed=3"])).run
+    (here / "config.yaml").write_text(yaml.safe_dump(run.nested))
+    for none in ("decay=none", "decay=NONE"):
+        (job,) = experiments.jobs(files.run_again("config.yaml", [none]), False)
+        assert (job.run.decay["name"], job.run.lam, job.run.seed) == ("none", 0.0, 3)
+        assert files.spliced(["@w", none], {"@w": ["budget=0.5", "lr=0.1"]}) == ["lr=0.1", none]
+    jobs = experiments.jobs(files.run_again("config.yaml", ["decay=none,l2"]), True)
+    assert [job.run.lam for job in jobs] == [0.0, 0.25]
+    (tmp_path / "experiment").mkdir(exist_ok=True)
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nsweep: ['lambda=1,2', 'seed=0,1']\n")
+    jobs = experiments.jobs(["experiment=mine", "decay=none"], False, str(tmp_path))
+    assert [(job.run.lam, job.run.seed) for job in jobs] == [(0.0, 0), (0.0, 1)]
 
 
 @pytest.mark.parametrize(

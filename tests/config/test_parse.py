@@ -320,6 +320,11 @@ hidden=64                    -> hidden: unknown key; write model.hidden=[64]
 hidden=[64,64]               -> hidden: unknown key; write model.hidden=[64,64]
 seeds=5                      -> seeds: unknown key; write 'seed=range(0,5)' after -m
 cv=5                         -> cv: unknown key; write folds=5 after -m
+gpu=0                        -> gpu: unknown key; write device=…, which must be auto, cpu, cuda or cuda:N
+gpu=CPU                      -> gpu: unknown key; write device=CPU
+-m patience=3,5              -> patience: unknown key; write early_stopping.patience=3,5
+amp=[                        -> amp: unknown key; write precision=…, which must be one of auto, fp32, bf16, tf32, fp64
+--lr 0                       -> --lr: a setting is a word without dashes; write lr=…, which must be a number > 0
 LR=0.1                       -> LR: unknown key; did you mean lr?
 decay=weight_decay           -> decay=weight_decay: must be one of <decay>; write decay=l2
 decay=AdamW                  -> decay=AdamW: must be one of <decay>; write decay=decoupled
@@ -495,7 +500,8 @@ decay=l2 --epochs 5          -> --epochs: a setting is a word without dashes; wr
 --config=text.txt            -> --config=text.txt: holds no knobs
 --config bad.yaml            -> --config=bad.yaml: lamda is no knob of a run; did you mean lambda?; <takes>
 --config part.yaml           -> --config=part.yaml: augment is missing; the config.yaml of a run has every knob of it
-select --config bad.yaml     -> --config=bad.yaml: wdrun select trains no run; leave it away
+select --config bad.yaml     -> --config: wdrun select does not take it; see wdrun select --help
+explain --config bad.yaml    -> --config=bad.yaml: lamda is no knob of a run; did you mean lambda?; <takes>
 --config-dir=text.txt lr=1   -> --config-dir=text.txt: no such folder
 -cd nosuch lr=1              -> --config-dir=nosuch: no such folder
 selct done                   -> 'selct': neither key=value nor a command (<commands>); did you mean select?

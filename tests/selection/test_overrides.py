@@ -51,6 +51,19 @@ def test_a_key_of_a_point_takes_the_place_of_what_was_typed(typed, found):
     assert list(line) == found
 
 
+@pytest.mark.parametrize(
+    ("seeds", "typed"),
+    [
+        ([3, 4, 5, 6, 7, 8], "range(3,9)"),
+        ([0, 1, 2, 3, 4, 20241126], "0,1,2,3,4,20241126"),
+        ([0, 1, 2, 3, 4, 2**63 - 1], "0,1,2,3,4,9223372036854775807"),
+    ],
+)
+def test_many_seeds_in_a_line_whatever_their_size(seeds, typed):
+    """No list of all numbers between them is made: of the last it would not fit into any memory."""
+    assert overrides.further([], [{"lambda": 1.0, "seed": seeds}]) == (("-m", "lambda=1", f"seed={typed}"),)
+
+
 def test_a_knob_that_a_run_has_not_is_not_typed():
     assert overrides.further(["optimizer.momentum=0.9"], [{"lambda": 1.0, "optimizer.momentum": ""}]) == (
         ("lambda=1",),

@@ -118,12 +118,13 @@ COMMANDS = {
         "[key=value …]",
         "fetch and verify CIFAR-10 now, or whatever data= names",
         "stdout says what was found and where it is kept",
+        flags=("config", "config_dir"),
     ),
     "explain": Command(
         "[key=value …]",
         "say what a run's decay would do, without training",
         "stdout has the block that a run begins with, its scope, and a λ range worth sweeping; with -m of every run",
-        flags=("multirun", "config_dir"),
+        flags=("multirun", "config", "config_dir"),
     ),
     "verify": Command(
         "[decay=NAME] [coupling=NAME] [optimizer=NAME]",
@@ -163,6 +164,7 @@ COMMANDS = {
         "time this machine against a plain PyTorch loop: four standard rows, or one for the run that is typed",
         "stdout has a Markdown table, stderr what is being timed; nothing is kept",
         (ROUNDS,),
+        flags=("config", "config_dir"),
     ),
 }
 FILTERS = (
@@ -170,7 +172,11 @@ FILTERS = (
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
 USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
-FLAGS = {"multirun": "-m/--multirun", "config_dir": "--config-dir DIR (your own options)"}
+FLAGS = {
+    "multirun": "-m/--multirun",
+    "config": "--config FILE (a run's config.yaml)",
+    "config_dir": "--config-dir DIR (your own options)",
+}
 
 
 def help_of(name: str) -> str:

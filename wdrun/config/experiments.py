@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any
 
 from wdrun.config import axes, names, own_keys, typed
+from wdrun.config.axes import key_of
 from wdrun.config.compose import compose, opened
 from wdrun.config.keys import SAME, STRENGTH
 from wdrun.config.parse import parse, sweep_options, values
@@ -70,12 +71,18 @@ def _unset(carried: Mapping[str, Any], words: Sequence[str]) -> list[str]:
 
 
 def not_typed(words: Sequence[str], given_words: Sequence[str], whose: str = "the experiment") -> list[str]:
-    """Those of an experiment's words whose keys are not typed; of keys that vary together, all or none may be."""
+    """Those of an experiment's words whose keys are not typed; of keys that vary together, all or none may be.
+
+    A strength typed takes the place of another, and decay=none that of all of them.
+    """
     given = {SAME.get(key, key) for key in _keys(given_words)}
     given |= set(STRENGTH) if given & set(STRENGTH) else set()
+    none = [word.casefold() for word in given_words if key_of(word) == "decay"][-1:] == ["decay=none"]
     kept: list[str] = []
     for word in words:
         own = {SAME.get(key, key) for key in axes.keys(word)}
+        if none and own <= set(STRENGTH):
+            continue
         if own.isdisjoint(given):
             kept.append(word)
         elif rest := sorted(own - given):

@@ -23,9 +23,10 @@ ABSENT = object()
 Words = dict[str, Any]  # key (with ++ or ~ where it needs them) -> value
 Missed = Callable[[Words], dict[str, Any]]
 
-# What a comment is, a word with the quotes of a shell, and what is left of a quote that is not closed.
+# What a comment is, a word with the quotes of a shell, and what is left of a quote that is not closed. A backslash at
+# the end of a line joins it to the next one.
 TOKEN = re.compile(
-    r"""\s*(?:\#[^\n]*|(?P<word>(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+)|(?P<rest>\S.*))""", re.DOTALL
+    r"""(?:\s|\\\n)*(?:\#[^\n]*|(?P<word>(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+)|(?P<rest>\S.*))""", re.DOTALL
 )
 
 
@@ -71,7 +72,7 @@ def words_in(name: str) -> list[str]:
             line = text.count("\n", 0, token.start("rest")) + 1
             raise ConfigError(f"{name}: line {line}: a quote is not closed: {token['rest'].splitlines()[0]}")
         if token["word"]:
-            found += shlex.split(token["word"])
+            found += shlex.split(token["word"].replace("\\\n", ""))
     if nested := next((word for word in found if word.startswith("@")), None):
         raise ConfigError(f"{name}: {nested}: a file of words names no other; give both in the command")
     return found

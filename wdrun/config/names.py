@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wdrun.config.axes import key_of
-from wdrun.config.keys import KEYS
+from wdrun.config.axes import is_axis, key_of, override
+from wdrun.config.keys import KEYS, spelled
 from wdrun.config.options import GROUPS, option_names
 from wdrun.errors import ConfigError
 
@@ -95,7 +95,19 @@ def key_advice(key: str, value: str = "", config_dir: str | None = None) -> str 
         if right := next((o for o in options if o.casefold() == value.casefold()), None) or option_advice(group, value):
             return f"{group}={right}"
         return f"{group}=… with one of {', '.join(options)}"
+    if (ours := written.removesuffix("={}")) in KEYS:
+        return _word(ours, value)
     return written.replace("[{}]", value if value[:1] == "[" else f"[{value}]").replace("{}", value or "…")
+
+
+def _word(key: str, value: str) -> str:
+    """The word that gives one of our keys this value, what the key accepts instead where it does not accept that."""
+    word, accepts = f"{key}={value or '…'}", KEYS[key]
+    try:
+        fits = not value or is_axis(word) or accepts.fits(spelled(key, override(word).value()))
+    except ConfigError:
+        fits = False
+    return word if fits else f"{key}=…, which must be {accepts.words}"
 
 
 def option_advice(group: str, option: str) -> str | None:
@@ -109,7 +121,9 @@ def flag_advice(flag: str, value: str = "") -> str | None:
     """What to write for a setting that is typed as a flag, as lr=0.1 for `--lr 0.1`; None where it is no setting."""
     key = flag.lstrip("-").replace("-", "_")
     value = "" if value.startswith("-") or "=" in value else value
-    return f"{key}={value or '…'}" if key in (*KEYS, *GROUPS, "experiment") else key_advice(key, value)
+    if key in KEYS:
+        return _word(key, value)
+    return f"{key}={value or '…'}" if key in (*GROUPS, "experiment") else key_advice(key, value)
 
 
 def check(words: Sequence[str], config_dir: str | None = None) -> None:

@@ -114,9 +114,9 @@ def words(grid: Box) -> Line:
 def _values(values: Sequence[str]) -> str:
     """`0,1e-7,1e-6`, numbers as short as they can be said exactly; `range(0,20)` for a run of whole numbers."""
     if len(values) > LONG and all(value.isdecimal() for value in values):
-        first, last = int(values[0]), int(values[-1])
-        if values == tuple(map(str, range(first, last + 1))):
-            return f"range({first},{last + 1})"
+        first = int(values[0])
+        if values == tuple(str(first + place) for place in range(len(values))):
+            return f"range({first},{first + len(values)})"
     return ",".join(short(float(v)) if _is_short(v) else v for v in values)
 
 

@@ -126,7 +126,11 @@ RUN = (
     Column("python_version", str, "Python"),
     Column("torch_version", str, "torch"),
     Column("wdrun_version", str, "wdrun"),
-    Column("commit", str, "git commit of the wdrun that ran, -dirty if changed since; empty: no checkout"),
+    Column(
+        "commit",
+        str,
+        "git commit of the wdrun that ran, -dirty if changed since, `a then b` of a run resumed; empty: no checkout",
+    ),
     Column("schema", int, "version of these tables"),
 )
 
