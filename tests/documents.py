@@ -67,7 +67,7 @@ OF_KIND = {
     "only zero": {"add": [1e-3, 1e-2, 0.1]},
     "weak grid": {"add": [5]},
     "missing": {"lambdas": [0.5], "n": [1]},
-    "other question": {"knobs": ["epochs"], "runs": [6], "others": ["epochs=20"]},
+    "other question": {"knobs": ["epochs"], "runs": [6], "others": ["epochs=20"], "finished": ["epochs=20"]},
 }
 UNSAID = ("name", "_target_")  # an option's own name and class: no key to set, but for a model's _target_
 

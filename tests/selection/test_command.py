@@ -105,6 +105,22 @@ def test_best_is_one_line_that_reproduces_the_choice(swept, wdrun, capfd):
     assert "lambda=0.01" in wdrun("best", "runs", "rule=1se", capture=capfd)[1]
 
 
+def test_the_line_that_select_names_chooses_among_the_same_runs(swept, wdrun, capfd):
+    """The words that filter the runs stand in it; of different data, those of one."""
+
+    def named():
+        return shlex.split(err.partition("`wdrun ")[2].partition("`")[0])
+
+    _, _, err = wdrun("select", "runs", "lambda!=0.01", "decay=l2", capture=capfd)
+    assert named() == ["best", "runs", "lambda!=0.01", "decay=l2"]
+    assert "lambda=0.1 " in wdrun(*named(), capture=capfd)[1]
+    for seed in range(3):
+        write(swept, *SMALL, "data.train_size=50", f"seed={seed}", val_loss=1.0, val_accuracy=0.5)
+    _, _, err = wdrun("select", "runs", capture=capfd)
+    code, _, said = wdrun(*named(), capture=capfd)
+    assert code == 0, (named(), said)
+
+
 def test_best_by_one_standard_error_needs_replicates(here, wdrun, capfd):
     write(here / "runs", *SMALL, val_loss=1.0)
     assert wdrun("best", "runs", capture=capfd)[0] == 0

@@ -174,6 +174,26 @@ def test_made_up_runs_settle_it(kind, tmp_path):
     assert kind not in {f.kind for f in select(load([tmp_path]).runs).findings}
 
 
+@pytest.mark.parametrize(
+    ("losses", "total", "kind", "add"),
+    [
+        # D = 0.2 at λ = 0.01: a tenth of it cannot act, half of it can
+        ({0: [2.0] * 3, 0.01: [1.0] * 3, 0.1: [1.5] * 3}, 20, "lower edge", [0.005, 0.0025]),
+        ({0: [2.0] * 3, 0.01: [1.5] * 3, 0.1: [1.0] * 3}, 20, "upper edge", [0.2, 0.4]),
+        ({0: [2.0] * 3, 0.01: [1.0] * 3, 0.1: [1.5] * 3}, 9, "lower edge", []),
+        ({0: [2.0] * 3, 0.01: [1.5] * 3, 0.1: [1.0] * 3}, 60, "upper edge", []),
+    ],
+)
+def test_a_step_that_leads_out_of_where_decay_acts_is_made_shorter(tmp_path, losses, total, kind, add):
+    for lam, xs in losses.items():
+        for seed, loss in enumerate(xs):
+            made_up.run(tmp_path, lam, loss + seed / 100, seed=seed, total=total * lam)
+    finding = found(tmp_path, kind)
+    assert finding.numbers["add"] == add
+    assert ("there is none to add" in finding.remedy) == (not add)
+    assert {job.run.lam for line in finding.settles for job in experiments.jobs(list(line[1:]), True)} == {*add}
+
+
 def test_lambda_zero_lost_to_divergence_is_tried_at_a_lower_lr(tmp_path):
     made_up.sweep(tmp_path, {0.1: [1.0, 1.1, 1.2]})
     for seed in range(3):

@@ -32,8 +32,22 @@ def test_a_look_at_more_runs_is_counted_and_told(here, wdrun, capfd):
             made_up.run(here / "runs", lam, loss, seed=seed)
     times, (told,) = look(wdrun, capfd)
     assert times == 2
-    assert "this is look number 2 at the difference of λ = 0.1 to λ = 0, with runs added between" in told
+    assert "this is look number 2 at the difference of the chosen λ, now 0.1, to λ = 0, with runs added between" in told
     assert look(wdrun, capfd) == (2, [told])
+
+
+def test_a_look_at_fewer_runs_or_by_another_metric_is_none_and_forgets_none(here, wdrun, capfd):
+    made_up.sweep(here / "runs", NEAR)
+    assert look(wdrun, capfd) == (1, [])
+    for words in (["seed=0,1"], [], ["metric=val_accuracy"], [], ["lambda!=1"], []):
+        assert look(wdrun, capfd, *words) == (1, [])
+    for lam, losses in MORE.items():
+        for seed, loss in enumerate(losses, start=3):
+            made_up.run(here / "runs", lam, loss, seed=seed)
+    assert look(wdrun, capfd, "metric=val_accuracy", "seed=0")[0] == 1
+    assert look(wdrun, capfd)[0] == 2
+    assert look(wdrun, capfd, "seed!=0")[0] == 2
+    assert look(wdrun, capfd)[0] == 2
 
 
 def test_fresh_replicates_begin_anew():
@@ -48,7 +62,7 @@ def test_fresh_replicates_begin_anew():
 def test_what_was_looked_at_once_too_often_is_told_from_fresh_seeds(tmp_path):
     made_up.sweep(tmp_path / "runs", NEAR)
     found = load([tmp_path / "runs"]).runs
-    before = select(found).choices.assign(pairs=2, looks=2)
+    before = select(found).choices.assign(looked=2, looks=2)
     (finding,) = [f for f in select(found, before=before).findings if f.kind == "looked"]
     assert finding.numbers["looks"] == 3
     (line,) = finding.settles
@@ -63,4 +77,6 @@ def test_a_table_that_knows_nothing_of_looks_is_a_first_one(tmp_path):
     (tmp_path / "selection.csv").write_bytes(b"\xff\x00")
     assert last_look(tmp_path) is None
     (tmp_path / "selection.csv").write_text("metric,lambda_min\nval_loss,0.1\n")
-    assert looks(choices, (), last_look(tmp_path)) == [1]
+    assert looks(choices, (), last_look(tmp_path))["looks"].tolist() == [1]
+    broken = choices.assign(looks=["many"], looked=[float("inf")])
+    assert looks(choices, (), broken).to_numpy().tolist() == [[1, 3]]

@@ -16,8 +16,30 @@ def test_an_unfinished_longer_run_changes_no_choice():
     (sentence,) = [s for s in said(selection) if "question" in s]
     assert sentence == (
         "all: only 6 runs of epochs=3 count, of which most have finished: other epochs is another question, so 1 run "
-        "of epochs=5000 is left out; add epochs=5000 to the command to choose among those"
+        "of epochs=5000 is left out"
     )
+
+
+def test_a_length_of_which_none_has_finished_is_not_proposed():
+    rows = [row(0.1, 0, math.nan, epochs=5000, status="interrupted"), row(0.1, 0, 1, epochs=7, threads=2)]
+    selection = chosen([r | {"threads": 1} | r for r in [*curve({0: [2, 2.1], 0.1: [1, 1.1]}), rows[0]]])
+    (sentence,) = [s for s in said(selection) if "question" in s]
+    assert sentence.endswith("so 1 run of epochs=5000 is left out")
+    selection = chosen([{"threads": 1} | r for r in [*curve({0: [2, 2.1], 0.1: [1, 1.1]}), *rows]])
+    (sentence,) = [s for s in said(selection) if "question" in s]
+    assert "other epochs and threads are another question" in sentence
+    assert sentence.endswith("are left out; add epochs=7 threads=2 to the command to choose among those")
+
+
+def test_data_are_told_apart_in_as_few_words_as_will_do():
+    two = [{"data.name": "regression", "data.test_x": "[0.1, 0.2]", "augment": "flip_crop"}]
+    two += [{"data.name": "synthetic", "data.test_x": "", "augment": "none"}]
+    selection = chosen([r for knobs in two for r in curve({0: [2, 2.1]}, **knobs)])
+    assert selection.facets == ("data.name",)
+    assert [data for data, _ in selection.boards] == ["data=regression", "data=synthetic"]
+    points = [{"data.test_x": "[0.1, 0.2]"}, {"data.test_x": "[0.3]"}]
+    selection = chosen([r for knobs in points for r in curve({0: [2, 2.1]}, **knobs)])
+    assert [data for data, _ in selection.boards] == ["data.test_x=[0.1,0.2]", "data.test_x=[0.3]"]
 
 
 @pytest.mark.parametrize("epochs", [1, 9])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
+from wdrun.selection.question import USED
 from wdrun.selection.sentences import MEASURES, at, gain, ranking
 from wdrun.wording import command_line, counted, distinct, interval, listed, score, typed
 
@@ -52,7 +53,9 @@ def compared(found: Results, selection: Selection) -> list[str]:
         sentence += f", {runs['data.train_size'].iloc[0]:,.0f} training images"
     if _one(runs["epochs"]):
         sentence += f", {counted(int(runs['epochs'].iloc[0]), 'epoch')}"
-    names = dict.fromkeys([*COMPARED, *selection.facets, "lambda", *selection.nuisance, "seed", "fold"])
+    names = dict.fromkeys(
+        [*COMPARED, *selection.facets, "epochs", *USED, "lambda", *selection.nuisance, "seed", "fold"]
+    )
     varied = [name for name in names if name in runs and not _one(runs[name]) and name != "decay.coupling"]
     if varied:
         parts = [f"{_label(name)} ({distinct(runs[name])})" for name in varied]
@@ -65,7 +68,7 @@ def compared(found: Results, selection: Selection) -> list[str]:
         counts = [f"{status[name]:,} {name}" for name in sorted(status.index, key=lambda s: (s != "done", s))]
         sentences.append(f"Of these runs {listed(counts)}. Only those that are done enter a mean.")
     if found.problems:
-        sentences.append(f"Left out as not readable: {counted(len(found.problems), 'folder')}; see the warnings.")
+        sentences.append(f"Left out: {counted(len(found.problems), 'folder')}; see the warnings.")
     return sentences
 
 

@@ -26,7 +26,14 @@ METRICS = ("val_loss", "val_accuracy")
 OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
 SCORES = (*METRICS, "train_loss", "train_accuracy")
 REPLICATE = ["seed", "fold"]
-FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling")  # where several knobs say the same, these name it
+FIRST = (
+    "decay",
+    "decay.coupling",
+    "optimizer",
+    "model",
+    "coupling",
+    "data.name",
+)  # where several knobs say the same, these name it
 WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say where data lie, and do not change a run
 NO_DECAY = "none"  # the option without decay
 

@@ -106,8 +106,8 @@ class Facet:
         return overrides.further(self.recorded, points) if self.recorded is not None and points else ()
 
 
-def beyond(values: Sequence[float], direction: int, knob: str = "lambda") -> list[Any]:
-    """Two values beyond the end of a grid, its last step on; a decade where there is one value only.
+def beyond(values: Sequence[float], direction: int, knob: str = "lambda", step: float | None = None) -> list[Any]:
+    """Two values beyond the end of a grid, by `step` or its own last one; by a decade where there is one value only.
 
     Whole numbers stay whole, shares (momentum, β) below 1, and what the knob does not accept is left out.
     """
@@ -115,7 +115,10 @@ def beyond(values: Sequence[float], direction: int, knob: str = "lambda") -> lis
     if not positive:
         return []
     end, other = (positive[-1], positive[-2:][0]) if direction > 0 else (positive[0], positive[:2][-1])
-    step = end / other if end != other else 10.0**direction
+    if step:
+        step **= direction
+    else:
+        step = end / other if end != other else 10.0**direction
     share = direction > 0 and knob not in KEYS and end < 1
     proposed: list[Any] = [1 - (1 - end) / 2**i if share else end * step**i for i in (1, 2)]
     if all(isinstance(plain(v), int) for v in values):

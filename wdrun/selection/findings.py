@@ -149,9 +149,15 @@ def _edges(facet: Facet) -> Iterator[Found]:
 
 
 def _wider(facet: Facet, kind: str, direction: int) -> Found:
-    """A finding that two λ beyond an end of the grid would settle, none of them where D says decay is off or absurd."""
+    """A finding that one or two λ beyond an end of the grid would settle, none where D says decay is off or absurd.
+
+    Where the grid's own step leads out of the range in which decay acts, the step is 2; not where λ = 0 is best.
+    """
     pull = facet.pull
-    add = [lam for lam in beyond(facet.tried, direction) if not (lam * pull < CANNOT_ACT or lam * pull > DOMINATES)]
+    for step in (None, 2.0)[: 1 + (facet.lam > 0)]:
+        proposed = beyond(facet.tried, direction, step=step)
+        if add := [lam for lam in proposed if not (lam * pull < CANNOT_ACT or lam * pull > DOMINATES)]:
+            break
     return kind, {"lambda": facet.lam, "add": add}, facet.further(facet.at(add))
 
 

@@ -78,13 +78,11 @@ def _add(n: Numbers) -> str:
 
 
 def _smaller(n: Numbers) -> str:
-    return _add(n) or f"a smaller one cannot act (total decay D < {CANNOT_ACT}), so there is none to add"
+    return _add(n) or f"half of it cannot act (total decay D < {CANNOT_ACT}), so there is none to add"
 
 
 def _larger(n: Numbers) -> str:
-    return (
-        _add(n) or f"a larger one leaves nothing of a weight (total decay D > {DOMINATES:g}), so there is none to add"
-    )
+    return _add(n) or f"twice that leaves nothing of a weight (total decay D > {DOMINATES:g}), so there is none to add"
 
 
 def _seeds(n: Numbers) -> str:
@@ -112,10 +110,11 @@ def _missing(n: Numbers) -> str:
 def _others(n: Numbers) -> str:
     """Runs of another question and the words that select them."""
     left = listed([f"{counted(m, 'run')} of {words}" for m, words in zip(n["runs"], n["others"], strict=True)])
+    left += " is left out" if sum(n["runs"]) == 1 else " are left out"
     knobs = "data" if n["knobs"] == ["data_digest"] else listed(n["knobs"])
     return (
-        f"only {counted(n['kept'], 'run')} of {n['words']} count, of which most have finished: other {knobs} is "
-        f"another question, so {left} {'is' if sum(n['runs']) == 1 else 'are'} left out"
+        f"only {counted(n['kept'], 'run')} of {n['words']} count, of which most have finished: other {knobs} "
+        f"{'is' if len(n['knobs']) == 1 else 'are'} another question, so {left}"
     )
 
 
@@ -177,9 +176,7 @@ KINDS: dict[str, Kind] = {
         lambda n: f"best λ = {typed(n['lambda'])} is the largest tried: the optimum may lie above", _larger, open=True
     ),
     "lower edge": Kind(lambda n: f"best λ = {typed(n['lambda'])} is the smallest λ > 0 tried", _smaller, open=True),
-    "weaker": Kind(
-        lambda n: "λ = 0 is best, and every λ > 0 tried acts: a weaker one may still help", _smaller, open=True
-    ),
+    "weaker": Kind(lambda n: "λ = 0 is best: a λ weaker than those tried may still help", _smaller, open=True),
     "only zero": Kind(
         lambda n: "only λ = 0 was tried",
         lambda n: f"add lambda=…, such as {','.join(map(typed, n['add']))} (`wdrun explain` proposes a range)",
@@ -241,8 +238,8 @@ KINDS: dict[str, Kind] = {
     # Settled in a folder of their own: to add them here would be one look more.
     "looked": Kind(
         lambda n: (
-            f"this is look number {n['looks']} at the difference of λ = {typed(n['lambda'])} to λ = 0, with runs added "
-            "between: an interval that is waited for excludes 0 more often than it promises"
+            f"this is look number {n['looks']} at the difference of the chosen λ, now {typed(n['lambda'])}, to λ = 0, "
+            "with runs added between: an interval that is waited for excludes 0 more often than it promises"
         ),
         lambda n: "tell it from fresh seeds, planned before they are looked at",
     ),
@@ -271,7 +268,7 @@ KINDS: dict[str, Kind] = {
         lambda n: f"only the {n['runs']} runs of epochs={n['epochs']} count; {n['shorter']} shorter ones do not"
     ),
     "other question": Kind(  # nothing to run: to compare them would be wrong
-        _others, lambda n: f"add {n['others'][0]} to the command to choose among those"
+        _others, lambda n: f"add {n['finished'][0]} to the command to choose among those" if n["finished"] else ""
     ),
     "other data": Kind(  # nothing to run: no test compares scores on different data
         lambda n: f"the runs are of different data ({'; '.join(n['data'])}): these are neither ranked nor compared",

@@ -1,7 +1,7 @@
 """How often a difference was looked at while pairs of runs were added to it.
 
 An interval that is waited for excludes 0 more often than it promises. So selection.csv keeps of each facet how often it
-was looked at, and the next look is told of in a finding.
+was looked at and over how many pairs, and the next look is told of in a finding.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from wdrun.selection.choice import FRESH
 from wdrun.tables.read import read_table
 from wdrun.wording import typed
 
@@ -25,21 +27,25 @@ def last_look(folder: Path) -> pd.DataFrame | None:
         return None
 
 
-def looks(choices: pd.DataFrame, facets: Sequence[str], before: pd.DataFrame | None) -> list[int]:
-    """Of each choice the look this is, from 1: one more than before where its interval is the same with other pairs.
+def looks(choices: pd.DataFrame, facets: Sequence[str], before: pd.DataFrame | None) -> pd.DataFrame:
+    """Of each choice `looks`, the look this is, from 1, and `looked`, the most pairs that any of them had.
 
-    An interval of another method, as that of fresh replicates, begins anew; so does one of which nothing is known.
+    A look counts where it has more pairs than every one before; a look at fewer of them (filter words) or by another
+    metric does not. Fresh replicates begin anew; so does a facet of which nothing is known.
     """
-    needed = {*facets, "metric", "method", "pairs", "looks"}
-    if before is None or not needed <= {*before.columns}:
-        return [1] * len(choices)
-    key = [*facets, "metric", "method"]
-    known = {
-        tuple(typed(row[name]) for name in key): (int(row["pairs"]), int(row["looks"]))
-        for row in before[before["looks"].notna() & before["pairs"].notna()].to_dict("records")
-    }
+    needed = {*facets, "method", "looks", "looked"}
+    known: dict[tuple[str, ...], tuple[int, int]] = {}
+    if before is not None and needed <= {*before.columns}:
+        counts = before[["looks", "looked"]].apply(pd.to_numeric, errors="coerce")
+        sound = np.isfinite(counts).all(axis=1)
+        keys = (_key(row, facets) for _, row in before[sound].iterrows())
+        known = dict(zip(keys, counts[sound].astype(int).itertuples(index=False, name=None), strict=True))
     found = []
     for _, row in choices.iterrows():
-        pairs, times = known.get(tuple(typed(row[name]) for name in key), (row["pairs"], 1))
-        found.append(times + (row["pairs"] != pairs))
-    return found
+        times, most = known.get(_key(row, facets), (1, 0))
+        found.append((times + (0 < most < row["pairs"]), max(most, row["pairs"])))
+    return pd.DataFrame(found, columns=["looks", "looked"], index=choices.index)
+
+
+def _key(row: pd.Series, facets: Sequence[str]) -> tuple[str, ...]:
+    return (*(typed(row[name]) for name in facets), "fresh" if row["method"] == FRESH else "")

@@ -48,18 +48,20 @@ def of_one_question(runs: pd.DataFrame, finished: pd.Series) -> tuple[pd.DataFra
             knobs = [str(name) for name, texts in keys.loc[own.index].items() if texts.nunique() > 1]
             counts: dict[str, Any] = {"knobs": knobs, "kept": len(chosen), "words": _words(chosen, knobs)}
             counts |= {"runs": [len(part) for part in groups], "others": [_words(part, knobs) for part in groups]}
+            counts["finished"] = [_words(part, knobs) for part in groups if finished[part.index].any()]
             found.append(("other question", counts))
     return pd.concat(parts).sort_index(), found
 
 
 def data_of(runs: pd.DataFrame) -> pd.Series:
-    """The data of each run in words, `data=synthetic data.train_examples=200`: the data knobs that vary; else ""."""
+    """The data of each run in words, `data=synthetic data.train_examples=200`: as few data knobs as tell them apart."""
     knobs = [name for name in map(str, runs) if name.startswith("data.") and name not in ELSEWHERE]
     words = pd.Series("", index=runs.index)
     for knob in sorted(knobs, key=lambda knob: knob != "data.name"):
-        if runs[knob].nunique(dropna=False) > 1:
-            texts = runs[knob].map(typed)
-            words += (f" {knob.removesuffix('.name')}=" + texts).where(texts != "", "")
+        texts = runs[knob].map(typed).str.replace(" ", "").replace("", "null")
+        longer = words + f" {knob.removesuffix('.name')}=" + texts
+        if longer.nunique() > words.nunique():
+            words = longer
     return words.str.strip()
 
 

@@ -98,7 +98,7 @@ def select(
         margin = MARGINS[metric]
     points = cells_.isolate(grid)
     choices = choose(grid, points, confidence)
-    choices["looks"] = looks(choices, grid.facets, before)
+    choices = choices.join(looks(choices, grid.facets, before))
     waiting = planned.waiting(plan, grid, choices)
     choices["missing"] = [max(missing, len(own)) for missing, own in zip(choices["missing"], waiting, strict=True)]
     data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
