@@ -20,7 +20,7 @@ from wdrun.sweep.outcome import Outcome
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100")
 # Parts of messages: <decay>, <optimizer>, … are the options of that group.
 PARTS = {
-    "<own>": "(or your own, with --config-dir=DIR)",
+    "<page>": "report takes out=, formats=, metric=, margin=",
     "<knob>": ", or a knob of these runs",
     "<label>": "must be 1 to 80 letters, digits, '.', '_' or '-', not starting with '.'",
     "<scales>": "must be a list of [glob, coefficient ≥ 0], such as [[conv*,1],[fc*,0.1]]",
@@ -325,7 +325,7 @@ decay=weight_decay           -> decay=weight_decay: must be one of <decay>; writ
 decay=AdamW                  -> decay=AdamW: must be one of <decay>; write decay=decoupled
 decay=Lasso                  -> decay=Lasso: must be one of <decay>; write decay=l1
 optimizer=momentum           -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
-optimizer=Adm                -> optimizer=Adm: must be one of <optimizer> <own>; did you mean adam?
+optimizer=Adm                -> optimizer=Adm: must be one of <optimizer><own>; did you mean adam?
 -m optimizer=sgd,momentum    -> optimizer=momentum: must be one of <optimizer>; write optimizer=sgd
 schedule=OneCycleLR          -> schedule=OneCycleLR: must be one of <schedule>; write schedule=one_cycle
 decay=chain decay.terms=[{decay:L3}] -> decay.terms[0]={decay:L3}: <term>
@@ -508,6 +508,7 @@ explain nosuch               -> 'nosuch': <override>
 data lr=0                    -> lr=0: must be a number > 0
 data seed=0,1                -> seed=0,1: several values make a sweep; add -m
 verify x=1                   -> verify x=1: must be decay=NAME, coupling=NAME, optimizer=NAME
+verify --config-dir=nosuch   -> --config-dir=nosuch: no such folder
 verify decay=l3              -> decay=l3: must be one of <decay><own>
 verify decay=l1 coupling=no  -> coupling=no: must be one of <couplings>
 bench rounds=0               -> rounds=0: must be a whole number ≥ 1
@@ -520,6 +521,7 @@ bench rounds=1.5             -> rounds=1.5: must be a whole number ≥ 1
 BAD_READING = r"""
 select                       -> wdrun select: <name>
 select nowhere               -> nowhere: no such folder
+select done -cd nosuch       -> --config-dir=nosuch: no such folder
 select text.txt              -> text.txt: no such folder
 select empty                 -> empty: <none>
 select broken                -> broken: <foreign>
@@ -538,6 +540,7 @@ select done nuisance=nosuch  -> nuisance=nosuch: <knobs>
 select done nuisance=val_loss -> nuisance=val_loss: <knobs>
 best                         -> wdrun best: <name>
 best nowhere                 -> nowhere: no such folder
+best done -cd nosuch         -> --config-dir=nosuch: no such folder
 best empty                   -> empty: <none>
 best bad                     -> bad: <choose>
 best done rule=2se           -> rule=2se: must be min or 1se; did you mean 1se?
@@ -548,9 +551,11 @@ best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accu
 status                       -> wdrun status: <name>
 status nowhere               -> nowhere: no such folder
 status text.txt              -> text.txt: no such folder
+status done -cd nosuch       -> --config-dir=nosuch: no such folder
 status done x=1              -> x: unknown setting of wdrun status
 report                       -> wdrun report: <name>
 report nowhere               -> nowhere: no such folder
+report done -cd nosuch       -> --config-dir=nosuch: no such folder
 report empty                 -> empty: <none>
 report broken                -> broken: <foreign>
 report done formats=gif      -> formats=gif: <formats>
@@ -561,8 +566,8 @@ report done margin=-1        -> margin=-1: <margin>
 report done margin=nan       -> margin=nan: <margin>
 report done margin=x         -> margin=x: <margin>
 report done out=empty        -> out=empty: is a folder; give the file, such as out=empty/report.html
-report done nosuch=1         -> nosuch: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=<knob>
-report done nuisance=lr      -> nuisance: unknown setting of wdrun report; report takes out=, formats=, metric=, margin=<knob>
+report done nosuch=1         -> nosuch: unknown setting of wdrun report; <page><knob>
+report done nuisance=lr      -> nuisance: unknown setting of wdrun report; <page><knob>
 """
 
 

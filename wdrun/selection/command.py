@@ -40,7 +40,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     printing.show(selection)
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
-    best = command_line(["best", *map(str, folders), *same])
+    best = command_line(["best", *map(str, folders), *same, *filters])
     say(f"tables   {folders[0] / NAME} and leaderboard.csv; `{best}` prints the command")
     return 0
 
