@@ -40,9 +40,8 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
     if not words:
         return found
     if len(runs) < len(found.runs):
-        say(
-            f"filters  {len(runs)} of {counted(len(found.runs), 'run')} are looked at; what the others tried is not counted"
-        )
+        all_runs = counted(len(found.runs), "run")
+        say(f"filters  {len(runs)} of {all_runs} are looked at; what the others tried is not counted")
     tables = {name: table[table["id"].isin(runs["id"])] for name in TABLES if len(table := getattr(found, name))}
     return replace(found, runs=runs.reset_index(drop=True), **{k: t.reset_index(drop=True) for k, t in tables.items()})
 
