@@ -40,7 +40,8 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     printing.show(selection)
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
-    best = command_line(["best", *map(str, folders), *same, *filters])
+    own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] is not None else []
+    best = command_line(["best", *map(str, folders), *same, *filters, *own])
     say(f"tables   {folders[0] / NAME} and leaderboard.csv; `{best}` prints the command")
     return 0
 
