@@ -192,6 +192,8 @@ def test_completion(shell, here):
         ("wdrun select outputs/x m", {"metric=", "margin="}),
         ("wdrun report x metric=", {"metric=val_loss", "metric=val_accuracy"}),
         ("wdrun explain decay=hoyer", {"decay=hoyer_square"}),
+        ("wdrun verify optimizer=adam", {"optimizer=adam", "optimizer=adamw"}),
+        ("wdrun bench ro", {"rounds="}),
     ):
         done = shell("-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed)))
         assert expected <= set(done.stdout.split()), typed
@@ -206,6 +208,9 @@ def test_completion(shell, here):
         ("wdrun --config ", ["sub/", "words.txt"]),
         ("wdrun --config su", ["sub/"]),
         ("wdrun --config=sub/c", ["--config=sub/config.yaml"]),
+        ("wdrun help s", ["status", "select"]),
+        ("wdrun verify ", ["decay=", "coupling=", "optimizer="]),
+        ("wdrun verify coupling=c", ["coupling=coupled", "coupling=cautious"]),
         ("wdrun --conf", ["--config", "--config-dir"]),
         ("wdrun @words.txt --config sub decay=l2_", ["decay=l2_ball", "decay=l2_init"]),
         ("wdrun --config=sub optimizer.nes", ["optimizer.nesterov="]),

@@ -8,6 +8,7 @@ import pytest
 from tests import runs
 from wdrun import explain
 from wdrun.config import experiments
+from wdrun.decay.l1 import L1
 from wdrun.errors import ConfigError
 from wdrun.laws import verify as verifying
 from wdrun.sweep.one_run import ready, with_lambda
@@ -130,9 +131,22 @@ def test_verify_says_which_laws_do_not_apply():
     lines = []
     assert verifying.verify(["decay=log_sum", "optimizer=sgd", "coupling=coupled"], lines.append) == 0
     assert lines == [
-        "log_sum × coupled × sgd: 10 laws hold; not applicable: projection_is_nearest, projection_by_brute_force "
+        "log_sum × coupled × sgd: 11 laws hold; not applicable: projection_is_nearest, projection_by_brute_force "
         "(no project)",
         "1 pair, every law holds",
+    ]
+
+
+def test_a_decay_that_raises_breaks_the_laws_that_look_at_it(monkeypatch):
+    def raises(self, w):
+        raise RuntimeError("shapes\nand more")
+
+    monkeypatch.setattr(L1, "grad", raises)
+    lines = []
+    assert verifying.verify(["decay=l1", "optimizer=sgd", "coupling=proximal"], lines.append) == 1
+    assert lines == [
+        "l1 × proximal × sgd: BROKEN gradient_is_derivative: RuntimeError: shapes",
+        "1 pair, 1 broken",
     ]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun import __version__
 from wdrun.config import commands
+from wdrun.config.options import check_own
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.wording import nearest, printable
 
@@ -165,6 +166,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
             rest.append(word)
     if flags["cfg"] not in (None, "job"):
         raise ConfigError(f"--cfg={flags['cfg']}: must be job (the config of the run)")
+    check_own(flags["config_dir"])
     return flags, rest
 
 
@@ -248,7 +250,7 @@ def _hydra(words: Sequence[str]) -> int:
         return 0
     if found := commands.starting(typed):
         print("\n".join(found))
-    elif len(line := typed.split(" ")) > 2 and line[1] in COMMANDS:
+    if len(line := typed.split(" ")) > 2 and line[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # the rest is that of a run
     import hydra
 

@@ -514,6 +514,7 @@ explain nosuch               -> 'nosuch': <override>
 data lr=0                    -> lr=0: must be a number > 0
 data seed=0,1                -> seed=0,1: several values make a sweep; add -m
 verify x=1                   -> verify x=1: must be decay=NAME, coupling=NAME, optimizer=NAME
+verify --config-dir=nosuch   -> --config-dir=nosuch: no such folder
 verify decay=l3              -> decay=l3: must be one of <decay><own>
 verify decay=l1 coupling=no  -> coupling=no: must be one of <couplings>
 bench rounds=0               -> rounds=0: must be a whole number ≥ 1
@@ -526,6 +527,7 @@ bench rounds=1.5             -> rounds=1.5: must be a whole number ≥ 1
 BAD_READING = r"""
 select                       -> wdrun select: <name>
 select nowhere               -> nowhere: no such folder
+select done -cd nosuch       -> --config-dir=nosuch: no such folder
 select text.txt              -> text.txt: no such folder
 select empty                 -> empty: <none>
 select broken                -> broken: <foreign>
@@ -544,6 +546,7 @@ select done nuisance=nosuch  -> nuisance=nosuch: <knobs>
 select done nuisance=val_loss -> nuisance=val_loss: <knobs>
 best                         -> wdrun best: <name>
 best nowhere                 -> nowhere: no such folder
+best done -cd nosuch         -> --config-dir=nosuch: no such folder
 best empty                   -> empty: <none>
 best bad                     -> bad: <choose>
 best done rule=2se           -> rule=2se: must be min or 1se; did you mean 1se?
@@ -554,9 +557,11 @@ best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accu
 status                       -> wdrun status: <name>
 status nowhere               -> nowhere: no such folder
 status text.txt              -> text.txt: no such folder
+status done -cd nosuch       -> --config-dir=nosuch: no such folder
 status done x=1              -> x: unknown setting of wdrun status
 report                       -> wdrun report: <name>
 report nowhere               -> nowhere: no such folder
+report done -cd nosuch       -> --config-dir=nosuch: no such folder
 report empty                 -> empty: <none>
 report broken                -> broken: <foreign>
 report done formats=gif      -> formats=gif: <formats>

@@ -40,8 +40,8 @@ def test_a_law_applies_to_the_decays_that_offer_what_it_looks_at(law):
     assert why["l2"] == ""
     assert why["swd"] == "a rule of its own"
     of = law.__name__[:4]
-    assert why["box"] == {"grad": "no grad", "prox": "no prox", "proj": ""}[of]
-    assert why["hoyer_square"] == {"grad": "", "prox": "no prox", "proj": "no project"}[of]
+    assert why["box"] == {"grad": "no grad", "each": "no each", "prox": "no prox", "proj": ""}[of]
+    assert why["hoyer_square"] == {"grad": "", "each": "no each", "prox": "no prox", "proj": "no project"}[of]
     assert sum(not reason for reason in why.values()) >= 9
 
 
@@ -62,6 +62,7 @@ def _law(name):
         ("zero_is_none", "decoupled", "build", None),
         ("moves_its_scope", "decoupled", "grad", lambda self, w: 0 * w),
         ("gradient_is_derivative", "coupled", "grad", lambda self, w: 2 * w),
+        ("each_adds_up", "coupled", "each", lambda self, w: 0.5 * w.square().sum()),
         ("prox_is_minimal", "proximal", "prox", lambda self, w, t: w / (1 + 2 * t)),
         ("prox_by_brute_force", "proximal", "prox", lambda self, w, t: w / (1 + 2 * t)),
         ("projection_is_nearest", "projected", "project", lambda self, w, r: w.clamp(-r / w.numel(), r / w.numel())),

@@ -105,11 +105,11 @@ MEDIA = Setting(
 )  # fmt: skip
 ROUNDS = Setting("rounds", "5", whole(1), "pairs of wdrun and the plain loop that are timed", _whole)
 LAWFUL = tuple(
-    Setting(key, "", Accepts(f"one or more of {of}, commas between them", bool), f"only these {key}s", _names)
-    for key, of in (
-        ("decay", "decay= in wdrun --help"),
-        ("coupling", ", ".join(COUPLINGS[1:])),
-        ("optimizer", "optimizer= in wdrun --help"),
+    Setting(key, "", Accepts(f"one or more of {of}, commas between them", bool, options), f"only these {key}s", _names)
+    for key, of, options in (
+        ("decay", "decay= in wdrun --help", ()),
+        ("coupling", ", ".join(COUPLINGS[1:]), tuple(COUPLINGS[1:])),
+        ("optimizer", "optimizer= in wdrun --help", ()),
     )
 )
 
@@ -210,12 +210,16 @@ def _filled(text: str, first: str = "") -> list[str]:
 def completed(line: str) -> list[str] | None:
     """What may stand at the end of this command line; None where the keys of a run may stand there."""
     program, *words = line.split(" ")
-    if Path(program).name != "wdrun" or len(words) < 2 or words[0] not in COMMANDS:
+    if Path(program).name != "wdrun" or len(words) < 2:
+        return None
+    if words[0] == "help":
+        return [name for name in COMMANDS if name.startswith(words[-1])]
+    if words[0] not in COMMANDS:
         return None
     command = COMMANDS[words[0]]
-    if not command.words.startswith("DIR"):
-        return None
     key, given, text = words[-1].partition("=")
+    if command.words.startswith("[key=value") or (words[0] == "verify" and given and key != "coupling"):
+        return None  # verify takes options of a run's decay= and optimizer=
     if not given:
         return [f"{setting.key}=" for setting in command.settings if setting.key.startswith(key)]
     options = [s.accepts.options for s in command.settings if s.key == key]
@@ -223,6 +227,9 @@ def completed(line: str) -> list[str] | None:
 
 
 def starting(line: str) -> list[str]:
-    """The commands that the second word of a line may become."""
+    """What of ours the last word of a line may become, where keys of a run may stand too: a command, a setting."""
     words: Sequence[str] = line.split(" ")[1:]
-    return [name for name in COMMANDS if len(words) == 1 and name.startswith(words[0])]
+    if len(words) == 1:
+        return [name for name in COMMANDS if name.startswith(words[0])]
+    known = COMMANDS[words[0]].settings if words and words[0] in COMMANDS else ()
+    return [f"{setting.key}=" for setting in known if setting.key.startswith(words[-1])]

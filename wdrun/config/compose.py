@@ -18,7 +18,7 @@ from wdrun.accepts import Accepts, check, unknown
 from wdrun.config import names
 from wdrun.config.axes import is_axis, key_of, override, written_out
 from wdrun.config.keys import KEYS, flatten
-from wdrun.config.options import GROUPS, conf_dir, option_names
+from wdrun.config.options import GROUPS, check_own, conf_dir, option_names
 from wdrun.config.typed import spell
 from wdrun.errors import ConfigError
 from wdrun.wording import first_line, nearest, shown
@@ -37,8 +37,7 @@ def opened(config_dir: str | None = None) -> Iterator[Callable[[Sequence[str]], 
     """A function from the words of a job to its config, for many jobs: each choice of options is composed once."""
     from hydra import initialize_config_dir
 
-    if config_dir is not None and not Path(config_dir).is_dir():
-        raise ConfigError(f"--config-dir={config_dir}: no such folder")
+    check_own(config_dir)
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         yield _Composer(config_dir)
 

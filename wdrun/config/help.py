@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from wdrun.config.options import GROUPS, conf_dir, option_names
-from wdrun.errors import ConfigError, Exit
+from wdrun.errors import Exit
 
 EXAMPLES = """\
 wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
@@ -48,8 +48,6 @@ INTERRUPTED = "129/130/143 interrupted (the same command goes on)"
 
 def whole_help(config_dir: str | None = None) -> str:
     """Examples, groups with their options (the user's own in `config_dir` too), top-level keys with their comments."""
-    if config_dir is not None and not Path(config_dir).is_dir():
-        raise ConfigError(f"--config-dir={config_dir}: no such folder")
     places = [*([Path(config_dir)] if config_dir else []), conf_dir()]
     codes = ", ".join([*(f"{code.value} {code.meaning}" for code in Exit), INTERRUPTED])
     lines = [EXAMPLES + textwrap.fill(f"Exit codes: {codes}", width=116, subsequent_indent=" " * 12) + "\n"]

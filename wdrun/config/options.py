@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from wdrun.errors import ConfigError
+
 GROUPS = ("data", "augment", "model", "optimizer", "schedule", "decay", "evaluate")
 
 
@@ -14,6 +16,12 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+def check_own(config_dir: str | None) -> None:
+    """ConfigError where the folder of the user's own options is none."""
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"--config-dir={config_dir}: no such folder")
 
 
 def option_names(group: str, config_dir: str | None = None) -> list[str]:

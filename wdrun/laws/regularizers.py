@@ -1,4 +1,4 @@
-"""Laws of Ω alone: gradient, prox and projection against their definitions, by autograd, neighbours and brute force."""
+"""Laws of Ω alone: gradient, sum, prox and projection against their definitions, by autograd and brute force."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ def gradient_is_derivative(case: Case) -> str | None:
         found, expected = omega.grad(w), torch.func.grad(omega.value)(w)
         if not torch.allclose(found, expected, rtol=1e-10, atol=1e-12):
             return f"{name}: grad is off autograd by {(found - expected).abs().max():.2e}"
+    return None
+
+
+def each_adds_up(case: Case) -> str | None:
+    """each is shaped like w, and its sum is value."""
+    for name, omega, w in _omegas(case, weights()):
+        if (each := omega.each(w)).shape != w.shape:
+            return f"{name}: each is shaped {tuple(each.shape)}, not {tuple(w.shape)} as w is"
+        if not torch.allclose(each.sum(), omega.value(w), rtol=1e-10, atol=1e-12):
+            return f"{name}: each adds up to {each.sum():.6g}, and value is {omega.value(w):.6g}"
     return None
 
 
@@ -124,6 +134,7 @@ def _around(best: Tensor, w: Tensor) -> Iterator[Tensor]:
 # What each needs the regularizer to offer; one case a decay is enough for these.
 REGULARIZER_LAWS: dict[Callable[[Case], str | None], tuple[str, ...]] = {
     gradient_is_derivative: ("grad", "value"),
+    each_adds_up: ("each",),
     prox_is_minimal: ("prox", "value"),
     prox_by_brute_force: ("prox", "value"),
     projection_is_nearest: ("project", "value"),

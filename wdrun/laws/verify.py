@@ -16,7 +16,7 @@ from wdrun.laws.cases import Case, cases
 from wdrun.laws.known import KNOWN_ANSWERS
 from wdrun.laws.pairs import COUPLING_LAWS, LAWS
 from wdrun.laws.regularizers import REGULARIZER_LAWS, lacking
-from wdrun.wording import counted
+from wdrun.wording import counted, named
 
 TAKES = COMMANDS["verify"]
 Law = Callable[[Case], str | None]
@@ -78,10 +78,18 @@ def _line(
     beside: str = "",
 ) -> bool:
     """Show one line for these laws, what is `beside` them at its end; whether one of them is broken."""
-    found = [f"{law.__name__}: {sentence}" for law, given in laws if (sentence := law(*given)) is not None]
+    found = [f"{law.__name__}: {sentence}" for law, given in laws if (sentence := _broken(law, given)) is not None]
     names = f"{len(laws)} laws hold" if len(laws) > 1 else f"{laws[0][0].__name__} holds"
     show(f"{title}: {'BROKEN ' + '; '.join(found) if found else names}{beside}")
     return bool(found)
+
+
+def _broken(law: Callable[..., str | None], given: tuple[Case, ...]) -> str | None:
+    """What the law says is broken; a decay that raises where a law looks at it has broken that law."""
+    try:
+        return law(*given)
+    except Exception as error:  # whatever a user's decay does
+        return named(error)
 
 
 def _wanted(words: Sequence[str], config_dir: str | None) -> dict[str, list[str]]:

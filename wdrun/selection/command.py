@@ -41,7 +41,8 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
     one = selection.boards[0][0].split() if len(selection.boards) > 1 else []  # `best` takes one data only
-    best = command_line(["best", *map(str, folders), *same, *filters, *one])
+    own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] is not None else []
+    best = command_line(["best", *map(str, folders), *same, *filters, *one, *own])
     say(f"tables   {folders[0] / NAME} and leaderboard.csv; `{best}` prints the command")
     return 0
 

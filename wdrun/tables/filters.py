@@ -9,7 +9,8 @@ from dataclasses import replace
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import TABLES
 from wdrun.tables.read import Results
-from wdrun.wording import listed, nearest, sort_key, typed
+from wdrun.terminal.progress import say
+from wdrun.wording import counted, listed, nearest, sort_key, typed
 
 
 def kept(found: Results, words: Sequence[str], command: str = "select", settings: Iterable[str] = ()) -> Results:
@@ -38,6 +39,9 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
         raise ConfigError(f"{' '.join(words)}: no run is left")
     if not words:
         return found
+    if len(runs) < len(found.runs):
+        all_runs = counted(len(found.runs), "run")
+        say(f"filters  {len(runs)} of {all_runs} are looked at; what the others tried is not counted")
     tables = {name: table[table["id"].isin(runs["id"])] for name in TABLES if len(table := getattr(found, name))}
     return replace(found, runs=runs.reset_index(drop=True), **{k: t.reset_index(drop=True) for k, t in tables.items()})
 
