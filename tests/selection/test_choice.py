@@ -64,6 +64,19 @@ def test_fresh_seeds_tell_and_do_not_choose():
     assert choice[["difference_low", "difference_high"]].tolist() == pytest.approx(list(expected))
 
 
+def test_what_was_left_out_was_tried_all_the_same():
+    """Of three λ two are left out by filter words, after a look; other facets, λ = 0 and failed runs were no tries."""
+    losses = {0: [3, 3.1, 3.2], 0.01: [2, 2.15, 2.2], 0.1: [2.5, 2.6, 2.8], 1: [4, 4, 4]}
+    few = curve({lam: losses[lam] for lam in (0, 0.01)})
+    rest = curve({lam: losses[lam] for lam in (0.1, 1)}) + curve({0: [3, 3, 3]}, lr=0.2)
+    rest += [*curve({0.5: [1.0]}, decay="l1"), row(2, 0, math.nan, status="failed")]
+    alone, honest = only(chosen(few)), only(chosen(few, left_out=pd.DataFrame(rest)))
+    assert (alone["method"], honest["method"]) == ("t", "best of 3 cells")
+    d = np.array([-1, -0.95, -1.0])
+    half = stats.t.ppf(1 - 0.025 / 3, 2) * d.std(ddof=1) / math.sqrt(3)
+    assert honest["difference_high"] == pytest.approx(d.mean() + half)
+
+
 def test_settings_told_of_together_share_the_error():
     rng = np.random.default_rng(0)
     xs = {0: rng.normal(3, 0.1, 5), 0.1: rng.normal(2.9, 0.1, 5), 1: rng.normal(3, 0.1, 5)}

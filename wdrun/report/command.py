@@ -41,7 +41,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
     found = kept(load(folders), filters, "report", settings)
     asked = {"metric": settings["metric"], "margin": settings["margin"], "config_dir": flags["config_dir"]}
-    selection = select(found.runs, **asked, plan=found.plan, before=last_look(folders[0]))
+    selection = select(found.runs, **asked, plan=found.plan, before=last_look(folders[0]), left_out=found.left_out)
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):

@@ -54,6 +54,7 @@ class Grid:
     cells: pd.DataFrame
     notes: Sequence[LeftOut]
     repeated: int
+    elsewhere: pd.DataFrame
 
     @property
     def key(self) -> list[str]:
@@ -85,8 +86,14 @@ class Grid:
         return paired(self.finished(cell), self.finished(other))
 
 
-def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: float) -> Grid:
-    """The cells of the runs (a typed runs table)."""
+def grid(
+    runs: pd.DataFrame,
+    metric: str,
+    nuisance: Sequence[str],
+    confidence: float,
+    left_out: pd.DataFrame | None = None,
+) -> Grid:
+    """The cells of the runs (a typed runs table); `left_out` are runs that were there too and are not looked at."""
     if metric not in METRICS:
         raise ConfigError(f"metric={metric}: must be {' or '.join(METRICS)}{nearest(metric, METRICS)}")
     for name in nuisance:
@@ -98,6 +105,7 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
     if apart := made_apart(runs):
         notes.append(("made apart", {"columns": apart, "runs": len(runs)}))
     facets = _facets(runs, nuisance)
+    elsewhere = _elsewhere(runs, runs[:0] if left_out is None else left_out, nuisance)
     frame = _prepared(runs, metric, facets, nuisance)
     frame, facets = _shared_zero(frame, facets, nuisance)
     key = [*facets, *nuisance, "lambda"]
@@ -107,7 +115,7 @@ def grid(runs: pd.DataFrame, metric: str, nuisance: Sequence[str], confidence: f
     distinct = _sorted(distinct, [*key, *REPLICATE]).drop(columns="_rank")
     distinct["compared"] = _compared(distinct, facets, key)
     cells = _cells(distinct, metric, facets, key, confidence)
-    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, notes, len(frame) - len(distinct))
+    return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, notes, len(frame) - len(distinct), elsewhere)
 
 
 def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
@@ -179,8 +187,7 @@ def _finished(runs: pd.DataFrame, metric: str) -> pd.Series:
 
 def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     """The knobs that vary, without λ, seed, fold, nuisance and those that follow from the ones before."""
-    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
-    knobs = sorted(c for c in runs.columns if c not in out and not _is_outcome(c) and not c.startswith(WATCHING))
+    knobs = _knobs(runs, nuisance)
     preferred = {name: i for i, name in enumerate(FIRST)}
     knobs.sort(key=lambda c: (preferred.get(c, len(FIRST)), not c.endswith(".name")))
     facets: list[str] = []
@@ -192,6 +199,20 @@ def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
             facets.append(knob)
             settled = refined
     return facets
+
+
+def _knobs(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
+    """The knobs in which facets may differ, sorted."""
+    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
+    return sorted(c for c in runs.columns if c not in out and not _is_outcome(c) and not c.startswith(WATCHING))
+
+
+def _elsewhere(runs: pd.DataFrame, left_out: pd.DataFrame, nuisance: Sequence[str]) -> pd.DataFrame:
+    """The runs left out that differ from one of these in λ, seed, fold and nuisance knobs only, knobs as text."""
+    knobs = [knob for knob in _knobs(runs, nuisance) if knob in left_out]
+    shown = left_out.assign(**{knob: left_out[knob].map(typed).astype(object) for knob in knobs})
+    own = pd.MultiIndex.from_frame(runs.loc[runs["lambda"] > 0, knobs].map(typed))
+    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(own)] if len(shown) and len(own) else shown[:0]
 
 
 def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: Sequence[str]) -> pd.DataFrame:

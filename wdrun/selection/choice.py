@@ -25,7 +25,7 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs. Its interval knows that
     lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`), those too that have too few
-    replicates to be chosen. Where the two have
+    replicates to be chosen, or that were left out by filter words. Where the two have
     replicates that had no part in the choice, fresh seeds say, and these tell more (a matter of counts, never of
     scores), difference and interval are theirs. With several facets told of together each interval has the level
     1 − α/facets, so that all of them hold at once with `confidence`.
@@ -123,9 +123,11 @@ def _gain(
     if low is not None and zero is not None and low["lambda"] > 0:
         key = [*grid.nuisance, "lambda"]
         scores, cells = grid.matrix(facet), rows_of(grid.cells, facet, facet)
-        tried = int(((cells["lambda"] > 0) & (cells["n"] > 0)).sum())
-        others = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
-        noise = pool(others.sub(scores[tuple(zero[key])], axis=0).to_numpy())
+        others = rows_of(grid.elsewhere, facet, facet)
+        seen = pd.concat([cells.loc[cells["n"] > 0, key], others.loc[others["status"] == "done", key]])
+        tried = len(seen[seen["lambda"] > 0].drop_duplicates())
+        d = scores.loc[:, scores.columns.get_level_values("lambda") > 0]
+        noise = pool(d.sub(scores[tuple(zero[key])], axis=0).to_numpy())
         told = grid.finished(low).sub(grid.finished(zero)).dropna()
         fresh = told[~told.index.isin(scores.index)]
         if narrower(len(fresh), len(told), tried, noise, confidence):

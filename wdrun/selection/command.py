@@ -80,7 +80,8 @@ def _select(
         say(f"warning: {problem}")
     found = kept(found, filters, "best" if "rule" in settings else "select", settings)
     asked: dict[str, Any] = {key: settings.get(key) for key in ("metric", "margin", "nuisance")}
-    asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "before": last_look(folders[0])}
+    asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
+    asked["before"] = last_look(folders[0])
     selection = select(found.runs, **asked)
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}

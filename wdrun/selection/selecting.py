@@ -82,18 +82,20 @@ def select(
     config_dir: str | None = None,
     plan: Sequence[Planned] = (),
     before: pd.DataFrame | None = None,
+    left_out: pd.DataFrame | None = None,
 ) -> Selection:
     """Choose λ for every facet of the runs (a typed runs table, `read.load(…).runs`) on validation alone.
 
     `margin`: the difference that does not matter, in the unit of the metric; `config_dir` holds the user's own options,
     if the lines of findings need them; `plan` is what the last sweep means to train (`read.load(…).plan`), `before` the
-    selection.csv of an earlier look at these results. ConfigError for what is out of range.
+    selection.csv of an earlier look at these results, `left_out` the runs there that are not looked at: what they tried
+    counts as tried. ConfigError for what is out of range.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
     if margin is not None and not 0 < margin < float("inf"):
         raise ConfigError(f"margin={shown(margin)}: must be a number > 0, in the unit of {metric}")
-    grid = cells_.grid(runs, metric, nuisance, confidence)
+    grid = cells_.grid(runs, metric, nuisance, confidence, left_out)
     if margin is None:
         margin = MARGINS[metric]
     points = cells_.isolate(grid)

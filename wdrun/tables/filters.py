@@ -41,9 +41,11 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
         return found
     if len(runs) < len(found.runs):
         all_runs = counted(len(found.runs), "run")
-        say(f"filters  {len(runs)} of {all_runs} are looked at; what the others tried is not counted")
+        say(f"filters  {len(runs)} of {all_runs} are looked at")
     tables = {name: table[table["id"].isin(runs["id"])] for name in TABLES if len(table := getattr(found, name))}
-    return replace(found, runs=runs.reset_index(drop=True), **{k: t.reset_index(drop=True) for k, t in tables.items()})
+    left_out = found.runs[~found.runs["id"].isin(runs["id"])]
+    frames = {"runs": runs, "left_out": left_out, **tables}
+    return replace(found, **{name: frame.reset_index(drop=True) for name, frame in frames.items()})
 
 
 def _plain(value: object) -> str:

@@ -30,7 +30,8 @@ class Results:
     """Typed tables (their columns are those of `columns`) of the runs found; `problems` is one line for each left out.
 
     `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it. `plan`
-    is what the folders' last sweeps mean to train, what is there already too.
+    is what the folders' last sweeps mean to train, what is there already too; `left_out` are the runs that filter words
+    leave out of `runs`.
     """
 
     folders: tuple[Path, ...]
@@ -41,6 +42,7 @@ class Results:
     timing: pd.DataFrame
     problems: tuple[str, ...]
     plan: tuple[plan.Planned, ...] = ()
+    left_out: pd.DataFrame | None = None
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
