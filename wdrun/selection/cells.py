@@ -209,10 +209,12 @@ def _knobs(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
 
 def _elsewhere(runs: pd.DataFrame, left_out: pd.DataFrame, nuisance: Sequence[str]) -> pd.DataFrame:
     """The runs left out that differ from one of these in λ, seed, fold and nuisance knobs only, knobs as text."""
+    decays = runs[runs["lambda"] > 0]
+    if left_out.empty or decays.empty:
+        return left_out[:0]
     knobs = [knob for knob in _knobs(runs, nuisance) if knob in left_out]
     shown = left_out.assign(**{knob: left_out[knob].map(typed).astype(object) for knob in knobs})
-    own = pd.MultiIndex.from_frame(runs.loc[runs["lambda"] > 0, knobs].map(typed))
-    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(own)] if len(shown) and len(own) else shown[:0]
+    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(pd.MultiIndex.from_frame(decays[knobs].map(typed)))]
 
 
 def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: Sequence[str]) -> pd.DataFrame:
