@@ -18,9 +18,9 @@ from wdrun.config.run import OUTSIDE
 from wdrun.errors import ConfigError
 from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
-from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, LeftOut, data_of, made_apart, of_one_question
+from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, LeftOut, data_of, made_apart, of_one_question, texts
 from wdrun.tables.columns import RUN
-from wdrun.wording import nearest, typed
+from wdrun.wording import nearest
 
 METRICS = ("val_loss", "val_accuracy")
 OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
@@ -193,7 +193,7 @@ def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     facets: list[str] = []
     settled = np.zeros(len(runs), dtype=int)  # a number for each combination of the facets so far
     for knob in knobs:
-        values = pd.factorize(runs[knob].map(typed))[0]
+        values = pd.factorize(texts(runs[knob]))[0]
         refined = pd.factorize(settled * (values.max() + 1) + values)[0]
         if refined.max() > settled.max():
             facets.append(knob)
@@ -213,8 +213,8 @@ def _elsewhere(runs: pd.DataFrame, left_out: pd.DataFrame, nuisance: Sequence[st
     if left_out.empty or decays.empty:
         return left_out[:0]
     knobs = [knob for knob in _knobs(runs, nuisance) if knob in left_out]
-    shown = left_out.assign(**{knob: left_out[knob].map(typed).astype(object) for knob in knobs})
-    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(pd.MultiIndex.from_frame(decays[knobs].map(typed)))]
+    shown = left_out.assign(**{knob: texts(left_out[knob]) for knob in knobs})
+    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(pd.MultiIndex.from_frame(decays[knobs].apply(texts)))]
 
 
 def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: Sequence[str]) -> pd.DataFrame:
@@ -222,10 +222,10 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     kept = ["id", *facets, *nuisance, "lambda", *REPLICATE, "decay", "coupling", "status", *SCORES, *OUTCOME]
     frame = runs[[c for c in dict.fromkeys(kept) if c in runs]].copy()
     for name in facets:
-        frame[name] = frame[name].map(typed).astype(object)
+        frame[name] = texts(frame[name])
     for name in nuisance:
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
-            frame[name] = frame[name].map(typed).astype(object)
+            frame[name] = texts(frame[name])
     frame["outcome"] = np.where(
         _finished(frame, metric), "done", np.where(frame["status"] == "diverged", "diverged", "failed")
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from wdrun.tables.read import rungs
@@ -53,13 +54,21 @@ def of_one_question(runs: pd.DataFrame, finished: pd.Series) -> tuple[pd.DataFra
     return pd.concat(parts).sort_index(), found
 
 
+def texts(column: pd.Series) -> pd.Series:
+    """The cells as a user would type them; each value is put into words once, however many runs have it."""
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    return pd.Series(np.array([typed(value) for value in values], dtype=object)[codes], index=column.index)
+
+
 def data_of(runs: pd.DataFrame) -> pd.Series:
     """The data of each run in words, `data=synthetic data.train_examples=200`: as few data knobs as tell them apart."""
     knobs = [name for name in map(str, runs) if name.startswith("data.") and name not in ELSEWHERE]
     words = pd.Series("", index=runs.index)
     for knob in sorted(knobs, key=lambda knob: knob != "data.name"):
-        texts = runs[knob].map(typed).str.replace(" ", "").replace("", "null")
-        longer = words + f" {knob.removesuffix('.name')}=" + texts
+        if runs[knob].nunique(dropna=False) < 2:
+            continue
+        values = texts(runs[knob]).str.replace(" ", "").replace("", "null")
+        longer = words + f" {knob.removesuffix('.name')}=" + values
         if longer.nunique() > words.nunique():
             words = longer
     return words.str.strip()
@@ -67,7 +76,7 @@ def data_of(runs: pd.DataFrame) -> pd.Series:
 
 def made_apart(runs: pd.DataFrame) -> list[str]:
     """The columns of what the runs were made with, versions and machines, in which they differ."""
-    return [c for c in MADE_WITH if c in runs and runs.loc[runs[c].map(typed) != "", c].nunique() > 1]
+    return [c for c in MADE_WITH if c in runs and runs.loc[texts(runs[c]) != "", c].nunique() > 1]
 
 
 def _circumstances(runs: pd.DataFrame, data: pd.Series) -> pd.DataFrame:
@@ -76,11 +85,11 @@ def _circumstances(runs: pd.DataFrame, data: pd.Series) -> pd.DataFrame:
     for name in CIRCUMSTANCES:
         if name not in runs or runs[name].nunique(dropna=False) < 2:
             continue
-        texts = runs[name].map(typed)
-        used = runs[USED[name]].map(typed) if name in USED else texts
-        same = data if name == "data_digest" else texts
+        words = texts(runs[name])
+        used = texts(runs[USED[name]]) if name in USED else words
+        same = data if name == "data_digest" else words
         known = used.where(used != "").groupby(same).transform("first")  # a run that failed early recorded nothing
-        keys[name] = used.where(used != "", known.fillna(texts))
+        keys[name] = used.where(used != "", known.fillna(words))
     # A digest says something only where the words say the same.
     if "data_digest" in keys and keys["data_digest"].groupby(data).nunique().max() < 2:
         del keys["data_digest"]
@@ -89,8 +98,8 @@ def _circumstances(runs: pd.DataFrame, data: pd.Series) -> pd.DataFrame:
 
 def _words(runs: pd.DataFrame, knobs: list[str]) -> str:
     """The words that select these runs, `epochs=20 threads=1,auto`."""
-    values = {knob: sorted({*runs[knob].map(typed)} - {""}, key=sort_key) for knob in knobs}
-    return " ".join(f"{knob}={','.join(texts)}" for knob, texts in values.items() if texts)
+    values = {knob: sorted({*texts(runs[knob])} - {""}, key=sort_key) for knob in knobs}
+    return " ".join(f"{knob}={','.join(words)}" for knob, words in values.items() if words)
 
 
 def _short(runs: pd.DataFrame, finished: pd.Series) -> pd.Series:
