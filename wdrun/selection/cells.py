@@ -26,14 +26,8 @@ METRICS = ("val_loss", "val_accuracy")
 OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
 SCORES = (*METRICS, "train_loss", "train_accuracy")
 REPLICATE = ["seed", "fold"]
-FIRST = (
-    "decay",
-    "decay.coupling",
-    "optimizer",
-    "model",
-    "coupling",
-    "data.name",
-)  # where several knobs say the same, these name it
+# Where several knobs say the same, these name it.
+FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling", "data.name")
 WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say where data lie, and do not change a run
 NO_DECAY = "none"  # the option without decay
 
@@ -81,10 +75,6 @@ class Grid:
         rows = rows_of(self.replicates[self.replicates["outcome"] == "done"], cell, self.key)
         return rows.set_index(REPLICATE)[column or self.metric].sort_index()
 
-    def differences(self, cell: pd.Series, other: pd.Series) -> np.ndarray:
-        """score(cell) − score(other) over their common (seed, fold)."""
-        return paired(self.finished(cell), self.finished(other))
-
 
 def grid(
     runs: pd.DataFrame,
@@ -116,12 +106,6 @@ def grid(
     distinct["compared"] = _compared(distinct, facets, key)
     cells = _cells(distinct, metric, facets, key, confidence)
     return Grid(metric, tuple(facets), tuple(nuisance), distinct, cells, notes, len(frame) - len(distinct), elsewhere)
-
-
-def paired(a: pd.Series, b: pd.Series) -> np.ndarray:
-    """a − b over the (seed, fold) they share."""
-    a, b = a.align(b, join="inner")
-    return (a - b).to_numpy(dtype=float)
 
 
 def lower_is_better(metric: str) -> bool:

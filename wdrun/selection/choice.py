@@ -24,11 +24,11 @@ def choose(grid: Grid, points: pd.DataFrame, confidence: float) -> pd.DataFrame:
     coupling, where λ is a radius: there it is smaller, and 0 is off.
 
     The difference is mean(lambda_min) − mean(λ = 0), each at its own best nuisance knobs. Its interval knows that
-    lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`), those too that have too few
-    replicates to be chosen, or that were left out by filter words. Where the two have
-    replicates that had no part in the choice, fresh seeds say, and these tell more (a matter of counts, never of
-    scores), difference and interval are theirs. With several facets told of together each interval has the level
-    1 − α/facets, so that all of them hold at once with `confidence`.
+    lambda_min was picked as the best of all cells with λ > 0 (`intervals.picked_interval`); those count too that have
+    too few replicates to be chosen, or that filter words leave out. Where the two have replicates that had no part in
+    the choice, such as fresh seeds, and these promise a narrower interval (by their number, never by their scores),
+    difference and interval are theirs. Of several facets each interval has the level 1 − α/facets, so that all of them
+    hold at once with `confidence`.
     """
     rows = []
     told = groups(points, grid.facets)

@@ -26,8 +26,8 @@ def compared(held: pd.DataFrame) -> pd.DataFrame:
 def largest(held: Mask) -> tuple[Mask, Mask]:
     """The rows and columns of the largest part of the table without a hole; no columns where the table is empty.
 
-    Size is rows × min(columns, median of a row's count); ties: more rows, more columns, the earlier columns. Every set
-    of columns worth a look is an intersection of rows; of more than MOST such sets the largest so far go on.
+    Size is rows × min(columns, lower median of the rows' counts); ties: more rows, more columns, the earlier columns.
+    Every set of columns worth a look is an intersection of rows; of more than MOST such sets the largest so far go on.
     """
     counts = held.sum(axis=1)
     if not counts.any():
