@@ -40,3 +40,27 @@ def test_of_an_experiments_axis_too():
 def test_it_is_said_once_on_stderr(wdrun, capsys):
     code, _, err = wdrun("-m", "--cfg=job", "optimizer=sgd,adam", "optimizer.momentum=0,0.9", capture=capsys)
     assert (code, err) == (0, "optimizer.momentum: only for optimizer=sgd; adam has no such key\n")
+
+
+LEFT_OUT = "optimizer.momentum: left out; the experiment sets it, optimizer=adamw has no such key"
+
+
+def test_what_an_experiment_sets_for_its_own_option_is_left_out_beside_another():
+    heard = []
+    words = ["experiment=cifar_cnn", "optimizer=adamw,sgd", "lambda=0.01"]
+    found = experiments.lines(words, True, say=heard.append)
+    assert heard == [LEFT_OUT]
+    assert [line[1:] for line in found] == [
+        ["optimizer=adamw", "lambda=0.01", "~optimizer.momentum"],
+        ["optimizer=sgd", "lambda=0.01"],
+    ]
+    adamw, sgd = (job.run for job in experiments.sweep(found)[0])
+    assert ("momentum" in adamw.optimizer, sgd.optimizer["momentum"]) == (False, 0.0)
+    assert adamw.decay["scales"] == sgd.decay["scales"], "what the option has too stays the experiment's"
+    again = experiments.lines(found[0], False, say=heard.append)
+    assert (again, heard) == ([found[0]], [LEFT_OUT]), "the printed line is that run again, without a word"
+
+
+def test_typed_it_is_refused_as_ever(wdrun, capsys):
+    code, _, err = wdrun("experiment=cifar_cnn", "optimizer=adamw", "optimizer.momentum=0.9", capture=capsys)
+    assert (code, err) == (2, "wdrun: optimizer.momentum: unknown key; adamw takes beta1, beta2, eps\n")

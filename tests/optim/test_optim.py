@@ -368,6 +368,7 @@ def test_a_wrong_value_is_one_sentence(changes: dict[str, object], message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_hyperparameter_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^optimizer\.eps: missing; adam takes beta1, beta2, eps$"):
-        optim.build({k: v for k, v in spec("adam").items() if k != "eps"})
+@pytest.mark.parametrize("option", ["adam", "adamw"])
+def test_a_missing_hyperparameter_is_named(option: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^optimizer\.eps: missing; {option} takes beta1, beta2, eps$"):
+        optim.build({k: v for k, v in spec(option).items() if k != "eps"})

@@ -28,7 +28,8 @@ def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = Non
     """The overrides of each job: one line, the grid of `-m`, or that of an experiment's `sweep:`.
 
     A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set. A
-    key that only some of the chosen options have is left out of the lines of the others, which `say` is told.
+    key that only some of the chosen options have is left out of the lines of the others, which `say` is told, and so
+    is what an experiment sets for its own option where another is typed.
     """
     names.check(overrides, config_dir)
     typed.check(overrides)
@@ -46,6 +47,7 @@ def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = Non
         spelled = cache(partial(typed.spell, config_dir=config_dir))
         grid = [list(map(spelled, line)) for line in axes.expand([*words, *sweep], config_dir)]
         found = own_keys.where_they_are(grid, [*words, *sweep], config_dir, say)
+    found = own_keys.without_an_experiments(found, config_dir, say)
     typed.check_none(found)
     return found
 

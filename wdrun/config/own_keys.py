@@ -43,6 +43,43 @@ def where_they_are(
     return lines
 
 
+def without_an_experiments(
+    lines: list[list[str]], config_dir: str | None, say: Callable[[str], None]
+) -> list[list[str]]:
+    """The lines, with a word `~group.key` for each key that their experiment sets and the option typed has not.
+
+    `say` is told of each once. A key that is typed is left to be refused.
+    """
+    found: list[list[str]] = []
+    said: set[str] = set()
+    unknown: dict[tuple[str, ...], dict[str, str]] = {}
+    for line in lines:
+        choices = tuple(word for word in line if word.partition("=")[0] in (*GROUPS, "experiment"))
+        if choices not in unknown:
+            unknown[choices] = _unknown(choices, config_dir) if chosen(choices, "experiment") else {}
+        typed = {key.lstrip("~") for word in line for key in keys(word)}
+        left_out = {key: option for key, option in unknown[choices].items() if key not in typed}
+        said |= {
+            f"{key}: left out; the experiment sets it, {option} has no such key" for key, option in left_out.items()
+        }
+        found.append([*line, *(f"~{key}" for key in left_out)])
+    for sentence in sorted(said):
+        say(sentence)
+    return found
+
+
+def _unknown(choices: Sequence[str], config_dir: str | None) -> dict[str, str]:
+    """The keys of the config that these choices of options make which the option chosen has not -> `group=option`."""
+    with opened(config_dir) as composed:
+        config = composed(choices)
+    found: dict[str, str] = {}
+    for group in GROUPS:
+        if (option := chosen(choices, group)) is not None:
+            own = _options(group, [option], config_dir)[option]
+            found |= {f"{group}.{key}": f"{group}={option}" for key in config[group] if key not in own}
+    return found
+
+
 def options_having(
     group: str, options: Collection[str], typed: Sequence[str], config_dir: str | None
 ) -> dict[str, list[str]]:

@@ -60,7 +60,7 @@ def build(spec: Mapping[str, object]) -> Optimizer:
     kind = OPTIMIZERS[rule]
     types = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]  # subclasses are dataclasses
     given = {str(k): v for k, v in spec.items() if k not in _NOT_OF_THE_RULE}
-    check_names("optimizer", given, types, rule)
+    check_names("optimizer", given, types, str(spec.get("name", rule)))
     values = {k: check(f"optimizer.{k}", given[k], _accepts(k, expected)) for k, expected in types.items()}
     return kind(**{k: float(v) if types[k] is float else v for k, v in values.items()})
 
