@@ -84,21 +84,30 @@ def _measure(
     for problem in found.problems:
         say(f"warning: {problem}")
     found = kept(found, [word for word in filters if word not in own], "evaluate", TAKES.defaults)
+    said: set[str] = set()
+
+    def tell(line: str) -> None:
+        if line not in said:
+            say(line)
+        said.add(line)
+
     try:
         before = 0
-        for run in _each([Path(directory) for directory in found.runs["dir"]], wanted, tick):
+        for run in _each([Path(directory) for directory in found.runs["dir"]], wanted, tick, tell):
             before += run.before
             on_run(run)
         if before:
             say(f"{counted(before, 'run')} measured before")
     finally:
         for root in dict.fromkeys(map(_root, folders)):
-            if root and evaluations.gather(root, say):
+            if root and evaluations.gather(root, tell):
                 say(f"tables   {root / 'evaluation.csv'}")
 
 
-def _each(directories: Sequence[Path], wanted: Asked, tick: Callable[[], None]) -> Iterator[Measured]:
-    """Each run measured; one that cannot be is left out, and said."""
+def _each(
+    directories: Sequence[Path], wanted: Asked, tick: Callable[[], None], tell: Callable[[str], None]
+) -> Iterator[Measured]:
+    """Each run measured; one that cannot be is left out, and `tell` is called with a line that says why."""
     announced: set[str] = set()
     for number, directory in enumerate(directories, start=1):
         began = time.perf_counter()
@@ -108,10 +117,10 @@ def _each(directories: Sequence[Path], wanted: Asked, tick: Callable[[], None]) 
         except (Interrupted, StorageError):
             raise
         except (ValueError, ConfigError) as error:
-            say(left_out(directory, error))
+            tell(left_out(directory, error))
             continue
         except Exception as error:  # of a model or decay of the user's, or of the machine: that run's alone
-            say(left_out(directory, ValueError(named(error))))
+            tell(left_out(directory, ValueError(named(error))))
             continue
         if not found.before:
             clean = [row for row in map(evaluations.typed, found.rows) if not row["corruption"]]

@@ -32,7 +32,7 @@ def read(directory: Path, name: str = "evaluation") -> Texts:
         return []
     header, rows = whole(path)
     if header != [column.name for column in EVALUATIONS[name]]:
-        raise ValueError(f"{path.name} has other columns than this wdrun writes")
+        raise ValueError(f"{path.name} has other columns than this wdrun writes; remove it and measure again")
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
