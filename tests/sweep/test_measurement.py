@@ -175,7 +175,7 @@ BROKEN = {
     "cut weights": ("last.safetensors", lambda data: data[:-9], "last.safetensors is damaged"),
     "another config": ("config.yaml", lambda text: text.replace("seed: 0", "seed: 1"), "config.yaml is that of run"),
     "no config": ("config.yaml", None, "No such file"),
-    "other data": ("run.csv", lambda text: re.sub("[0-9a-f]{64}", 64 * "0", text), "trained on other data, SHA-256 0000"),
+    "other data": ("run.csv", lambda text: re.sub("[0-9a-f]{64}", 64 * "0", text), "on other data, SHA-256 0000"),
     "another table": ("evaluation.csv", lambda text: "a,b\n1,2\n", "evaluation.csv has other columns"),
 }  # fmt: skip
 
