@@ -174,7 +174,7 @@ BROKEN = {
     "without weights": ("last.safetensors", None, "its last.safetensors is not there: results handed on without"),
     "cut weights": ("last.safetensors", lambda data: data[:-9], "last.safetensors is damaged"),
     "another config": ("config.yaml", lambda text: text.replace("seed: 0", "seed: 1"), "config.yaml is that of run"),
-    "no config": ("config.yaml", None, "No such file"),
+    "no config": ("config.yaml", None, "config.yaml: No such file"),
     "other data": ("run.csv", lambda text: re.sub("[0-9a-f]{64}", 64 * "0", text), "on other data, SHA-256 0000"),
     "another table": ("evaluation.csv", lambda text: "a,b\n1,2\n", "evaluation.csv has other columns"),
 }  # fmt: skip
@@ -232,6 +232,8 @@ def test_what_is_asked_in_words(words, told):
         ("diagnostics=[hesian]", r"diagnostics=\[hesian\]: must be a list of histograms, oui, hessian"),
         ("evaluate=calibratoin", "did you mean calibration"),
         ("evaluate.blurr=[1]", "evaluate.blurr: .*did you mean evaluate.blur"),
+        ("evaluate=calibration,robustness", "must be one value"),
+        ("diagnostics=oui,hessian", "several diagnostics in brackets"),
         ("device=gpu", "device=gpu: "),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from wdrun import data, devices
 from wdrun.config import files, targets
-from wdrun.config.axes import key_of
+from wdrun.config.axes import is_axis, key_of
 from wdrun.config.compose import opened
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
@@ -59,6 +59,10 @@ class Asked:
 def asked(words: Sequence[str], weights: str | None, config_dir: str | None = None) -> Asked:
     """What the words (evaluate=, evaluate.KEY=, diagnostics=, device=, …) ask for; ConfigError as of a run's words."""
     for word in words:
+        if is_axis(word):
+            raise ConfigError(
+                f"{word}: must be one value, several diagnostics in brackets; a command measures one thing"
+            )
         if key_of(word) == "diagnostics":
             _only_of_weights(word)
     with opened(config_dir) as composed:
@@ -184,7 +188,11 @@ def _tensors(name: str, content: bytes) -> dict[str, Any]:
 
 def _definition(directory: Path, row: Mapping[str, str], config_dir: str | None) -> Job:
     """The run as config.yaml has it; ValueError unless it is that of run.csv."""
-    words = files.words_of(str(directory), config_dir)
+    try:
+        words = files.words_of(str(directory), config_dir)
+    except ConfigError as error:
+        where = f"--config={directory / 'config.yaml'}"  # which nobody typed here
+        raise ValueError(str(error).replace(where, "config.yaml", 1)) from None
     with opened(config_dir) as composed:
         job = parse(composed(words), words)
     if job.run.id != identity(row):
