@@ -240,3 +240,12 @@ def test_what_is_asked_in_words(words, told):
 def test_what_cannot_be_measured_is_refused(word, reason):
     with pytest.raises(ConfigError, match=reason):
         asked([word], None)
+
+
+def test_what_is_asked_takes_the_place_of_the_runs_own_and_nothing_else_does():
+    wanted = asked(["evaluate=calibration", "data.root=/else/where", "precision=fp64"], None)
+    of_files, made = runs.run(base=("model=linear", "threads=2")), runs.run("threads=2")
+    assert wanted.of(of_files).data == of_files.data | {"root": "/else/where"}
+    assert wanted.of(made).data == made.data
+    own = {"evaluate.name": "calibration", "evaluate.calibration": True, "precision": "fp64"}
+    assert wanted.of(made).knobs == made.knobs | own
