@@ -40,6 +40,9 @@ def test_what_is_read_is_what_was_put(tmp_path):
     assert frame["data_loss"].tolist() == [0.1 + 0.2]
     assert frame["corruption"].tolist() == [""]
     assert evaluations.read(tmp_path, "evaluation_layers") == []
+    assert [evaluations.typed({"margin": text})["margin"] for text in ("1e-3", "inf", "-inf", "")] == [0.001] + 3 * [
+        None
+    ]
 
 
 def test_the_same_measurement_takes_the_place_of_its_rows_and_another_stands_beside(tmp_path):

@@ -42,8 +42,9 @@ def texts(name: str, rows: Iterable[Row]) -> Texts:
 
 
 def typed(row: Mapping[str, str]) -> dict[str, Any]:
-    """A row of evaluation.csv in the types of its columns; None for an empty number."""
-    return {key: text if _KINDS[key] is str else _KINDS[key](text) if text else None for key, text in row.items()}
+    """A row of evaluation.csv in the types of its columns; None for a number that is empty or infinite."""
+    empty = ("", "inf", "-inf")
+    return {key: t if (kind := _KINDS[key]) is str else None if t in empty else kind(t) for key, t in row.items()}
 
 
 def add(directory: Path, found: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
