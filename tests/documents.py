@@ -24,7 +24,7 @@ from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
 from wdrun.selection.kinds import KINDS as FINDINGS
 from wdrun.sweep.halving import COLUMNS as HALVING
-from wdrun.tables.columns import FACTORS, PREDICTIONS, RUN, TABLES
+from wdrun.tables.columns import EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = conf_dir()
@@ -208,7 +208,7 @@ def columns(schema):
 
 def schemas():
     """The tables of a run with their columns beyond the factors."""
-    own = {f"{name}.csv": schema[len(FACTORS) :] for name, schema in TABLES.items()}
+    own = {f"{name}.csv": schema[len(FACTORS) :] for name, schema in (TABLES | EVALUATIONS).items()}
     own["predictions.csv"] = PREDICTIONS[len(FACTORS) :]
     return {"every table": FACTORS, **own, "run.csv and runs.csv": RUN}
 

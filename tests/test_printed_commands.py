@@ -38,7 +38,7 @@ def kind_of(line):
         (r"--(help|version|cfg|shell-completion)", "flag"),
         (r"^wdrun data$", "data"),
         (r"^wdrun (bench|explain|verify)", "keeps nothing"),
-        (r"^wdrun (status|select|best|report)", "reads"),
+        (r"^wdrun (status|select|best|report|evaluate)( |$)", "reads"),
         (r"experiment=|train_size=5000", "composed"),
     ):
         if re.search(pattern, line):

@@ -28,6 +28,7 @@ COMMANDS = {
     "explain": "wdrun.cli:_explain",
     "verify": "wdrun.laws.verify:command",
     "status": "wdrun.tables.status:command",
+    "evaluate": "wdrun.sweep.evaluate:command",
     "select": "wdrun.selection:select_command",
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",

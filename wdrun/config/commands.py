@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wdrun.accepts import Accepts, check, number, whole
-from wdrun.config.keys import COUPLINGS
+from wdrun.config.keys import COUPLINGS, DIAGNOSTICS
+from wdrun.config.options import option_names
 from wdrun.errors import Exit
 
 
@@ -112,6 +113,22 @@ LAWFUL = tuple(
         ("optimizer", "optimizer= in wdrun --help", ()),
     )
 )
+WEIGHTS = Setting(
+    "weights", "", _choice("last", "best", why=": at the end, or of the best validation score"),
+    "which weights are measured; unless given those that the run itself measures a split with",
+)  # fmt: skip
+MEASURES = tuple(
+    Setting(key, "", Accepts(of, lambda value: True, options), meaning)
+    for key, of, options, meaning in (
+        ("evaluate", "one of evaluate= in wdrun --help", tuple(option_names("evaluate")),
+         "the scores; single ones by evaluate.KEY=, as in evaluate.blur=[1,2]"),
+        ("diagnostics", f"a list of {', '.join(DIAGNOSTICS)}", (), "what else of the weights"),
+        ("device", "auto, cpu or cuda[:N]", ("auto", "cpu", "cuda"), "where; unless given as the run has it"),
+        ("precision", "auto, fp32, bf16, tf32 or fp64", ("auto", "fp32", "bf16", "tf32", "fp64"), "the same"),
+        ("threads", "auto or a count", (), "the same"),
+        ("data.root", "a path", (), "where the run's data are here"),
+    )
+)  # fmt: skip
 
 COMMANDS = {
     "data": Command(
@@ -137,6 +154,15 @@ COMMANDS = {
         "DIR…",
         "say how many runs are finished, and which are running, interrupted, failed or waiting",
         "stdout has a table a folder; run.csv files are read, nothing is written",
+    ),
+    "evaluate": Command(
+        "DIR… [evaluate=NAME] [diagnostics=[…]]",
+        "measure finished runs later, without training, as they would have measured themselves",
+        "stdout has a row a split, corruption and attack; evaluation.csv and the tables beside it are written into "
+        "each run's folder and, of all runs, into the folder above",
+        (*MEASURES, WEIGHTS),
+        filters=True,
+        ends={Exit.FAILED: "not one run could be measured"},
     ),
     "select": Command(
         "DIR…",

@@ -25,6 +25,7 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
   wdrun best outputs/decay_curve                     the command line that reproduces that choice
   wdrun report outputs/decay_curve                   one HTML page with figures and what the numbers say
+  wdrun evaluate outputs/decay_curve evaluate=calibration   measure finished runs later, without training
   wdrun bench                                        how fast this machine trains, against a plain loop
   wdrun data=synthetic epochs=3                      without network, in seconds
   wdrun budget=0.5 optimizer=adamw                   choose λ by what it can do: total decay 0.5

@@ -36,10 +36,11 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     from wdrun.report import page, text
     from wdrun.selection import select
     from wdrun.selection.looks import last_look
+    from wdrun.tables.evaluations import beside
     from wdrun.tables.filters import kept
     from wdrun.tables.read import load
 
-    found = kept(load(folders), filters, "report", settings)
+    found = beside(kept(load(folders), filters, "report", settings))
     asked = {"metric": settings["metric"], "margin": settings["margin"], "config_dir": flags["config_dir"]}
     selection = select(found.runs, **asked, plan=found.plan, before=last_look(folders[0]), left_out=found.left_out)
     pictures = _draw(found, selection, target.parent / "figures", formats)

@@ -150,6 +150,36 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "timing": TIMING,
 }
 
+# Of a finished run measured later, by `wdrun evaluate`: its rows are those of these weights and words.
+MEASURED = (
+    Column("weights", str, "the weights that were measured: last, or best (on validation)"),
+    Column("words", str, "what was measured: evaluate= and diagnostics= as they are typed"),
+)
+
+
+def _from(table: tuple[Column, ...], first: str, last: str) -> tuple[Column, ...]:
+    names = [column.name for column in table]
+    return table[names.index(first) : names.index(last) + 1]
+
+
+EVALUATIONS: dict[str, tuple[Column, ...]] = {
+    "evaluation": (
+        *(*FACTORS, *MEASURED),
+        Column("epoch", int, "epochs the run trained, whatever its weights"),
+        Column("split", str, "train, val or test, each the whole split in evaluation mode"),
+        *_from(METRICS, "corruption", "examples"),
+        *_from(RUN, "hessian_trace", "hessian_top"),  # beside the row of the train split, which they are of
+        Column("weights_digest", str, "SHA-256 of the file of these weights"),
+        *_from(RUN, "data_digest", "schema"),
+    ),
+    "evaluation_layers": (
+        *(*FACTORS, *MEASURED),
+        *_from(LAYERS, "epoch", "dead_filters"),
+        *_from(LAYERS, "oui", "oui"),
+    ),
+    "evaluation_histograms": (*FACTORS, *MEASURED, *_from(HISTOGRAMS, "epoch", "count")),
+}
+
 
 def factors(run: Run) -> dict[str, Any]:
     """The leading columns of every row of a run."""
