@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from wdrun import __version__
 from wdrun.config import commands
 from wdrun.config.options import check_own
 from wdrun.errors import ConfigError, WdrunError
+from wdrun.terminal.characters import open_stream
+from wdrun.terminal.screen import folded
 from wdrun.wording import nearest, printable
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HELP = ("-h", "--help")
 VALUED = {"-c": "cfg", "--cfg": "cfg", "--config": "config", "-cd": "config_dir", "--config-dir": "config_dir"}
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
-FLAGS = ("-m", "--multirun", "--resolve", "--help", "--version", *VALUED, *HYDRA_FLAGS)
+FLAGS = ("-m", "--multirun", "--resolve", "--json", "--help", "--version", *VALUED, *HYDRA_FLAGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,10 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open_streams() -> None:
-    """A stream that the caller closed (`2>&-`) goes nowhere; else its number would be that of a file opened later."""
+    """A stream that the caller closed (`2>&-`) goes nowhere; else its number would be that of a file opened later.
+
+    What an encoding lacks is written in other characters.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    open_stream(sys.stdout)
+    open_stream(sys.stderr)
 
 
 def _report(error: WdrunError) -> int:
@@ -136,13 +144,14 @@ def _help(words: Sequence[str]) -> int:
             raise ConfigError(f"{left[0]!r}: must be a command ({', '.join(COMMANDS)}){nearest(left[0], COMMANDS)}")
         print(commands.help_of(left[0]))
         return 0
-    print(whole_help(flags["config_dir"]))
+    print("\n".join(part for line in whole_help(flags["config_dir"]).splitlines() for part in folded(line)))
     return 0
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve."""
-    flags: dict[str, Any] = {"multirun": False, "cfg": None, "config": None, "config_dir": None, "resolve": False}
+    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve, --json."""
+    flags: dict[str, Any] = dict.fromkeys(("cfg", "config", "config_dir"))
+    flags |= dict.fromkeys(("multirun", "resolve", "json"), False)
     rest: list[str] = []
     queue = list(words)
     while queue:
@@ -150,8 +159,8 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         name, has_value, value = word.partition("=")
         if word in ("-m", "--multirun"):
             flags["multirun"] = True
-        elif word == "--resolve":
-            flags["resolve"] = True
+        elif word in ("--resolve", "--json"):
+            flags[word[2:]] = True
         elif name in VALUED:
             if not has_value and not queue:
                 raise ConfigError(f"{name}: needs a value")
@@ -181,18 +190,19 @@ def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
     jobs, options = experiments.sweep(lines, flags["config_dir"])
     targets.announce(jobs)
-    return train(jobs, options)
+    return train(jobs, options, json=flags["json"])
 
 
-def train(jobs: Sequence[Job], options: SweepOptions) -> int:
-    """Take the jobs to their ends, a result on stdout each; the exit code."""
+def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> int:
+    """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
     from wdrun.sweep import outcome
     from wdrun.sweep.execute import execute  # torch starts here, after every value is known to be sound
     from wdrun.sweep.halving import in_rungs
     from wdrun.sweep.signals import Interrupted
 
     try:
-        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, outcome.print_result)
+        tell = partial(outcome.print_result, always=json)
+        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, tell)
     except Interrupted as interrupted:
         return interrupted.exit_code
     return outcome.exit_code(outcomes)
@@ -221,7 +231,8 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     trainers = Trainers()
     for number, job in enumerate(jobs):
         run = with_lambda(job, trainers).run
-        print("\n".join(["", *explain.whole(trainers.take(run), job.words)][0 if number else 1 :]))
+        lines = explain.whole(trainers.take(run), job.words)
+        print("\n".join([""] * bool(number) + [part for line in lines for part in folded(line)]))
     return 0
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from wdrun.accepts import Accepts, check, number, whole
 from wdrun.config.keys import COUPLINGS
 from wdrun.errors import Exit
+from wdrun.terminal.screen import columns
 
 
 class Setting(NamedTuple):
@@ -136,7 +137,10 @@ COMMANDS = {
     "status": Command(
         "DIR…",
         "say how many runs are finished, and which are running, interrupted, failed or waiting",
-        "stdout has a table a folder; run.csv files are read, nothing is written",
+        "stdout has a table a folder, with --json an object a line; run.csv files are read, nothing is written",
+        filters=True,
+        flags=("config_dir", "json"),
+        ends={Exit.FAILED: "with --json: a run failed", Exit.UNFINISHED: "with --json: runs are not finished"},
     ),
     "select": Command(
         "DIR…",
@@ -171,11 +175,13 @@ FILTERS = (
     ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01"),
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
+WIDEST = 116  # columns of a line of help
 USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
 FLAGS = {
     "multirun": "-m/--multirun",
     "config": "--config FILE (a run's config.yaml)",
     "config_dir": "--config-dir DIR (your own options)",
+    "json": "--json (result lines on a terminal too)",
 }
 
 
@@ -204,7 +210,9 @@ def help_of(name: str) -> str:
 
 def _filled(text: str, first: str = "") -> list[str]:
     """The text in lines of a terminal's width, those after the first one indented below it."""
-    return textwrap.wrap(text, 116, initial_indent=first, subsequent_indent=" " * len(first))
+    width = min(columns() or WIDEST, WIDEST)
+    indent = min(len(first), width // 2)
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)
 
 
 def completed(line: str) -> list[str] | None:

@@ -12,7 +12,6 @@ from wdrun.selection.looks import NAME
 from wdrun.selection.selecting import Selection
 from wdrun.selection.sentences import at, gain, ranking
 from wdrun.terminal import screen
-from wdrun.terminal.characters import shown
 from wdrun.terminal.tables import Column, laid_out
 from wdrun.wording import p_value, printable, ranged, rough, typed
 
@@ -23,14 +22,14 @@ def show(selection: Selection) -> None:
     """Curves, choices, leaderboard, what they say, and the findings."""
     width = screen.columns()
     for table in _tables(selection):
-        print(screen.bold(printable(table.title)))
+        for line in screen.lines(printable(table.title)):
+            print(screen.bold(line))
         print("\n".join(laid_out(table.columns, table.rows, width, more=table.more, rule=width is not None)))
         print()
     chosen = selection.choices[selection.choices["n"] > 0]
     lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
     for sentence in [*lines, *ranking(selection), *warnings(selection, selection.findings)]:
-        text = printable(sentence)
-        print(text if width is None else "\n".join(screen.wrapped(shown(text), width)))
+        print("\n".join(screen.lines(printable(sentence))))
 
 
 def warnings(selection: Selection, findings: Iterable[Finding]) -> list[str]:

@@ -24,7 +24,7 @@ REDRAW_SECONDS = 0.25
 QUIET_SECONDS = 30.0  # without a terminal: after this long without a line, one says where the sweep stands
 SHOWN = 16  # runs in training that the live table lists, where the terminal is high enough
 OTHERS = 4  # its other rows: counts, "and 3 more", the best so far, and the cursor's own
-NAME = 24  # columns that a run's name should have, or the rest of its row makes room
+NAME = 24  # columns that a run's name has at least, or the bar beside it goes
 
 
 class Board:
@@ -224,21 +224,22 @@ def _short(path: Path) -> str:
 
 
 def _rows(views: Sequence[View], wide: int) -> list[str]:
-    """A row a run in training: name, epoch, bar, speed; where these are too wide the speed goes first, then the bar."""
+    """A row a run in training: name, epoch, bar, speed.
+
+    Where the names have too little room the speed goes, then half of the bar, then all of it; then the names are cut.
+    """
     if not views:
         return []
     epochs = [f"epoch {view.number}/{view.epochs}" for view in views]
     speeds = [f"{view.speed:,.0f} images/s" if view.speed else "" for view in views]
     names = [shown(view.slug, sys.stderr) for view in views]
     longest = max(map(screen.cells, names))
-    parts = [epochs, [screen.bar(view.share, 20) for view in views], speeds]
-
-    def room() -> int:
-        return wide - sum(max(map(len, part)) + 2 for part in parts if any(part))
-
-    while len(parts) > 1 and room() < min(longest, NAME):
-        parts.pop()
-    width = max(min(longest, room()), 1)
+    long, short = ([screen.bar(view.share, width) for view in views] for width in (20, 10))
+    ways = [[epochs, long, speeds], [epochs, long], [epochs, short], [epochs]]
+    room = [wide - sum(max(map(len, part)) + 2 for part in parts if any(part)) for parts in ways]
+    fits = [place for place, columns in enumerate(room) if columns >= min(longest, NAME if place == 2 else longest)]
+    way = fits[0] if fits else -1
+    parts, width = ways[way], max(min(longest, room[way]), 1)
     rows = []
     for number, name in enumerate(names):
         fitted = screen.cut(name, width, end=width // 2)  # seed and id stand at its end

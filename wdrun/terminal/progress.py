@@ -81,7 +81,7 @@ class Bar(Watch):
     def line(self, text: str) -> None:
         if self.terminal:
             self._draw("")
-        say(text)
+        say("\n".join(screen.folded(text, sys.stderr)))
         self.drawn = 0.0
 
     def _draw(self, text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TextIO
 
 from wdrun.terminal.characters import shown
 
 USUAL = 80, 24  # columns and rows of a terminal that does not say
+LEAST = 24  # columns that the meaning of a name should have beside it; with fewer it stands below
 
 
 def size(stream: TextIO) -> tuple[int, int] | None:
@@ -94,3 +96,32 @@ def wrapped(text: str, width: int) -> list[str]:
             lines.append(line[:at])
             line = line[at:]
     return [*lines, line]
+
+
+def folded(text: str, stream: TextIO | None = None) -> list[str]:
+    """A line for the stream, by default stdout: whole where it is no terminal, else in lines of its width.
+
+    They hang below what stands after the first gap, as in a table of a name and its meaning. What is to be pasted, a
+    line with a command in its text, stays whole for the terminal to wrap.
+    """
+    width = columns(stream)
+    text = shown(text, stream) if width else text
+    if width is None or cells(text) <= width:
+        return [text]
+    name = found.group() if (found := re.match(r" *\S.*?  +(?=\S)", text)) else ""
+    rest = text[len(name) :]
+    if "wdrun " in rest:
+        return [text]
+    if not name:
+        first, *others = wrapped(text, width)
+        return [first, *(f"    {line}" for line in wrapped(" ".join(others), max(width - 4, 1)) if line)]
+    if width - cells(name) < LEAST:
+        return [name.rstrip(), *(f"      {line}" for line in wrapped(rest, max(width - 6, 1)))]
+    first, *others = wrapped(rest, width - cells(name))
+    return [name + first, *(" " * cells(name) + line for line in others)]
+
+
+def lines(text: str) -> list[str]:
+    """A paragraph for stdout: in lines of the terminal's width, in one where it is none."""
+    width = columns()
+    return [text] if width is None else wrapped(shown(text), width)

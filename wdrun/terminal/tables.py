@@ -1,7 +1,7 @@
 """A table of texts laid out for a person: no cell is ever cut, whatever the width.
 
-Where it is too wide, in this order: columns of words wrap at the words; columns that may go are left out whole, and a
-line says which; each row is stacked, a line a cell.
+Where it is too wide, in this order: columns of words wrap at the words; a column of sentences goes below its rows;
+columns that may go are left out whole, and a line says which; each row is stacked, a line a cell.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ GAP = "  "
 class Column(NamedTuple):
     """A column: its header, whether it stands at the right (numbers), may wrap (words), and when it may go.
 
-    `drop`: 0 stays; of the others that with the lowest number is left out first.
+    `drop`: 0 stays; of the others that with the lowest number is left out first, an empty one before. `below`: a
+    sentence about its row.
     """
 
     name: str
     right: bool = False
     wraps: bool = False
     drop: int = 0
+    below: bool = False
 
 
 def laid_out(
@@ -42,22 +44,31 @@ def laid_out(
     """
     texts = [[shown(printable(text)) for text in row] for row in ([column.name for column in columns], *rows)]
     kept = list(range(len(columns)))
-    widths = _widths(columns, texts, kept, width)
-    going = sorted((i for i in kept if columns[i].drop), key=lambda i: columns[i].drop)
-    while widths is None and going:
-        kept.remove(going.pop(0))
-        widths = _widths(columns, texts, kept, width)
-    if widths is None:
-        return _stacked(texts, width or 1)
-    lines = [line for row in texts for line in _row(columns, row, kept, widths)]
-    if rule:
-        below = len(_row(columns, texts[0], kept, widths))
-        total = sum(widths) + len(GAP) * (len(widths) - 1)
-        lines.insert(below, shown("─") * total)
-    left_out = [texts[0][i] for i in range(len(columns)) if i not in kept]
-    if left_out and width:
+    empty = {i for i in kept if not any(row[i] for row in texts[1:])}
+    going = sorted((i for i in kept if columns[i].drop), key=lambda i: (i not in empty, columns[i].drop))
+    below: list[int] = []
+    gone: list[int] = []
+    while (widths := _widths(columns, texts, kept, width)) is None:
+        if not below and (below := [i for i in kept if columns[i].below]):
+            kept = [i for i in kept if i not in below]
+        elif going:
+            gone.append(going.pop(0))
+            kept.remove(gone[-1])
+        else:
+            return _stacked(texts, width or 1)
+    for i in reversed(gone):  # a narrow column may fit again once a wide one is gone
+        if (wider := _widths(columns, texts, more_of := sorted([*kept, i]), width)) is not None:
+            kept, widths = more_of, wider
+    lines: list[str] = []
+    for number, row in enumerate(texts):
+        lines += _row(columns, row, kept, widths)
+        for i in below if number else ():
+            lines += [f"    {line}" for line in wrapped(row[i], (width or 0) - 4) if line]
+        if rule and not number:
+            lines.append(shown("─") * (sum(widths) + len(GAP) * (len(widths) - 1)))
+    if left_out := [texts[0][i] for i in gone if i not in kept and i not in empty]:
         also = f"; wider, or {more}" if more else "; wider"
-        lines += wrapped(shown(f"not shown at {width} columns: {', '.join(left_out)}{also}"), width)
+        lines += wrapped(shown(f"not shown at {width} columns: {', '.join(left_out)}{also}"), width or 0)
     return lines
 
 
