@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -254,29 +256,36 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 
 def _hydra(words: Sequence[str]) -> int:
-    """--info, --hydra-help and the completion of a run's keys are Hydra's own; that of our commands is ours."""
-    typed = os.environ.get("COMP_LINE", "") if any(word.startswith("query=") for word in words) else ""
-    if (found := commands.completed(typed)) is not None:
-        print("\n".join(found))
-        return 0
-    if found := commands.starting(typed):
-        print("\n".join(found))
-    if len(line := typed.split(" ")) > 2 and line[1] in COMMANDS:
-        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # the rest is that of a run
+    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask for is ours to begin."""
+    if any(word.startswith("query=") for word in words):
+        return _complete(words)
+    _hydra_main(words)
+    if "install=bash" in words:
+        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
+    return 0
+
+
+def _hydra_main(words: Sequence[str]) -> None:
     import hydra
 
     from wdrun.config.options import conf_dir
 
-    if "COMP_LINE" in os.environ and any(word.startswith("query=") for word in words):
-        from wdrun.config.completion import completed
-
-        own, os.environ["COMP_LINE"] = completed(os.environ["COMP_LINE"], FLAGS)
-        if own is not None:
-            print(" ".join(own))
-            return 0
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(show)()
-    if "install=bash" in words:
-        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Print what may end the line in COMP_LINE, a word a line. A shell that asks hears of no error."""
+    from wdrun.config.completion import completed
+
+    own, rest, config_dir = completed(os.environ.get("COMP_LINE", ""), FLAGS)
+    heard = io.StringIO()
+    if rest is not None:
+        os.environ["COMP_LINE"] = rest
+        place = ["--config-dir", config_dir] if config_dir is not None else []
+        with suppress(SystemExit, Exception), redirect_stdout(heard), redirect_stderr(io.StringIO()):
+            _hydra_main([*words, *place])
+    hidden = re.compile(r"[^=]*=(_|wdrun_)")  # files that others extend, and our presets of others' engines
+    print("\n".join(dict.fromkeys([*own, *(word for word in heard.getvalue().split() if not hidden.match(word))])))
     return 0

@@ -13,12 +13,13 @@ from typing import TextIO
 NAME = "wdrun"  # of the error handler
 GREEK = {"LAMDA": "lambda"}  # Unicode's own spelling; other letters are called as people call them
 PLAIN = {
-    "Σ": "sum ", "Π": "proj", "µ": "mu", "∇": "grad ", "√": "sqrt", "½": "1/2", "∞": "inf",
+    "Σ": "sum", "Π": "proj", "µ": "mu", "∇": "grad", "√": "sqrt", "½": "1/2", "∞": "inf",
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "→": "->", "←": "<-", "±": "+-", "×": "x", "⊙": "*", "·": "*",
     "∘": "o", "‖": "||", "≥": ">=", "≤": "<=", "≠": "!=", "≈": "~", "∝": "~", "…": "...", "⋯": "...", "′": "'",
     "⟨": "<", "⟩": ">", "⌊": "floor(", "⌋": ")", "°": " deg", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'",
     "•": "*", "━": "=", "─": "-", "│": "|", "█": "#", "\xa0": " ", "\u0302": "", "\u0304": "",
 }  # fmt: skip
+WORDS = "ΣΠ∇√"  # said before what they are of
 
 
 def shown(text: str, stream: TextIO | None = None) -> str:
@@ -40,7 +41,22 @@ def _instead(error: UnicodeError) -> tuple[str | bytes, int]:
     bad = error.object[error.start : error.end]
     if all("\udc80" <= character <= "\udcff" for character in bad):
         return bytes(ord(character) - 0xDC00 for character in bad), error.end
-    return "".join(map(_ascii, bad)), error.end
+    return "".join(_apart(error.object, at) for at in range(error.start, error.end)), error.end
+
+
+def _apart(text: str, at: int) -> str:
+    """ASCII for a character of the text; one that becomes a word is kept from the letters beside it: λw is lambda*w."""
+    instead = _ascii(text[at])
+    if not instead.isalpha() or not _is_word(text[at]):
+        return instead
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if text[at] in WORDS:
+        return instead + " " * after.isalnum()
+    return "*" * before.isalnum() + instead + "*" * (after.isascii() and after.isalpha())
+
+
+def _is_word(character: str) -> bool:
+    return character in WORDS or unicodedata.name(character, "").startswith("GREEK")
 
 
 def _ascii(character: str) -> str:
