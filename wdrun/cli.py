@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from wdrun import __version__
 from wdrun.config import commands
 from wdrun.config.options import check_own
-from wdrun.errors import ConfigError, WdrunError
+from wdrun.errors import ConfigError, StorageError, WdrunError
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.screen import folded
 from wdrun.wording import nearest, printable
@@ -99,6 +99,9 @@ def dispatch(words: list[str]) -> int:
     if "--version" in words:
         print(f"wdrun {__version__}")
         return 0
+    if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
+        return _complete(words)
+    _check_here()
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
         return _hydra(words)
     if any(word.startswith("@") for word in words):
@@ -124,6 +127,14 @@ def dispatch(words: list[str]) -> int:
     if flags["cfg"]:
         return _show_config(words, flags)
     return _train(words, flags)
+
+
+def _check_here() -> None:
+    """StorageError where the current folder was removed: neither torch nor Hydra starts there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise StorageError(f"the current folder is gone ({error.strerror}); cd to one that is there") from error
 
 
 def _again(words: list[str], flags: dict[str, Any]) -> list[str]:
@@ -256,9 +267,7 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 
 def _hydra(words: Sequence[str]) -> int:
-    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask for is ours to begin."""
-    if any(word.startswith("query=") for word in words):
-        return _complete(words)
+    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask `_complete` answers."""
     _hydra_main(words)
     if "install=bash" in words:
         print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own

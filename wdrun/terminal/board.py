@@ -24,6 +24,7 @@ REDRAW_SECONDS = 0.25
 QUIET_SECONDS = 30.0  # without a terminal: after this long without a line, one says where the sweep stands
 SHOWN = 16  # runs in training that the live table lists, where the terminal is high enough
 OTHERS = 4  # its other rows: counts, "and 3 more", the best so far, and the cursor's own
+USUAL = 48  # columns that a run's name needs; a longer one may be cut
 NAME = 24  # columns that a run's name has at least, or the bar beside it goes
 
 
@@ -218,7 +219,7 @@ def _score(row: Row, objective: str) -> float | None:
 
 def _short(path: Path) -> str:
     """The path as one would type it here."""
-    with suppress(ValueError):
+    with suppress(ValueError, OSError):  # the current folder may be gone by now
         return str(path.relative_to(Path.cwd()))
     return str(path)
 
@@ -234,10 +235,11 @@ def _rows(views: Sequence[View], wide: int) -> list[str]:
     speeds = [f"{view.speed:,.0f} images/s" if view.speed else "" for view in views]
     names = [shown(view.slug, sys.stderr) for view in views]
     longest = max(map(screen.cells, names))
+    whole = min(longest, USUAL)
     long, short = ([screen.bar(view.share, width) for view in views] for width in (20, 10))
     ways = [[epochs, long, speeds], [epochs, long], [epochs, short], [epochs]]
     room = [wide - sum(max(map(len, part)) + 2 for part in parts if any(part)) for parts in ways]
-    fits = [place for place, columns in enumerate(room) if columns >= min(longest, NAME if place == 2 else longest)]
+    fits = [place for place, columns in enumerate(room) if columns >= (min(NAME, whole) if place == 2 else whole)]
     way = fits[0] if fits else -1
     parts, width = ways[way], max(min(longest, room[way]), 1)
     rows = []
