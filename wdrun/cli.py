@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from wdrun import __version__
 from wdrun.config import commands
 from wdrun.config.options import check_own
-from wdrun.errors import ConfigError, WdrunError
+from wdrun.errors import ConfigError, StorageError, WdrunError
+from wdrun.terminal.characters import open_stream
+from wdrun.terminal.screen import folded
 from wdrun.wording import nearest, printable
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HELP = ("-h", "--help")
 VALUED = {"-c": "cfg", "--cfg": "cfg", "--config": "config", "-cd": "config_dir", "--config-dir": "config_dir"}
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
-FLAGS = ("-m", "--multirun", "--resolve", "--help", "--version", *VALUED, *HYDRA_FLAGS)
+FLAGS = ("-m", "--multirun", "--resolve", "--json", "--help", "--version", *VALUED, *HYDRA_FLAGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,10 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open_streams() -> None:
-    """A stream that the caller closed (`2>&-`) goes nowhere; else its number would be that of a file opened later."""
+    """A stream that the caller closed (`2>&-`) goes nowhere; else its number would be that of a file opened later.
+
+    What an encoding lacks is written in other characters.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    open_stream(sys.stdout)
+    open_stream(sys.stderr)
 
 
 def _report(error: WdrunError) -> int:
@@ -90,6 +100,9 @@ def dispatch(words: list[str]) -> int:
     if "--version" in words:
         print(f"wdrun {__version__}")
         return 0
+    if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
+        return _complete(words)
+    _check_here()
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
         return _hydra(words)
     if any(word.startswith("@") for word in words):
@@ -117,6 +130,14 @@ def dispatch(words: list[str]) -> int:
     return _train(words, flags)
 
 
+def _check_here() -> None:
+    """StorageError where the current folder was removed: neither torch nor Hydra starts there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise StorageError(f"the current folder is gone ({error.strerror}); cd to one that is there") from error
+
+
 def _again(words: list[str], flags: dict[str, Any]) -> list[str]:
     """The words after those of the run that --config names; as they are where it is not given."""
     if flags["config"] is None:
@@ -137,13 +158,14 @@ def _help(words: Sequence[str]) -> int:
             raise ConfigError(f"{left[0]!r}: must be a command ({', '.join(COMMANDS)}){nearest(left[0], COMMANDS)}")
         print(commands.help_of(left[0]))
         return 0
-    print(whole_help(flags["config_dir"]))
+    print("\n".join(part for line in whole_help(flags["config_dir"]).splitlines() for part in folded(line)))
     return 0
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve."""
-    flags: dict[str, Any] = {"multirun": False, "cfg": None, "config": None, "config_dir": None, "resolve": False}
+    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve, --json."""
+    flags: dict[str, Any] = dict.fromkeys(("cfg", "config", "config_dir"))
+    flags |= dict.fromkeys(("multirun", "resolve", "json"), False)
     rest: list[str] = []
     queue = list(words)
     while queue:
@@ -151,8 +173,8 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         name, has_value, value = word.partition("=")
         if word in ("-m", "--multirun"):
             flags["multirun"] = True
-        elif word == "--resolve":
-            flags["resolve"] = True
+        elif word in ("--resolve", "--json"):
+            flags[word[2:]] = True
         elif name in VALUED:
             if not has_value and not queue:
                 raise ConfigError(f"{name}: needs a value")
@@ -182,18 +204,19 @@ def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
     jobs, options = experiments.sweep(lines, flags["config_dir"])
     targets.announce(jobs)
-    return train(jobs, options)
+    return train(jobs, options, json=flags["json"])
 
 
-def train(jobs: Sequence[Job], options: SweepOptions) -> int:
-    """Take the jobs to their ends, a result on stdout each; the exit code."""
+def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> int:
+    """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
     from wdrun.sweep import outcome
     from wdrun.sweep.execute import execute  # torch starts here, after every value is known to be sound
     from wdrun.sweep.halving import in_rungs
     from wdrun.sweep.signals import Interrupted
 
     try:
-        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, outcome.print_result)
+        tell = partial(outcome.print_result, always=json)
+        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, tell)
     except Interrupted as interrupted:
         return interrupted.exit_code
     return outcome.exit_code(outcomes)
@@ -222,7 +245,8 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     trainers = Trainers()
     for number, job in enumerate(jobs):
         run = with_lambda(job, trainers).run
-        print("\n".join(["", *explain.whole(trainers.take(run), job.words)][0 if number else 1 :]))
+        lines = explain.whole(trainers.take(run), job.words)
+        print("\n".join([""] * bool(number) + [part for line in lines for part in folded(line)]))
     return 0
 
 
@@ -244,29 +268,34 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 
 def _hydra(words: Sequence[str]) -> int:
-    """--info, --hydra-help and the completion of a run's keys are Hydra's own; that of our commands is ours."""
-    typed = os.environ.get("COMP_LINE", "") if any(word.startswith("query=") for word in words) else ""
-    if (found := commands.completed(typed)) is not None:
-        print("\n".join(found))
-        return 0
-    if found := commands.starting(typed):
-        print("\n".join(found))
-    if len(line := typed.split(" ")) > 2 and line[1] in COMMANDS:
-        os.environ["COMP_LINE"] = " ".join([line[0], *line[2:]])  # the rest is that of a run
+    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask `_complete` answers."""
+    _hydra_main(words)
+    if "install=bash" in words:
+        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
+    return 0
+
+
+def _hydra_main(words: Sequence[str]) -> None:
     import hydra
 
     from wdrun.config.options import conf_dir
 
-    if "COMP_LINE" in os.environ and any(word.startswith("query=") for word in words):
-        from wdrun.config.completion import completed
-
-        own, os.environ["COMP_LINE"] = completed(os.environ["COMP_LINE"], FLAGS)
-        if own is not None:
-            print(" ".join(own))
-            return 0
     sys.argv = ["wdrun", *words]
     show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(show)()
-    if "install=bash" in words:
-        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
+
+
+def _complete(words: Sequence[str]) -> int:
+    """Print what may end the line in COMP_LINE, a word a line. A shell that asks hears of no error."""
+    from wdrun.config.completion import completed
+
+    own, rest, config_dir = completed(os.environ.get("COMP_LINE", ""), FLAGS)
+    heard = io.StringIO()
+    if rest is not None:
+        os.environ["COMP_LINE"] = rest
+        place = ["--config-dir", config_dir] if config_dir is not None else []
+        with suppress(SystemExit, Exception), redirect_stdout(heard), redirect_stderr(io.StringIO()):
+            _hydra_main([*words, *place])
+    hidden = re.compile(r"[^=]*=(_|wdrun_)")  # files that others extend, and our presets of others' engines
+    print("\n".join(dict.fromkeys([*own, *(word for word in heard.getvalue().split() if not hidden.match(word))])))
     return 0

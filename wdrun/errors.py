@@ -20,6 +20,7 @@ class Exit(IntEnum):
     BUSY = 4, "folder in use or of another run"
     STORAGE = 5, "disk or download"
     REQUIREMENT = 6, "a require.* threshold missed"
+    UNFINISHED = 7, "status --json: runs are not finished"
 
 
 class WdrunError(Exception):

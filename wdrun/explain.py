@@ -127,19 +127,21 @@ def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> lis
     if summary["status"] == "diverged":
         advice = f"lower lr (it was {short(run.lr)})" + (f" or lambda (it was {short(run.lam)})" if run.lam else "")
         return [f"diverged: {summary['cause']}; {advice}"]
-    kind = _score(summary)
-    val, test, train = (summary[f"{split}_{kind}"] for split in ("val", "test", "train"))
-    gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
-    lines = [
-        f"result   {'' if kind == 'accuracy' else 'loss: '}val {val:.4f}, test {test:.4f}, "
-        f"train {train:.4f} (running), train − val {gap}; "
-        f"{counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"
-    ]
+    lines = [f"{scores(summary)}; {counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"]
     start, end, total = summary["norm_start"], summary["norm_end"], summary["total_decay"]
     if run.lam and start:
         change = f"λ did    the norm of the decayed weights went {start:.3g} → {end:.3g}"
         lines.append(change + (f" (decay alone: {start * math.exp(-total):.3g})" if total is not None else ""))
     return lines
+
+
+def scores(summary: Mapping[str, Any]) -> str:
+    """The line that begins a finished run's result; `summary` as for `outcome`."""
+    kind = _score(summary)
+    val, test, train = (summary[f"{split}_{kind}"] for split in ("val", "test", "train"))
+    gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
+    what = "" if kind == "accuracy" else "loss: "
+    return f"result   {what}val {val:.4f}, test {test:.4f}, train {train:.4f} (running), train − val {gap}"
 
 
 def _score(summary: Mapping[str, Any]) -> str:

@@ -1,12 +1,13 @@
-"""What a person sees of a sweep: plain lines, the live table through a recording console, ETA by epochs."""
+"""What a person sees of a sweep: plain lines, the live table on a screen that obeys its codes, ETA by epochs."""
 
 import io
+import re
+import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from wdrun.terminal.board import QUIET_SECONDS, REDRAW_SECONDS, Board, terminal
+from wdrun.terminal.board import QUIET_SECONDS, REDRAW_SECONDS, Board
 
 LOG = Path("/somewhere/error.log")
 
@@ -117,14 +118,47 @@ def test_a_long_silence_is_broken(clock, capsys):
     assert beats == [100.0 + QUIET_SECONDS + 1, 100.0 + QUIET_SECONDS + 1 + REDRAW_SECONDS]
 
 
-def shown(board, width=100):
-    console = Console(record=True, file=io.StringIO(), width=width)
-    console.print(board.render())
-    return console.export_text().splitlines()
+class Terminal(io.StringIO):
+    """A stream that is a terminal, as wide and high as COLUMNS and LINES say; `screen` is what stands on it."""
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        raise OSError
+
+    @property
+    def screen(self):
+        rows = [""]
+        for part in re.findall(r"\x1b\[\d*\w|\n|\r|[^\x1b\n\r]+", self.getvalue()):
+            if part == "\n":
+                rows.append("")
+            elif part.endswith("A") and part.startswith("\x1b"):
+                rows = rows[: len(rows) - int(part[2:-1])]  # those below are cleared next
+            elif part.startswith("\x1b"):
+                rows[-1] = ""
+            elif part != "\r":
+                rows[-1] += part
+        return rows
 
 
-def test_the_live_table(clock):
-    board = Board(40, "val_accuracy", now=clock)
+@pytest.fixture
+def terminal(monkeypatch):
+    """Terminal 80 columns wide, which obeys."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "30")
+    return Terminal()
+
+
+def shown(board, monkeypatch, width=100, high=30):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", str(high))
+    return board.lines()
+
+
+def test_the_live_table(clock, terminal, monkeypatch):
+    board = Board(40, "val_accuracy", stream=terminal, now=clock)
     for slug in ("x" * 90, *(f"run{i}" for i in range(20))):
         begin(board.view(slug, 5), 5)
     board.view("later", 5)
@@ -132,7 +166,7 @@ def test_the_live_table(clock):
     board.ended("run1", {"status": "failed", "cause": "E"}, log=LOG)
     board.runs["run2"].epoch(2, 5, (), {"images_per_second": 12345.6})
     clock.seconds += 7
-    heading, *rows = shown(board)
+    heading, *rows = shown(board, monkeypatch)
     assert heading == "40 runs: 1 done, 1 failed, 19 running, 1 waiting; ETA 0:57"
     assert len(rows) == 16 + 2
     assert rows[0].startswith("xxx")
@@ -141,35 +175,81 @@ def test_the_live_table(clock):
     assert "epoch 2/5" in rows[1]
     assert "12,346 images/s" in rows[1]
     assert rows[-2:] == ["and 3 more", "best so far: val 0.2500 (0.5000)  run0"]
-    assert all(len(line) <= 60 for line in shown(board, width=60))
+    for width in range(20, 130):
+        lines = shown(board, monkeypatch, width)
+        assert len(lines) == 16 + 3
+        assert all(len(line) < width for line in lines)
+    assert len(shown(board, monkeypatch, high=12)) == 12 - 1  # the cursor's row
+    assert shown(board, monkeypatch, width=40)[0] == "ETA 0:57; 1 done, 1 failed, 19 running…"
 
 
-def test_lines_scroll_above_the_live_table(clock, monkeypatch, capsys):
-    monkeypatch.setenv("TERM", "xterm")
-    text = io.StringIO()
-    board = Board(2, "val_loss", console=Console(file=text, force_terminal=True, width=80), now=clock)
+def test_a_name_is_cut_last_and_keeps_its_end(clock, terminal, monkeypatch):
+    board = Board(1, "val_loss", stream=terminal, now=clock)
+    name = "mlp-l2-lambda0.01-sgd-lr0.02-s0-abcdefgh"
+    begin(board.view(name, 5), 5)
+    board.runs[name].epoch(2, 5, (), {"images_per_second": 1234.0})
+    rows = {width: shown(board, monkeypatch, width)[1] for width in (100, 80, 66, 52, 40)}
+    assert rows == {
+        100: f"{name}  epoch 2/5  {'━' * 8}{'─' * 12}  1,234 images/s",
+        80: f"{name}  epoch 2/5  {'━' * 8}{'─' * 12}",
+        66: f"{name}  epoch 2/5  {'━' * 4}{'─' * 6}",
+        52: f"mlp-l2-lambda…02-s0-abcdefgh  epoch 2/5  {'━' * 4}{'─' * 6}",
+        40: "mlp-l2-lambda…02-s0-abcdefgh  epoch 2/5",
+    }
+
+
+def test_lines_scroll_above_the_live_table(clock, terminal, monkeypatch):
+    """Those of the board, those a user's code prints on either stream, and a result's, whole and however long."""
+    monkeypatch.setattr(sys, "stdout", terminal)
+    board = Board(2, "val_loss", stream=terminal, now=clock)
     board.view("a", 3), board.view("b", 3)
+    result = '{"a": "' + "x" * 300 + '"}'
     with board:
         begin(board.runs["a"], 3)
-        print("a result")
+        print(result)
+        print("half a ", end="", file=sys.stderr)
         board.runs["a"].note("warning: [bold]checkpoint[/bold]")
         clock.seconds += 1
         board.ended("a", done(1.5), log=LOG)
-    said = text.getvalue()
+        assert terminal.screen[-3:] == ["2 runs: 1 done, 1 waiting; ETA 0:01", "best so far: val (1.5000)  a", ""]
+        print("rest", end="")
+    assert terminal.screen == [
+        result,
+        "half a a: warning: [bold]checkpoint[/bold]",
+        "[1/2] done  val (1.5000)  a  1.0 s  ETA 0:01",
+        "rest",
+    ]
+
+
+def test_results_in_a_pipe_stay_off_the_terminal(clock, terminal, capsys):
+    board = Board(1, "val_loss", stream=terminal, now=clock)
+    board.view("a", 3)
+    with board:
+        begin(board.runs["a"], 3)
+        print("a result")
     assert capsys.readouterr().out == "a result\n"
-    assert "a result" not in said
-    assert "a: warning: [bold]checkpoint[/bold]\n" in said
-    assert "[1/2] done  val (1.5000)  a  1.0 s  ETA 0:01\n" in said
-    assert said.rindex("2 runs: 1 done, 1 waiting") > said.index("[1/2] done")
+    assert "a result" not in terminal.getvalue()
 
 
-class Closed(io.StringIO):
+@pytest.mark.parametrize("kind", ["dumb", "", None])
+def test_a_dumb_terminal_gets_lines_and_no_codes(clock, terminal, monkeypatch, kind):
+    monkeypatch.delenv("TERM") if kind is None else monkeypatch.setenv("TERM", kind)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    board = Board(1, "val_loss", now=clock)
+    board.view("a", 3)
+    with board:
+        begin(board.runs["a"], 3)
+        board.ended("a", done(1.0), log=LOG)
+    assert terminal.getvalue() == "[1/1] done  val (1.0000)  a  0.0 s\n"
+
+
+class Closed(Terminal):
     def write(self, text):
         raise BrokenPipeError
 
 
-def test_a_closed_terminal_stops_no_run(clock):
-    board = Board(1, "val_loss", console=terminal(Closed(), force_terminal=True), now=clock)
+def test_a_closed_terminal_stops_no_run(clock, terminal):
+    board = Board(1, "val_loss", stream=Closed(), now=clock)
     board.view("a", 3)
     with board:
         begin(board.runs["a"], 3)

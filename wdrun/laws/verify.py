@@ -16,6 +16,7 @@ from wdrun.laws.cases import Case, cases
 from wdrun.laws.known import KNOWN_ANSWERS
 from wdrun.laws.pairs import COUPLING_LAWS, LAWS
 from wdrun.laws.regularizers import REGULARIZER_LAWS, lacking
+from wdrun.terminal.screen import folded
 from wdrun.wording import counted, named
 
 TAKES = COMMANDS["verify"]
@@ -31,7 +32,11 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     return verify(words, config_dir=config_dir)
 
 
-def verify(words: Sequence[str], show: Callable[[str], None] = print, config_dir: str | None = None) -> int:
+def _print(line: str) -> None:
+    print("\n".join(folded(line)), flush=True)
+
+
+def verify(words: Sequence[str], show: Callable[[str], None] = _print, config_dir: str | None = None) -> int:
     """Check every pair, or those of `decay=…`, `coupling=…`, `optimizer=…`; 0 when every law holds, else 1.
 
     `config_dir`: the user's own options, which are then part of the catalogue.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+from wdrun import explain
 from wdrun.config.run import Job, SweepOptions
 from wdrun.sweep import groups, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, settle, with_lambda
@@ -15,6 +17,7 @@ from wdrun.tables import aggregate, plan
 from wdrun.tables.columns import typed_row
 from wdrun.terminal.board import Board
 from wdrun.terminal.progress import Bar, say
+from wdrun.terminal.screen import folded
 from wdrun.wording import listed
 
 Ended = Callable[[Outcome], None]
@@ -69,6 +72,8 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
         cause = outcome.row.get("cause")
         if outcome.skipped:
             say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
+            if outcome.status == "done" and sys.stdout.isatty():  # where no line of JSON says it
+                say("\n".join(folded(explain.scores(outcome.result()), sys.stderr)))
         elif outcome.status == "busy":
             say(f"busy: {cause}")
         elif outcome.status == "failed":

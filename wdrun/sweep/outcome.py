@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,9 +79,10 @@ class Outcome:
 Numbered = tuple[int, Outcome]  # which of the jobs, and how it ended
 
 
-def print_result(outcome: Outcome) -> None:
-    """One JSON line on stdout."""
-    print(json.dumps(outcome.result(), allow_nan=False), flush=True)
+def print_result(outcome: Outcome, *, always: bool = False) -> None:
+    """One JSON line on stdout; on a terminal, where a person reads what stderr says, only if `always` (--json)."""
+    if always or not sys.stdout.isatty():
+        print(json.dumps(outcome.result(), allow_nan=False), flush=True)
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:

@@ -26,6 +26,7 @@ from wdrun.storage import hold
 from wdrun.sweep.one_run import failed, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
+from wdrun.terminal.characters import open_stream
 from wdrun.terminal.progress import Row, Watch
 from wdrun.training.trainer import Trainer
 
@@ -207,6 +208,8 @@ class _Teller(Watch):
 def _serve(pipe: Connection, share: int) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
+    open_stream(sys.stdout)
+    open_stream(sys.stderr)
     stop = Stop()
     jobs: list[Job] = []
     came = threading.Semaphore(0)

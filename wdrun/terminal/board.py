@@ -12,17 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TextIO
 
+from wdrun.terminal import screen
+from wdrun.terminal.characters import shown
+from wdrun.terminal.live import Live
 from wdrun.terminal.progress import Row, Watch, say, scores
 from wdrun.wording import clock, command_line, counted
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
 REDRAW_SECONDS = 0.25
 QUIET_SECONDS = 30.0  # without a terminal: after this long without a line, one says where the sweep stands
-SHOWN = 16  # runs in training that the live table lists
+SHOWN = 16  # runs in training that the live table lists, where the terminal is high enough
+OTHERS = 4  # its other rows: counts, "and 3 more", the best so far, and the cursor's own
+USUAL = 48  # columns that a run's name needs; a longer one may be cut
+NAME = 24  # columns that a run's name has at least, or the bar beside it goes
 
 
 class Board:
@@ -36,7 +39,7 @@ class Board:
         total: int,
         objective: str,
         beat: Callable[[], None] = lambda: None,
-        console: Console | None = None,
+        stream: TextIO | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total, self.objective, self.beat, self.now = total, objective, beat, now
@@ -50,26 +53,20 @@ class Board:
         self.spent = 0.0  # epochs trained here by runs that are over
         self.started = self.drawn = self.spoke = now()
         self.trained_since: float | None = None  # the first run's first step: starts and checks are over
-        self.console = console or (terminal(sys.stderr) if sys.stderr.isatty() else None)
-        self.live: Any = None
+        self.stream = stream or sys.stderr
+        self.live: Live | None = None
 
     def __enter__(self) -> Board:
-        if self.console:
-            from rich.live import Live
-
+        if screen.obeys(self.stream):
             # Results printed to a file or a pipe go there; on the same terminal they scroll above the table.
-            both = sys.stdout.isatty()
-            self.live = Live(
-                self.render(), console=self.console, auto_refresh=False, transient=True, redirect_stdout=both
-            )
-            with suppress(OSError):
-                self.live.start()
+            self.live = Live(self.stream, sys.stdout if sys.stdout.isatty() else None)
+            self.live.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.live:
-            with suppress(OSError):
-                self.live.stop()
+            self.live.__exit__()
+            self.live = None
 
     def view(self, slug: str, epochs: int) -> View:
         """The watch of a run that is to be trained."""
@@ -105,12 +102,9 @@ class Board:
     def say(self, text: str) -> None:
         """A lasting line, above the table where there is one."""
         self.spoke = self.now()
-        if self.console and self.live:
-            with suppress(OSError):
-                self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(text)
+        if self.live:
             self.refresh(now=True)
-        else:
-            say(text)
 
     def refresh(self, now: bool = False) -> None:
         """Redraw, if it is time."""
@@ -119,8 +113,7 @@ class Board:
             return
         self.drawn = moment
         if self.live:
-            with suppress(OSError):
-                self.live.update(self.render(), refresh=True)
+            self.live.draw(self.lines())
         elif moment - self.spoke > QUIET_SECONDS:
             training = list(self.training.values())
             where = "; ".join(f"{v.slug} epoch {v.number} of {v.epochs}" for v in training[:2])
@@ -135,32 +128,22 @@ class Board:
         since = self.started if self.trained_since is None else self.trained_since
         return clock((self.now() - since) * left / trained) if trained > 0 else "?"
 
-    def render(self) -> RenderableType:
-        """The live table."""
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
+    def lines(self) -> list[str]:
+        """The live table, no line of it wider than the terminal."""
+        wide, high = screen.size(self.stream) or screen.USUAL
+        wide -= 1  # the cursor's own
         training = list(self.training.values())
         waiting = len(self.runs) - len(training)
         counts = {**self.counts, "running": len(training), "waiting": waiting}
-        parts = [f"{count} {name}" for name, count in counts.items() if count]
-        grid = Table.grid(padding=(0, 2))
-        for view in training[:SHOWN]:
-            speed = f"{view.speed:,.0f} images/s" if view.speed else ""
-            grid.add_row(
-                Text(view.slug, overflow="ellipsis", no_wrap=True),
-                Text(f"epoch {view.number}/{view.epochs}", no_wrap=True),
-                ProgressBar(total=1.0, completed=view.share, width=20),
-                Text(speed, no_wrap=True),
-            )
-        rows: list[RenderableType] = [Text(f"{counted(self.total, 'run')}: {', '.join(parts)}; ETA {self.eta()}"), grid]
-        if len(training) > SHOWN:
-            rows.append(Text(f"and {len(training) - SHOWN} more"))
+        told, eta = ", ".join(f"{count} {name}" for name, count in counts.items() if count), f"ETA {self.eta()}"
+        heading = screen.fitting(wide, f"{counted(self.total, 'run')}: {told}; {eta}", f"{eta}; {told}")
+        most = min(SHOWN, max(high - OTHERS, 1))
+        lines = [heading, *_rows(training[:most], wide)]
+        if len(training) > most:
+            lines.append(f"and {len(training) - most} more")
         if self.best:
-            rows.append(Text(f"best so far: {self.winner()}", no_wrap=True, overflow="ellipsis"))
-        return Group(*rows)
+            lines.append(screen.cut(shown(f"best so far: {self.winner()}", self.stream), wide))
+        return lines
 
     def winner(self) -> str:
         """The best run by validation so far, with its scores; empty before there is one."""
@@ -236,17 +219,32 @@ def _score(row: Row, objective: str) -> float | None:
 
 def _short(path: Path) -> str:
     """The path as one would type it here."""
-    with suppress(ValueError):
+    with suppress(ValueError, OSError):  # the current folder may be gone by now
         return str(path.relative_to(Path.cwd()))
     return str(path)
 
 
-def terminal(file: TextIO, **options: Any) -> Console:
-    """A console on that terminal; once nobody reads there it is silent, where rich would end the process."""
-    from rich.console import Console
+def _rows(views: Sequence[View], wide: int) -> list[str]:
+    """A row a run in training: name, epoch, bar, speed.
 
-    class Patient(Console):
-        def on_broken_pipe(self) -> None:
-            self.quiet = True
-
-    return Patient(file=file, **options)
+    Where the names have too little room the speed goes, then half of the bar, then all of it; then the names are cut.
+    """
+    if not views:
+        return []
+    epochs = [f"epoch {view.number}/{view.epochs}" for view in views]
+    speeds = [f"{view.speed:,.0f} images/s" if view.speed else "" for view in views]
+    names = [shown(view.slug, sys.stderr) for view in views]
+    longest = max(map(screen.cells, names))
+    whole = min(longest, USUAL)
+    long, short = ([screen.bar(view.share, width) for view in views] for width in (20, 10))
+    ways = [[epochs, long, speeds], [epochs, long], [epochs, short], [epochs]]
+    room = [wide - sum(max(map(len, part)) + 2 for part in parts if any(part)) for parts in ways]
+    fits = [place for place, columns in enumerate(room) if columns >= (min(NAME, whole) if place == 2 else whole)]
+    way = fits[0] if fits else -1
+    parts, width = ways[way], max(min(longest, room[way]), 1)
+    rows = []
+    for number, name in enumerate(names):
+        fitted = screen.cut(name, width, end=width // 2)  # seed and id stand at its end
+        columns = [fitted + " " * (width - screen.cells(fitted)), *(p[number].ljust(max(map(len, p))) for p in parts)]
+        rows.append("  ".join(columns).rstrip())
+    return rows

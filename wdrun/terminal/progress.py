@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from wdrun.terminal import screen
+from wdrun.terminal.characters import shown
 from wdrun.wording import clock
 
 REDRAW_SECONDS = 0.1
@@ -53,7 +55,7 @@ class Bar(Watch):
     def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.label, self.steps, self.per_epoch = label, steps, steps_per_epoch
         self.first, self.started, self.drawn = done, time.perf_counter(), 0.0
-        self.terminal = sys.stderr.isatty()
+        self.terminal = screen.obeys(sys.stderr)
 
     def tick(self, step: int) -> None:
         if not self.terminal:
@@ -64,10 +66,10 @@ class Bar(Watch):
         self.drawn = now
         share = step / self.steps
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-        filled = round(24 * share)
-        epoch = (step - 1) // self.per_epoch + 1
-        text = f"{self.label}  {'━' * filled}{'─' * (24 - filled)} {share:4.0%}  epoch {epoch}  {clock(left)} left"
-        self._draw(text)
+        done = f"{share:4.0%}  epoch {(step - 1) // self.per_epoch + 1}  {clock(left)} left"
+        long, short = (f"{screen.bar(share, width)} {done}" for width in (24, 12))
+        room = (screen.columns(sys.stderr) or screen.USUAL[0]) - 1  # a bar over two rows would scroll the screen
+        self._draw(screen.fitting(room, f"{shown(self.label, sys.stderr)}  {long}", long, short, done.strip()))
 
     def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
         seconds = sum(v for k, v in timing.items() if k.endswith("_seconds"))
@@ -79,7 +81,7 @@ class Bar(Watch):
     def line(self, text: str) -> None:
         if self.terminal:
             self._draw("")
-        say(text)
+        say("\n".join(screen.folded(text, sys.stderr)))
         self.drawn = 0.0
 
     def _draw(self, text: str) -> None:

@@ -48,7 +48,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
         words.append(f"hydra.searchpath=[{quoted(place)}]")
     if "hydra/sweeper=optuna" in words and not any(word.startswith("hydra.sweeper.direction=") for word in words):
         words.append(f"hydra.sweeper.direction={'maximize' if rises(options) else 'minimize'}")
-    keep = Task(folder / "ended")
+    keep = Task(folder / "ended", json=flags["json"])
     try:
         with _interruptible(), composed(words) as (config, context):
             from hydra.core.plugins import Plugins

@@ -36,15 +36,16 @@ WORKERS = 16  # taken to be there when a cluster does not say
 class Task:
     """What our own command gives Hydra to call; keeps the outcomes of the runs it came to know.
 
-    A launcher of another's may call it in another process: how a run ended there is left as a file in `folder`.
+    A launcher of another's may call it in another process: how a run ended there is left as a file in `folder`. `json`:
+    each result is printed, even on a terminal.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, *, json: bool = False) -> None:
+        self.folder, self.json = folder, json
         self.outcomes: list[Outcome] = []
 
     def __call__(self, config: Any) -> float:
-        outcome, options = _one(config)
+        outcome, options = _one(config, self.json)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / f"{outcome.directory.name}.exit", str(outcome.code).encode())
@@ -62,7 +63,7 @@ def task(config: Any) -> float:
     return float(_returned(*_one(config)).return_value)
 
 
-def _one(config: Any) -> tuple[Outcome, SweepOptions]:
+def _one(config: Any, json: bool = False) -> tuple[Outcome, SweepOptions]:
     from hydra.core.hydra_config import HydraConfig
 
     from wdrun.config.parse import parse, sweep_options
@@ -70,7 +71,7 @@ def _one(config: Any) -> tuple[Outcome, SweepOptions]:
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     job, options = parse(config, list(hydra.overrides.task) if hydra else ()), sweep_options(config)
     job = replace(job, config_dir=_own_options(hydra.searchpath) if hydra else None)
-    return _trained([job], options)[0], options
+    return _trained([job], options, json)[0], options
 
 
 def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> list[JobReturn]:
@@ -80,7 +81,7 @@ def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> li
     with aside():
         parsed, options = experiments.sweep(lines, _config_dir(config))
     jobs = [with_lambda(job) for job in parsed]
-    outcomes = _trained(jobs, options)
+    outcomes = _trained(jobs, options, isinstance(task_function, Task) and task_function.json)
     if isinstance(task_function, Task):
         task_function.outcomes += outcomes
     ended = {outcome.job.key: outcome for outcome in outcomes}
@@ -147,7 +148,7 @@ def grouped(
     outcomes = remote.collect(jobs, over, f"{lost}; logs in {folder}")
     _aggregate(jobs)
     for outcome in outcomes:
-        print_result(outcome)
+        print_result(outcome, always=isinstance(task_function, Task) and task_function.json)
     for line in other_data(outcomes):
         say(line)
     tell_missed(outcomes)
@@ -181,11 +182,11 @@ def _workers(launcher: dict[str, Any]) -> int:
     return 1 if kind == "BasicLauncher" else WORKERS
 
 
-def _trained(jobs: Sequence[Job], options: SweepOptions) -> list[Outcome]:
+def _trained(jobs: Sequence[Job], options: SweepOptions, json: bool) -> list[Outcome]:
     targets.announce(jobs)
     from wdrun.sweep.execute import execute
 
-    return execute(jobs, options, print_result)
+    return execute(jobs, options, partial(print_result, always=json))
 
 
 @contextmanager
