@@ -140,7 +140,7 @@ def warnings(found: Results, selection: Selection) -> list[str]:
         sentences[MOST_WARNINGS:] = [
             f"{counted(len(sentences) - MOST_WARNINGS, 'more warning')}: `wdrun select` prints them"
         ]
-    return [*sentences, *found.problems[:MOST_WARNINGS]]
+    return [*sentences, *found.problems[:MOST_WARNINGS], *found.lacking]
 
 
 def _one(column: pd.Series) -> bool:

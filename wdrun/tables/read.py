@@ -16,6 +16,7 @@ from wdrun.tables import handed, plan
 from wdrun.tables.columns import FORMER, PREDICTIONS, RUN, TABLES
 from wdrun.tables.handed import Content
 from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
+from wdrun.tables.place import placed
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
 from wdrun.wording import counted, printable
@@ -118,7 +119,9 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
             problems.append(printable(f"{folder}: {why}"))
         root = folder if folder.is_dir() else folder.parent
         try:
-            known = plan.read(root)
+            known = [
+                run._replace(overrides=placed(run.overrides, root, alone=names is not None)) for run in plan.read(root)
+            ]
             planned += known if names is None else [run._replace(waits=run.name not in names) for run in known]
         except (OSError, ValueError) as error:
             problems.append(left_out(root / plan.NAME, error))
