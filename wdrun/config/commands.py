@@ -171,7 +171,8 @@ COMMANDS = {
     ),
 }
 FILTERS = (
-    ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01"),
+    ("DIR", "a folder of runs, or tables alone: a folder with runs.csv, or a file with its columns"),
+    ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01, seed=range(0,3) or lr=interval(0.01,1)"),
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
 USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)

@@ -193,7 +193,7 @@ def written(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{written(v)}' for key, v in value.items())}}}"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII) and value.lower() not in (
+        plain = re.fullmatch(r"(?:[A-Za-z_]|\.{0,2}/)[\w./-]*", value, re.ASCII) and value.lower() not in (
             "null", "true", "false", "nan", "inf",
         )  # fmt: skip
         # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.

@@ -65,7 +65,8 @@ def _draw(
     from wdrun.report.figures import drawings, style
     from wdrun.report.markup import Picture
 
-    pictures, files = [], {}
+    pictures: list[Picture] = []
+    files: dict[Path, bytes] = {}
     for drawing in drawings.drawings(found, selection):
         width, height = (round(CSS_PIXELS * inches) for inches in drawing.figure.get_size_inches())
         made = {name: style.render(drawing.figure, name) for name in dict.fromkeys([*formats, "svg"])}
