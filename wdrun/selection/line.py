@@ -12,7 +12,7 @@ from wdrun.config.axes import key_of
 from wdrun.config.compose import compose, opened
 from wdrun.config.files import Missed, Words
 from wdrun.config.options import GROUPS, option_names
-from wdrun.config.parse import values
+from wdrun.config.parse import parse
 from wdrun.config.run import SCALARS, digest
 from wdrun.errors import ConfigError, StorageError
 from wdrun.selection.overrides import Line, recorded
@@ -75,11 +75,7 @@ def _target(row: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
     _check_options(where, given, (), config_dir)
     options = [f"{group}={given[f'{group}.name']}" for group in GROUPS if f"{group}.name" in given]
     known = [word for word in options if word.partition("=")[2] in option_names(word.partition("=")[0], config_dir)]
-    has = {
-        f"{key}.{part}" if isinstance(value, dict) else key
-        for key, value in values(compose(known, config_dir)).items()
-        for part in (value if isinstance(value, dict) else [""])
-    }
+    has = parse(compose(known, config_dir)).run.knobs
     likely = {key: value for key, value in cells.items() if value is not None or key in has}
     fitting = [found for found in (likely, cells, given) if FORMER.fullmatch(row["id"]) or digest(found) == row["id"]]
     if not fitting:
