@@ -95,7 +95,13 @@ MARGIN = Setting(
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
 )
-CONFIDENCE = Setting("confidence", "0.95", number(above=0.5, below=1), "the level of every interval", _number)
+CONFIDENCE = Setting(
+    "confidence",
+    "0.95",
+    number(above=0.5, below=1),
+    "the level of every interval; those in figures are at 0.95",
+    _number,
+)
 PLACE = "unless given the folder of the results, or one beside several of them named a+b after them"
 OUT = Setting("out", "", Accepts("a folder", lambda value: True), f"where the tables go; {PLACE}")
 PAGE = Setting("out", "", Accepts("a file", lambda value: True), f"where the page goes; {PLACE}, as report.html")

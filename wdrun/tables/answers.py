@@ -22,7 +22,10 @@ def place(folders: Sequence[Path]) -> Path:
 
     Those of a file of tables go beside it, of one with a name of its own into a folder of that name.
     """
-    own = list({folder.resolve(): folder for folder in map(_own, folders)}.values())
+    known: dict[Path, Path] = {}
+    for folder in map(_own, folders):
+        known.setdefault(folder.resolve(), folder)
+    own = list(known.values())
     if len(own) == 1:
         return own[0]
     first = own[0].resolve()
