@@ -95,6 +95,10 @@ def _report(error: WdrunError) -> int:
 
 def dispatch(words: list[str]) -> int:
     """Do what the words ask; the exit code."""
+    if any(word.startswith("'") for word in words):
+        from wdrun.config import files
+
+        words = files.unquoted(words)
     if words[:1] == ["help"] or any(word in HELP for word in words):
         return _help(words)
     if "--version" in words:

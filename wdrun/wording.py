@@ -68,6 +68,12 @@ def command_line(words: Iterable[str]) -> str:
     return shlex.join(["wdrun", *words])
 
 
+def path_word(path: object) -> str:
+    """A path as a word of a command: one that would be read as a flag, or as a file of words, begins with `./`."""
+    text = str(path)
+    return f"./{text}" if text[:1] in ("-", "@") else text
+
+
 def clock(seconds: float) -> str:
     """Seconds as 1:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

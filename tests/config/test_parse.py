@@ -16,12 +16,15 @@ from wdrun.data.canonical import BadSource
 from wdrun.sweep import execute, one_run
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.outcome import Outcome
+from wdrun.tables.columns import FACTORS, RUN
 
 TINY = ("data=synthetic", "data.train_examples=400", "data.test_examples=100")
 # Parts of messages: <decay>, <optimizer>, … are the options of that group.
 PARTS = {
-    "<best>": "best takes rule=, metric=, nuisance=, or a knob of these runs",
-    "<report>": "report takes out=, formats=, metric=, margin=, or a knob of these runs",
+    "<best>": "best takes rule=, metric=, margin=, nuisance=, confidence=, or a knob of these runs",
+    "<report>": "report takes out=, formats=, metric=, margin=, nuisance=, confidence=, or a knob of these runs",
+    "<confidence>": "must be a number in (0.5, 1)",
+    "<foreign-file>": "is not a table of wdrun's (no column id)",
     "<label>": "must be 1 to 80 letters, digits, '.', '_' or '-', not starting with '.'",
     "<scales>": "must be a list of [glob, coefficient ≥ 0], such as [[conv*,1],[fc*,0.1]]",
     "<counts>": "must be a list of one or more whole numbers ≥ 1, such as [64,64]",
@@ -58,7 +61,7 @@ PARTS = {
     "<launchers>": "must be one of basic, joblib, ray, submitit_local, submitit_slurm, wdrun",
     "<article>": "only the experiments of the articles have a text to follow; add experiment=…",
     "<name>": "name a folder of results, such as outputs/default",
-    "<none>": "no results of wdrun there (no run.csv)",
+    "<none>": "no results of wdrun there (no run.csv, no runs.csv)",
     "<foreign>": "left out broken/run: run.csv is not a table of wdrun's (no column id)",
     "<choose>": "nothing to choose from: 1 of 1 runs diverged, 0 failed, are not finished or have no val_loss, and no "
     "cell with a finished one is without a diverged one; lower lr or lambda, run what did not finish again, or take "
@@ -523,16 +526,19 @@ bench rounds=1.5             -> rounds=1.5: must be a whole number ≥ 1
 """
 
 # The same of the commands that read results, where `done` is a folder of two runs, `bad` one of a diverged run,
-# `broken` one of a foreign table, `empty` an empty one.
+# `broken` one of a foreign table, `empty` an empty one; `foreign` has tables alone of another tool, `cut` a part of
+# one.
 BAD_READING = r"""
 select                       -> wdrun select: <name>
-select nowhere               -> nowhere: no such folder
+select nowhere               -> nowhere: no such folder or file
 select done -cd nosuch       -> --config-dir=nosuch: no such folder
-select text.txt              -> text.txt: no such folder
+select text.txt              -> text.txt: left out text.txt: text.txt <foreign-file>
+select foreign               -> foreign: left out foreign/runs.csv: runs.csv <foreign-file>
+select cut                   -> cut: left out cut/runs.csv: runs.csv is cut off
 select empty                 -> empty: <none>
 select broken                -> broken: <foreign>
 select bad                   -> bad: <choose>
-select done nowhere          -> nowhere: no such folder
+select done nowhere          -> nowhere: no such folder or file
 select done metrik=val_loss  -> metrik: unknown setting of wdrun select; did you mean metric?
 select done metric=test_loss -> metric=test_loss: <chosen>
 select done metric=val_los   -> metric=val_los: <chosen>; did you mean val_loss?
@@ -544,15 +550,25 @@ select done nuisance=lambda  -> nuisance=lambda: <knobs>
 select done nuisance=seed    -> nuisance=seed: <knobs>
 select done nuisance=nosuch  -> nuisance=nosuch: <knobs>
 select done nuisance=val_loss -> nuisance=val_loss: <knobs>
+select done confidence=0.5   -> confidence=0.5: <confidence>
+select done confidence=1     -> confidence=1: <confidence>
+select done confidence=95    -> confidence=95: <confidence>
+select done confidence=nan   -> confidence=nan: <confidence>
+select done confidence=      -> confidence=: <confidence>
+select done out=text.txt     -> out=text.txt: is a file; give a folder, such as out=text
+select done seed=range(7,9)  -> seed=range(7,9): no run has seed=range(7,9); there are 0
+select done lr=interval(1)   -> lr=interval(1): must be interval(low,high), as in interval(1e-3,0.1)
 best                         -> wdrun best: <name>
-best nowhere                 -> nowhere: no such folder
+best nowhere                 -> nowhere: no such folder or file
 best done -cd nosuch         -> --config-dir=nosuch: no such folder
 best empty                   -> empty: <none>
 best bad                     -> bad: <choose>
 best done rule=2se           -> rule=2se: must be min or 1se; did you mean 1se?
 best done rule=              -> rule=: must be min or 1se
 best done rule=1se           -> rule=1se: decay=l2 has one replicate, so no standard error; take rule=min
-best done margin=1           -> margin: unknown setting of wdrun best; <best>
+best done margin=-1          -> margin=-1: <margin>
+best done out=x              -> out: unknown setting of wdrun best; <best>
+best done confidence=2       -> confidence=2: <confidence>
 best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accuracy?
 status                       -> wdrun status: <name>
 status nowhere               -> nowhere: no such folder
@@ -560,7 +576,7 @@ status text.txt              -> text.txt: no such folder
 status done -cd nosuch       -> --config-dir=nosuch: no such folder
 status done x=1              -> x: unknown setting of wdrun status
 report                       -> wdrun report: <name>
-report nowhere               -> nowhere: no such folder
+report nowhere               -> nowhere: no such folder or file
 report done -cd nosuch       -> --config-dir=nosuch: no such folder
 report empty                 -> empty: <none>
 report broken                -> broken: <foreign>
@@ -573,7 +589,9 @@ report done margin=nan       -> margin=nan: <margin>
 report done margin=x         -> margin=x: <margin>
 report done out=empty        -> out=empty: is a folder; give the file, such as out=empty/report.html
 report done nosuch=1         -> nosuch: unknown setting of wdrun report; <report>
-report done nuisance=lr      -> nuisance: unknown setting of wdrun report; <report>
+report done nuisance=seed    -> nuisance=seed: <knobs>
+report done confidence=0     -> confidence=0: <confidence>
+report done rule=min         -> rule: unknown setting of wdrun report; <report>
 """
 
 
@@ -644,6 +662,10 @@ def test_a_bad_command_that_reads(refused, here, words, message):
     (here / "broken" / "run").mkdir(parents=True)
     (here / "broken" / "run" / "run.csv").write_text("a,b\n1,2\n")
     (here / "text.txt").write_text("no folder")
+    (here / "foreign").mkdir()
+    (here / "foreign" / "runs.csv").write_text("a,b\n1,2\n")
+    (here / "cut").mkdir()
+    (here / "cut" / "runs.csv").write_text(",".join(c.name for c in (*FACTORS, *RUN)))
     refused(*shlex.split(words), code=2, lines=[f"wdrun: {filled(message, here)}"])
 
 

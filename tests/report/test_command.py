@@ -73,8 +73,8 @@ def test_a_large_drawing_goes_into_the_page_as_png(tmp_path, monkeypatch):
     ("words", "message"),
     [
         ([], "wdrun report: name a folder of results"),
-        (["nowhere"], "nowhere: no such folder"),
-        (["empty"], "empty: no results of wdrun there (no run.csv)"),
+        (["nowhere"], "nowhere: no such folder or file"),
+        (["empty"], "empty: no results of wdrun there (no run.csv, no runs.csv)"),
         (["other"], "run.csv is not a table of wdrun's (no column id)"),
         (["r", "format=svg"], "format: unknown setting of wdrun report; did you mean formats?"),
         (["r", "formats=gif"], "formats=gif: must be one or more of svg, png, pdf"),

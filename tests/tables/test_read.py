@@ -86,7 +86,7 @@ def test_crlf_reads_the_same(copy):
 
 
 def test_a_folder_without_results_is_one_line(tmp_path):
-    with pytest.raises(ConfigError, match=r"no results of wdrun there \(no run.csv\)"):
+    with pytest.raises(ConfigError, match=r"no results of wdrun there \(no run.csv, no runs.csv\)"):
         load([tmp_path])
 
 
@@ -136,7 +136,7 @@ def test_an_empty_folder_among_several_is_told(tmp_path):
     (tmp_path / "b").mkdir()
     edited(tmp_path / "c", "0000", b"\n", b"")
     found = load([tmp_path / name for name in "abc"])
-    assert found.problems[0] == f"{tmp_path / 'b'}: no results of wdrun there (no run.csv)"
+    assert found.problems[0] == f"{tmp_path / 'b'}: no results of wdrun there (no run.csv, no runs.csv)"
     assert found.problems[-1] == f"{tmp_path / 'c'}: none of its 1 run can be read"
 
 

@@ -96,7 +96,16 @@ MARGIN = Setting(
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
 )
-OUT = Setting("out", "", Accepts("a file", lambda value: True), "where the page goes; report.html in the first folder")
+CONFIDENCE = Setting(
+    "confidence",
+    "0.95",
+    number(above=0.5, below=1),
+    "the level of every interval; those in figures are at 0.95",
+    _number,
+)
+PLACE = "unless given the folder of the results, or one beside several of them named a+b after them"
+OUT = Setting("out", "", Accepts("a folder", lambda value: True), f"where the tables go; {PLACE}")
+PAGE = Setting("out", "", Accepts("a file", lambda value: True), f"where the page goes; {PLACE}, as report.html")
 MEDIA = Setting(
     "formats", "svg,png",
     Accepts(
@@ -170,22 +179,22 @@ COMMANDS = {
     "select": Command(
         "DIR…",
         "choose λ on validation, with intervals, warnings and the runs that would settle them",
-        "stdout has tables and sentences; selection.csv and leaderboard.csv are written into the first folder",
-        (METRIC, MARGIN, NUISANCE),
+        "stdout has tables and sentences; selection.csv and leaderboard.csv are written beside the results",
+        (METRIC, MARGIN, NUISANCE, CONFIDENCE, OUT),
         filters=True,
     ),
     "best": Command(
         "DIR…",
         "print the command line that reproduces the choice",
         "stdout has that one line, stderr why it is that one",
-        (RULE, METRIC, NUISANCE),
+        (RULE, METRIC, MARGIN, NUISANCE, CONFIDENCE),
         filters=True,
     ),
     "report": Command(
         "DIR…",
         "write one offline HTML page and its figures",
         "stdout has the path of the page, stderr its sentences; figures/ is written beside it",
-        (OUT, MEDIA, METRIC, MARGIN),
+        (PAGE, MEDIA, METRIC, MARGIN, NUISANCE, CONFIDENCE),
         filters=True,
     ),
     "bench": Command(
@@ -197,7 +206,8 @@ COMMANDS = {
     ),
 }
 FILTERS = (
-    ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01"),
+    ("DIR", "a folder of runs, or tables alone: a folder with runs.csv, or a file with its columns"),
+    ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01, seed=range(0,3) or lr=interval(0.01,1)"),
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
 WIDEST = 116  # columns of a line of help

@@ -37,8 +37,34 @@ def spliced(words: Sequence[str], read: Mapping[str, list[str]], config_dir: str
     return [word for part in parts for word in part]
 
 
+def unquoted(words: Sequence[str]) -> list[str]:
+    """The words, those with a shell's quotes around them as that would read them: `$(wdrun best DIR)` leaves them on.
+
+    There a shell splits at blanks too, so words are joined up to the end of a quote; of several blanks one is left.
+    """
+    found: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("'") or Path(word).exists():
+            found.append(word)
+            continue
+        for end in range(len(rest) + 1):
+            try:
+                found += shlex.split(" ".join([word, *rest[:end]]))
+            except ValueError:
+                continue
+            del rest[:end]
+            break
+        else:
+            raise ConfigError(f"{word}: a quote is not closed")
+    return found
+
+
 def run_again(name: str, words: Sequence[str], config_dir: str | None = None) -> list[str]:
     """The words of the run whose config.yaml, or folder, is named, then those typed, which count where both are."""
+    if given := [word for word in words if key_of(word) == "experiment"]:
+        raise ConfigError(f"{given[-1]}: --config={name} gives every knob already; leave one of them out")
     return [*_beside(words, words_of(name, config_dir), config_dir), *words]
 
 
@@ -193,7 +219,7 @@ def written(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{written(v)}' for key, v in value.items())}}}"
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII) and value.lower() not in (
+        plain = re.fullmatch(r"(?:[A-Za-z_]|\.{0,2}/)[\w./-]*", value, re.ASCII) and value.lower() not in (
             "null", "true", "false", "nan", "inf",
         )  # fmt: skip
         # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.

@@ -86,10 +86,8 @@ class Run:
     @property
     def slug(self) -> str:
         """Readable directory name ending in the id, for instance cnn-l2-lambda5e-4-sgd-lr0.05-s0-kqzvbtmd."""
-        model = self.model["name"]
-        words = f"{model}-{self.decay['name']}-lambda{short(self.lam)}-{self.optimizer['name']}-lr{short(self.lr)}"
-        fold = f"-f{self.fold}" if self.data.get("folds", 1) > 1 else ""
-        return f"{re.sub(r'[^A-Za-z0-9._-]', '_', words)[:80]}-s{self.seed}{fold}-{self.id}"
+        options = (self.model["name"], self.decay["name"], self.optimizer["name"])
+        return folder_name(*options, self.lam, self.lr, self.seed, self.fold, self.data.get("folds", 1), self.id)
 
 
 @dataclass(frozen=True)
@@ -145,6 +143,15 @@ class Job:
     def key(self) -> tuple[Path, str]:
         """Equal for the same run with the same place for its results."""
         return self.root, self.run.id
+
+
+def folder_name(
+    model: str, decay: str, optimizer: str, lam: float, lr: float, seed: int, fold: int, folds: int, run_id: str
+) -> str:
+    """The name of a run's folder, from what its row has; see `Run.slug`."""
+    words = f"{model}-{decay}-lambda{short(lam)}-{optimizer}-lr{short(lr)}"
+    part = f"-f{fold}" if folds > 1 else ""
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', words)[:80]}-s{seed}{part}-{run_id}"
 
 
 def canonical(value: Any) -> Any:

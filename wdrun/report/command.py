@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun.config.commands import COMMANDS
 from wdrun.errors import ConfigError
-from wdrun.storage import storage_error, write_atomically
 from wdrun.tables.words import folders_and_settings
 
 if TYPE_CHECKING:
@@ -26,54 +25,56 @@ CSS_PIXELS = 96  # an inch
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
     filters: list[str] = []
-    folders, texts = folders_and_settings("report", words, TAKES.defaults, filters)
+    folders, texts = folders_and_settings("report", words, TAKES.defaults, filters, files=True)
     settings = TAKES.values(texts)
     formats = settings["formats"]
-    target = Path(settings["out"] or folders[0] / "report.html")
-    if target.is_dir():
-        raise ConfigError(f"out={target}: is a folder; give the file, such as out={target / 'report.html'}")
+    out = Path(settings["out"]) if settings["out"] else None
+    if out is not None and out.is_dir():
+        raise ConfigError(f"out={out}: is a folder; give the file, such as out={out / 'report.html'}")
 
-    from wdrun.report import page, text
+    from wdrun.report import earlier, page, text
     from wdrun.selection import select
     from wdrun.selection.looks import last_look
+    from wdrun.tables import answers
     from wdrun.tables.evaluations import beside
     from wdrun.tables.filters import kept
     from wdrun.tables.read import load
 
     found = beside(kept(load(folders), filters, "report", settings))
-    asked = {"metric": settings["metric"], "margin": settings["margin"], "config_dir": flags["config_dir"]}
-    selection = select(found.runs, **asked, plan=found.plan, before=last_look(folders[0]), left_out=found.left_out)
-    pictures = _draw(found, selection, target.parent / "figures", formats)
-    _write(target, page.render(found, selection, pictures, formats))
+    home = answers.place(found.folders)
+    target = out or home / "report.html"
+    asked = {key: settings[key] for key in ("metric", "margin", "nuisance", "confidence")}
+    asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
+    selection = select(found.runs, **asked, before=last_look(home))
+    pictures, files = _draw(found, selection, target.parent / "figures", formats)
+    content = {target: page.render(found, selection, pictures, formats, flags["config_dir"]), **files}
+    before = earlier.figures_of(target)
+    written = answers.write(content, earlier.is_ours, asked=out is not None, remedy="out=PATH")
+    if written:
+        earlier.remove(before - content.keys())
     for line in text.whole(found, selection):
         print(line, file=sys.stderr)
-    print(target)
+    if written:
+        print(target)
     return 0
 
 
-def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[str]) -> list[Picture]:
-    """Draw every figure once, write it in each format; those of the page."""
+def _draw(
+    found: Results, selection: Selection, folder: Path, formats: Sequence[str]
+) -> tuple[list[Picture], dict[Path, bytes]]:
+    """Every figure, drawn once: those of the page, and the files of each format."""
     from wdrun.report.figures import drawings, style
     from wdrun.report.markup import Picture
 
-    pictures = []
+    pictures: list[Picture] = []
+    files: dict[Path, bytes] = {}
     for drawing in drawings.drawings(found, selection):
         width, height = (round(CSS_PIXELS * inches) for inches in drawing.figure.get_size_inches())
         made = {name: style.render(drawing.figure, name) for name in dict.fromkeys([*formats, "svg"])}
-        for name in formats:
-            _write(folder / f"{drawing.name}.{name}", made[name])
+        files |= {folder / f"{drawing.name}.{name}": made[name] for name in formats}
         shown = "svg"
         if len(made["svg"]) > LARGEST_SVG:
             shown = "png"
             made["png"] = made.get("png") or style.render(drawing.figure, "png")
         pictures.append(Picture(drawing.name, drawing.title, drawing.caption, MEDIA[shown], made[shown], width, height))
-    return pictures
-
-
-def _write(path: Path, content: bytes) -> None:
-    remedy = "out=PATH, elsewhere or shorter"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(path, error, remedy) from error
-    write_atomically(path, content, remedy)
+    return pictures, files

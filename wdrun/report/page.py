@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wdrun.report import page_tables, reproduce, text
 from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
+from wdrun.selection.line import Typed
 from wdrun.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -17,15 +18,24 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def render(found: Results, selection: Selection, pictures: Sequence[Picture], formats: Sequence[str]) -> bytes:
-    """The page of these results, the choice made from them and its figures (which lie beside it in `formats`)."""
+def render(
+    found: Results,
+    selection: Selection,
+    pictures: Sequence[Picture],
+    formats: Sequence[str],
+    config_dir: str | None = None,
+) -> bytes:
+    """The page of these results, the choice made from them and its figures (which lie beside it in `formats`).
+
+    `config_dir`: the folder of the user's own options, for the lines that need it.
+    """
     names = listed([folder.resolve().name for folder in found.folders])
     parts = {
         "summary": ("In short", _summary(found, selection)),
         "choice": ("The choice of λ", _choice(selection)),
-        "figures": ("Figures", _figures(pictures, formats)),
+        "figures": ("Figures", _figures(found, pictures, formats)),
         "runs": ("Runs", _runs(found)),
-        "reproduce": ("Reproduce", _reproduce(found)),
+        "reproduce": ("Reproduce", _reproduce(found, config_dir)),
     }
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in parts.items())
     sections = "".join(
@@ -75,13 +85,14 @@ def _choice(selection: Selection) -> str:
     return "".join(table(*content) for content in page_tables.choice(selection))
 
 
-def _figures(pictures: Sequence[Picture], formats: Sequence[str]) -> str:
+def _figures(found: Results, pictures: Sequence[Picture], formats: Sequence[str]) -> str:
+    lacking = paragraphs(found.lacking)
     if not pictures:
-        return "<p>Nothing to draw: no run has a measured epoch.</p>\n"
+        return f"<p>Nothing to draw: no run has a measured epoch.</p>\n{lacking}"
     files = (
         f'<p class="about">Each figure is also a file in figures/ beside this page ({inert(listed(formats))}).</p>\n'
     )
-    return files + "".join(map(figure, pictures))
+    return files + lacking + "".join(map(figure, pictures))
 
 
 def _runs(found: Results) -> str:
@@ -91,8 +102,8 @@ def _runs(found: Results) -> str:
     return "".join(parts)
 
 
-def _reproduce(found: Results) -> str:
-    lines = reproduce.commands([Path(directory) for directory in found.runs["dir"]])
+def _reproduce(found: Results, config_dir: str | None) -> str:
+    lines = reproduce.commands(found.runs["dir"], Typed(found.runs, config_dir))
     made = reproduce.made_with(found.runs)
     differing = [label for label, _, differs in made if differs]
     note = (
@@ -104,8 +115,9 @@ def _reproduce(found: Results) -> str:
     rows = [(label, value) for label, value, _ in made]
     columns = {"What": False, "Value": False}
     total = counted(len(found.runs), "run")
+    does = "train them in another folder" if found.lacking else "skip what is finished and resume what is not"
     return (
-        f"<p>{total}; the same lines skip what is finished and resume what is not.</p>\n{code(lines)}"
+        f"<p>{total}; the same lines {does}.</p>\n{code(lines)}"
         + table("Made with", columns, rows)
         + paragraphs([note])
     )

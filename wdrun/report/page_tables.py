@@ -46,10 +46,11 @@ def _choices(selection: Selection) -> Table:
         lost = [f"{row[name]} {name}" for name in ("diverged", "failed", "missing") if row[name]]
         rows.append([*cells, ", ".join(lost) or "none"])
     columns = {"Setting": False} | dict.fromkeys([*numbers, test.replace("_", " ")], True) | {"lost runs": False}
+    level = f"{100 * selection.confidence:g} %"
     note = (
         "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "
-        "within one standard error of it; D its total decay; in brackets the 95 % interval of the paired difference, "
-        "which knows that λ was picked and holds for all settings at once. The test score chose nothing."
+        f"within one standard error of it; D its total decay; in brackets the {level} interval of the paired "
+        "difference, which knows that λ was picked and holds for all settings at once. The test score chose nothing."
     )
     return Table("The chosen λ", columns, rows, note)
 

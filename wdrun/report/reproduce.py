@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.selection.overrides import condensed, recorded, words
+from wdrun.selection.overrides import Line, condensed, words
 from wdrun.wording import command_line, counted, sort_key
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ MADE_WITH = {
 }
 
 
-def commands(directories: Iterable[Path], at_most: int = 12) -> list[str]:
-    """The lines that make these runs again, then what is left out or unknown as `# …`."""
-    found = [recorded(directory) for directory in directories]
+def commands(
+    directories: Iterable[str | Path], typed: Callable[[str | Path], Line | None], at_most: int = 12
+) -> list[str]:
+    """The lines that make these runs again, then what is left out or unknown as `# …`; `typed` gives what was typed."""
+    found = [typed(directory) for directory in directories]
     known = [overrides for overrides in found if overrides is not None]
     lines = [command_line(words(grid)) for grid in condensed(known)]
     if len(lines) > at_most:

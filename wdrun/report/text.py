@@ -115,7 +115,12 @@ def _by_facet(selection: Selection, most: int, always: Sequence[str] = ()) -> li
 def untold(selection: Selection) -> list[str]:
     """The questions these runs leave open, each with its reason."""
     shown = [found for found in _by_facet(selection, SPELLED) if found.open]
-    return told(((found.facet, found.whole) for found in shown), selection.names)
+    return told(((found.facet, _said(found)) for found in shown), selection.names)
+
+
+def _said(found: Finding) -> str:
+    """The whole finding; of the plan without its lines, which its step has."""
+    return found.sentence if found.kind == "plan" and found.settles else found.whole
 
 
 def steps(selection: Selection) -> list[Step]:
@@ -128,7 +133,7 @@ def steps(selection: Selection) -> list[Step]:
     for found in sorted(shown, key=lambda found: FIRST.get(found.kind, len(FIRST))):
         known = {command for step in proposed for command in step.commands}
         if commands := tuple(command for command in map(command_line, found.settles) if command not in known):
-            proposed.append(Step(f"{found.facet}: {found.whole}", commands))
+            proposed.append(Step(f"{found.facet}: {_said(found)}", commands))
     return proposed[:MOST_STEPS]
 
 
@@ -140,7 +145,7 @@ def warnings(found: Results, selection: Selection) -> list[str]:
         sentences[MOST_WARNINGS:] = [
             f"{counted(len(sentences) - MOST_WARNINGS, 'more warning')}: `wdrun select` prints them"
         ]
-    return [*sentences, *found.problems[:MOST_WARNINGS]]
+    return [*sentences, *found.problems[:MOST_WARNINGS], *found.lacking]
 
 
 def _one(column: pd.Series) -> bool:

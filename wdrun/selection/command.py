@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +17,57 @@ from wdrun.selection.kinds import Finding
 from wdrun.selection.looks import NAME, last_look
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking
-from wdrun.storage import write_atomically
+from wdrun.tables import answers
 from wdrun.tables.filters import kept
-from wdrun.tables.read import load
+from wdrun.tables.read import Results, load
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
-from wdrun.wording import command_line, typed
+from wdrun.wording import amount, command_line, difference, path_word, typed
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
+OURS = {NAME: {"metric", "lambda_min", "lambda_1se", "mean"}, "leaderboard.csv": {"rank", "lambda", "mean", "verdict"}}
 
 
 def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
-    """`wdrun select DIR… [metric=] [margin=] [nuisance=]`: tables and sentences on stdout, CSVs in the first DIR."""
+    """`wdrun select DIR… [key=value …]`: tables and sentences on stdout, CSVs where `answers.place` says."""
     filters: list[str] = []
-    folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults, filters)
-    selection = _select(folders, COMMANDS["select"].values(texts), filters, flags)
-    for file, table in ((NAME, selection.choices), ("leaderboard.csv", selection.leaderboard)):
-        path = folders[0] / file
-        content = render(list(table.columns), _rows(table))
-        write_atomically(path, content, "a copy of the folder where there is room")
+    folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults, filters, files=True)
+    settings = COMMANDS["select"].values(texts)
+    out = Path(settings["out"]) if settings["out"] else None
+    if out is not None and out.is_file():
+        raise ConfigError(f"out={out}: is a file; give a folder, such as out={out.with_suffix('')}")
+    found, selection, where = _select(folders, settings, filters, flags, out)
+    tables = {NAME: selection.choices, "leaderboard.csv": selection.leaderboard}
+    content = {where / name: render(list(table.columns), _rows(table)) for name, table in tables.items()}
+    written = answers.write(content, _is_ours, asked=out is not None, remedy="out=FOLDER")
     printing.show(selection)
     known = COMMANDS["best"].defaults
-    same = [f"{key}={text}" for key, text in texts.items() if text != known.get(key, text)]
+    same = [f"{key}={text}" for key, text in texts.items() if key in known and text != known[key]]
     one = selection.boards[0][0].split() if len(selection.boards) > 1 else []  # `best` takes one data only
     own = [f"--config-dir={flags['config_dir']}"] if flags["config_dir"] is not None else []
-    best = command_line(["best", *map(str, folders), *same, *filters, *one, *own])
-    say(f"tables   {folders[0] / NAME} and leaderboard.csv; `{best}` prints the command")
+    best = command_line(["best", *map(path_word, found.folders), *same, *filters, *one, *own])
+    place = f"{where / NAME} and leaderboard.csv; " if written else ""
+    say(f"tables   {place}`{best}` prints the command")
     return 0
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a file has the columns of a selection.csv or a leaderboard.csv of any version."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = file.readline().rstrip("\n").split(",")
+    except (OSError, ValueError):
+        return False
+    return OURS[path.name] <= {*header}
+
+
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
-    """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
+    """`wdrun best DIR… [key=value …]`: one line on stdout, the reasons on stderr."""
     filters: list[str] = []
-    folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters)
+    folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters, files=True)
     settings = COMMANDS["best"].values(texts)
-    selection = _select(folders, settings, filters, flags)
+    found, selection, _ = _select(folders, settings, filters, flags)
     ranked = [data for data, board in selection.boards if board["rank"].notna().any()]
     if len(ranked) > 1:
         raise ConfigError(f"scores on different data do not compare; add the words of one of them: {'; '.join(ranked)}")
@@ -61,40 +76,62 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
-    print(command_line(line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])))
+    directory = _directory(selection, choice, settings["rule"])
+    row = found.runs[found.runs["dir"] == directory].to_dict("records")[0]
+    print(command_line(line.words(Path(directory), flags["config_dir"], {str(key): x for key, x in row.items()})))
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
     say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
-    say(f"{at(selection, choice)}; {gain(selection, choice)}")
+    say("; ".join(_why(selection, choice, settings["rule"])))
     own_findings = [found for found in selection.findings if found.facet in (who, "all")]
     for sentence in [*ranking(selection), *printing.warnings(selection, own_findings)]:
         say(sentence)
     return 0
 
 
+def _why(selection: Selection, choice: pd.Series, rule: str) -> Iterator[str]:
+    """What is known of the setting that is printed: what lambda_min gains, and how far another λ is from it."""
+    yield at(selection, choice, f"_{rule}")
+    if rule == "min" or choice["lambda_1se"] == choice["lambda_min"]:
+        yield gain(selection, choice)
+        return
+    apart = difference(choice["mean_1se"] - choice["mean"], selection.metric)
+    error = amount(choice["se"], selection.metric)
+    yield f"the strongest within one standard error ({error}) of the best mean: {apart} from that of lambda_min"
+    yield f"at lambda_min, {at(selection, choice)}: {gain(selection, choice)}"
+
+
 def _select(
-    folders: Sequence[Path], settings: dict[str, Any], filters: Sequence[str], flags: dict[str, Any]
-) -> Selection:
-    """The selection of the folders; ConfigError where there is no run to choose from."""
+    folders: Sequence[Path],
+    settings: dict[str, Any],
+    filters: Sequence[str],
+    flags: dict[str, Any],
+    out: Path | None = None,
+) -> tuple[Results, Selection, Path]:
+    """What was found, the selection and the folder of its answers; ConfigError where there is nothing to choose from.
+
+    `out` is the folder that is asked for.
+    """
     found = load(folders, tables=())
     for problem in found.problems:
         say(f"warning: {problem}")
     found = kept(found, filters, "best" if "rule" in settings else "select", settings)
-    asked: dict[str, Any] = {key: settings.get(key) for key in ("metric", "margin", "nuisance")}
+    where = out or answers.place(found.folders)
+    asked: dict[str, Any] = {key: settings[key] for key in ("metric", "margin", "nuisance", "confidence")}
     asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
-    asked["before"] = last_look(folders[0])
+    asked["before"] = last_look(where)
     selection = select(found.runs, **asked)
     if selection.choices["lambda_min"].isna().all():
         counts = {name: int(selection.choices[name].sum()) for name in ("runs", "diverged", "failed")}
         nothing = Finding("all", "nothing", counts | {"metric": selection.metric, "add": []})
-        raise ConfigError(f"{', '.join(map(str, folders))}: {nothing.whole}")
-    return selection
+        raise ConfigError(f"{', '.join(map(str, found.folders))}: {nothing.whole}")
+    return found, selection, where
 
 
-def _directory(selection: Selection, choice: pd.Series, rule: str) -> Path:
+def _directory(selection: Selection, choice: pd.Series, rule: str) -> str:
     """The folder of a finished run of the chosen cell, that of the first seed and fold."""
     runs = selection.of(selection.replicates[selection.replicates["outcome"] == "done"], choice)
     setting = {knob: choice[f"{knob}_{rule}"] for knob in [*selection.nuisance, "lambda"]}
-    return Path(rows_of(runs, setting, setting).iloc[0]["dir"])
+    return str(rows_of(runs, setting, setting).iloc[0]["dir"])
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

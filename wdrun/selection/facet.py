@@ -13,7 +13,9 @@ import pandas as pd
 from wdrun.config.keys import KEYS
 from wdrun.selection import overrides
 from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of, seeds_and_folds
+from wdrun.selection.line import Typed
 from wdrun.selection.overrides import Line
+from wdrun.tables.place import name_of
 
 SEEDS = 5  # replicates that say something about noise
 MOST_SEEDS = 50  # beyond this a difference is too small to be worth its runs
@@ -26,11 +28,11 @@ class Facet:
 
     `lam` is lambda_min, nan where nothing could be chosen; `here` the nuisance knobs there; `positive` the curve at
     λ > 0 and `tried` its λ, ascending; `replicates` every seed and fold of the runs, `shared` those that its candidates
-    are compared over; `decays`: some run has a decay.
+    are compared over; `typed` gives what was typed for a run; `decays`: some run has a decay.
     """
 
-    def __init__(self, grid: Grid, points: pd.DataFrame, row: pd.Series, margin: float) -> None:
-        self.grid, self.row, self.margin = grid, row, margin
+    def __init__(self, grid: Grid, points: pd.DataFrame, row: pd.Series, margin: float, typed: Typed) -> None:
+        self.grid, self.row, self.margin, self.typed = grid, row, margin, typed
         self.name = name(row, grid.facets, grid.replicates)
         self.curve, self.cells, self.runs = (
             rows_of(f, row, grid.facets) for f in (points, grid.cells, grid.replicates)
@@ -49,7 +51,7 @@ class Facet:
         own = self.runs[~self.runs["lent"]]
         strength = own["lambda"].where(own["decay"] != NO_DECAY, -1.0)
         own = own.loc[strength.sort_values(ascending=False, kind="stable").index]
-        return next(_recorded(own), None)
+        return next(_recorded(own, self.typed), None)
 
     @property
     def at_min(self) -> Point:
@@ -94,8 +96,8 @@ class Facet:
 
     @property
     def folder(self) -> str:
-        """The name of the folder that holds the facet's runs."""
-        return Path(self.runs["dir"].iloc[0]).absolute().parent.name
+        """The name of the folder that holds the facet's runs, as `name=` takes it."""
+        return name_of(Path(self.runs["dir"].iloc[0]).absolute().parent)
 
     def lower_lr(self) -> list[float]:
         """Two learning rates below those tried; none where lr is no nuisance knob."""
@@ -151,13 +153,13 @@ def _replicates(runs: pd.DataFrame) -> list[Point]:
     return [{"seed": seed, "fold": fold} for seed, fold in pairs]
 
 
-def again(runs: pd.DataFrame) -> tuple[Line, ...]:
+def again(runs: pd.DataFrame, typed: Typed) -> tuple[Line, ...]:
     """The lines of these very runs, as far as what was typed is known."""
-    return overrides.again(_recorded(runs))
+    return overrides.again(_recorded(runs, typed))
 
 
-def _recorded(runs: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+def _recorded(runs: pd.DataFrame, typed: Typed) -> Iterator[tuple[str, ...]]:
     """What was typed for each of the runs of which it is known."""
     for folder in runs.get("dir", ()):
-        if (words := overrides.recorded(Path(folder))) is not None:
+        if (words := typed(folder)) is not None:
             yield words

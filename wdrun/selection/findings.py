@@ -19,6 +19,7 @@ from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_an
 from wdrun.selection.choice import FRESH, is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
+from wdrun.selection.line import Typed
 from wdrun.selection.overrides import Line
 from wdrun.selection.verdicts import verdict
 from wdrun.tables.plan import Planned
@@ -45,16 +46,17 @@ def findings(
     *,
     margin: float,
     confidence: float,
+    typed: Typed,
     config_dir: str | None = None,
     waiting: Sequence[Sequence[Line]] = (),
     plan: Sequence[Planned] = (),
 ) -> tuple[Finding, ...]:
     """The findings of every facet in the order of KINDS, then those of the whole sweep; see `selecting.select`.
 
-    `boards` are the leaderboards, one for each data. Of a facet of which planned runs wait (`waiting`, as `choices`
-    has the facets) nothing is said that the plan may answer.
+    `boards` are the leaderboards, one for each data; `typed` gives what was typed for a run. Of a facet of which
+    planned runs wait (`waiting`, as `choices` has the facets) nothing is said that the plan may answer.
     """
-    facets = [Facet(grid, points, row, margin) for _, row in choices.iterrows()]
+    facets = [Facet(grid, points, row, margin, typed) for _, row in choices.iterrows()]
     order = list(KINDS)
     found: list[tuple[str, Found]] = []
     for i, facet in enumerate(facets):
@@ -64,9 +66,9 @@ def findings(
     found += [("all", one) for board in boards for one in _budgets(grid, board, facets)]
     end = (f"--config-dir={config_dir}",) if config_dir else ()  # in place of the one the runs were typed with
     found += [("all", one) for one in [*_plan(plan, end), *_notes(grid)]]
-    typed = lambda x: (*(word for word in x if not (end and word.startswith("--config-dir="))), *end)  # noqa: E731
+    shown = lambda x: (*(word for word in x if not (end and word.startswith("--config-dir="))), *end)  # noqa: E731
     return tuple(
-        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple(map(typed, settles)))
+        Finding(who, kind, {key: plain(value) for key, value in numbers.items()}, tuple(map(shown, settles)))
         for who, (kind, numbers, settles) in found
     )
 
@@ -89,7 +91,7 @@ def _of(facet: Facet) -> Iterator[Found]:
     """Its findings."""
     row = facet.row
     counts = dict(row[["runs", "diverged", "failed"]])
-    unfinished = again(facet.runs[(facet.runs["outcome"] == "failed") & (facet.runs["status"] != "done")])
+    unfinished = again(facet.runs[(facet.runs["outcome"] == "failed") & (facet.runs["status"] != "done")], facet.typed)
     if math.isnan(facet.lam):
         lower = facet.lower_lr() if row["diverged"] else []
         cells = [cell | {"lr": lr} for cell in facet.settings(facet.cells) for lr in lower]
@@ -118,7 +120,7 @@ def _zero(facet: Facet) -> Iterator[Found]:
         lost = facet.runs[(facet.runs["lambda"] == 0) & (facet.runs["outcome"] == "failed")]
         lower = facet.lower_lr() if zeros["diverged"].any() else []
         points = [point | {"lr": lr} for point in facet.at([0.0]) for lr in lower]
-        settles = (*again(lost[lost["status"] != "done"]), *facet.further(points))
+        settles = (*again(lost[lost["status"] != "done"], facet.typed), *facet.further(points))
         yield "zero lost", {"knob": "lr", "add": lower}, settles
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.keys import SAME, STRENGTH
+from wdrun.tables.place import placed
 from wdrun.wording import command_line, short, sort_key, typed
 
 Box = dict[str, tuple[str, ...]]  # a line's grid: override key -> its values, in order
@@ -18,8 +19,16 @@ Line = tuple[str, ...]  # what is typed after `wdrun`
 LONG = 5  # so many whole numbers in a row are listed, more are a range
 
 
-def recorded(directory: Path) -> tuple[str, ...] | None:
-    """What was typed after `wdrun`: .hydra/overrides.yaml, else config.yaml's first line; None: not recorded."""
+def recorded(directory: Path) -> Line | None:
+    """What is typed after `wdrun` for the run of a folder, where this lies now; None: it is not recorded.
+
+    Of .hydra/overrides.yaml, else of config.yaml's first line.
+    """
+    words = _recorded(directory)
+    return None if words is None else placed(words, directory.parent)
+
+
+def _recorded(directory: Path) -> Line | None:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # nine times as fast, where yaml was built with it

@@ -15,6 +15,7 @@ from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
 from wdrun.selection.findings import findings
 from wdrun.selection.kinds import Finding
+from wdrun.selection.line import Typed
 from wdrun.selection.looks import looks
 from wdrun.tables.plan import Planned
 from wdrun.wording import shown
@@ -106,6 +107,7 @@ def select(
     data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
     boards = [leaderboard(grid, points, own, margin, confidence) for _, own in choices.groupby(data, sort=False)]
     asked: dict[str, Any] = {"margin": margin, "confidence": confidence, "config_dir": config_dir}
+    asked["typed"] = Typed(runs, config_dir)
     found = findings(grid, points, choices, boards, waiting=waiting, plan=plan, **asked)
     return Selection(
         metric=metric,

@@ -91,3 +91,11 @@ def value(text: str) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             pass  # a text that only looks like a list
     return text
+
+
+def knob(cell: Any) -> Any:
+    """A cell of a typed table as the knob's value in canonical form; None of an empty one."""
+    plain_cell = cell.item() if hasattr(cell, "item") else cell
+    if plain_cell is None or plain_cell != plain_cell:
+        return None
+    return value(plain_cell) if isinstance(plain_cell, str) else canonical(plain_cell)

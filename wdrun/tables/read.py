@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wdrun.config.run import OUTSIDE, Run, canonical
 from wdrun.errors import ConfigError
-from wdrun.tables import plan
+from wdrun.tables import handed, plan
 from wdrun.tables.columns import EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
+from wdrun.tables.handed import Content
 from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
+from wdrun.tables.place import placed
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
 from wdrun.wording import counted, printable
@@ -22,16 +24,17 @@ from wdrun.wording import counted, printable
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_RESULTS = "no results of wdrun there (no run.csv)"
+NO_RESULTS = "no results of wdrun there (no run.csv, no runs.csv)"
 
 
 @dataclass(frozen=True)
 class Results:
     """Typed tables (their columns are those of `columns`) of the runs found; `problems` is one line for each left out.
 
-    `runs` has one row a run and the column `dir`, its folder. Each run is there once, whatever folders named it. `plan`
-    is what the folders' last sweeps mean to train, what is there already too; `left_out` are the runs that filter words
-    leave out of `runs`.
+    `folders` are those that have results, or the files of tables. `runs` has one row a run and the column `dir`, its
+    folder, which of tables alone is where it would be. Each run is there once, whatever folders named it. `plan` is
+    what the folders' last sweeps mean to train, what is there already too; `left_out` are the runs that filter words
+    leave out of `runs`; `lacking` says of tables alone what is not beside them.
     """
 
     folders: tuple[Path, ...]
@@ -43,62 +46,99 @@ class Results:
     problems: tuple[str, ...]
     plan: tuple[plan.Planned, ...] = ()
     left_out: pd.DataFrame | None = None
+    lacking: tuple[str, ...] = ()
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
-    """The run folders named, or directly below a folder named, in a fixed order, each once."""
+    """The run folders named, or directly below a folder named, in a fixed order, each once.
+
+    A run.csv stands for its folder, and so does a runs.csv beside run folders: where these are, they alone count.
+    """
     found: dict[Path, Path] = {}
-    for folder in folders:
+    for named in folders:
+        folder = named.parent if named.name in ("run.csv", handed.NAME) and named.is_file() else named
         paths = [folder / "run.csv"] if (folder / "run.csv").is_file() else sorted(folder.glob("*/run.csv"))
         for path in paths:
             found.setdefault(path.parent.resolve(), path.parent)
     return list(found.values())
 
 
+class Found(NamedTuple):
+    """A run that was read: how a line names it, its folder, its row, and the header and rows of each table of it."""
+
+    named: str
+    directory: Path
+    row: Mapping[str, str]
+    content: Content
+
+
 def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Results:
     """Read the runs of the folders with those of their tables; ConfigError where there is no sound run at all.
 
-    Of two folders that hold the same run, the first counts, a finished one before another; told unless they are alike.
+    A folder without run folders is read by its runs.csv and the tables beside it; so is a file with such columns. Of
+    two folders that hold the same run, the first counts, a finished one before another; told unless they are alike.
     """
-    found: dict[str, tuple[Path, Mapping[str, str], Content]] = {}
+    found: dict[str, Found] = {}
     problems: list[str] = []
     planned: list[plan.Planned] = []
+    lacking: list[str] = []
+    having = []
     for folder in dict.fromkeys(folders):
         directories = finished_first(run_folders([folder]))
-        sound = 0
-        for directory in directories:
+        readers: list[tuple[str, Callable[[], Found]]]
+        readers = [(str(directory), partial(_settled, directory, tables)) for directory in directories]
+        names: set[str] | None = None  # of the runs of tables alone
+        if not directories and (file := handed.table_of(folder)):
             try:
-                row, content = settled(directory, partial(_content, directory, tables))
+                alone = handed.Tables(file, tables, problems.append)
             except (OSError, ValueError) as error:
-                problems.append(left_out(directory, error))
+                problems.append(left_out(file, error))
+                continue
+            readers, names = [(alone.named(n), partial(_of_tables, alone, n)) for n in range(len(alone))], set()
+            lacking += [alone.lacking] * bool(tables)
+        sound = 0
+        for named, read in readers:
+            try:
+                new = read()
+            except (OSError, ValueError) as error:
+                problems.append(left_out(named, error))
                 continue
             sound += 1
-            one, two = found.setdefault(run := identity(row), (directory, row, content)), (directory, row, content)
-            if said := _differ(one[1], row):
-                if row["status"] == "done" != one[1]["status"]:
+            one, two = found.setdefault(run := identity(new.row), new), new
+            if said := _differ(one.row, new.row):
+                if new.row["status"] == "done" != one.row["status"]:
                     one, two = two, one
                     found[run] = one
-                problems.append(left_out(two[0], ValueError(f"{one[0]} holds the same run with {said}")))
-        if not sound:
-            why = f"none of its {counted(len(directories), 'run')} can be read" if directories else NO_RESULTS
+                problems.append(left_out(two.named, ValueError(f"{one.named} holds the same run with {said}")))
+            if names is not None:
+                names.add(new.directory.name)
+        if sound:
+            having.append(folder)
+        else:
+            why = f"none of its {counted(len(readers), 'run')} can be read" if readers else NO_RESULTS
             problems.append(printable(f"{folder}: {why}"))
+        root = folder if folder.is_dir() else folder.parent
         try:
-            planned += plan.read(folder)
+            known = [
+                run._replace(overrides=placed(run.overrides, root, alone=names is not None)) for run in plan.read(root)
+            ]
+            planned += known if names is None else [run._replace(waits=run.name not in names) for run in known]
         except (OSError, ValueError) as error:
-            problems.append(left_out(folder / plan.NAME, error))
+            problems.append(left_out(root / plan.NAME, error))
     if not found:
         where = ", ".join(map(str, folders))
         broken = [problem for problem in problems if problem.startswith("left out")]
         raise ConfigError(f"{where}: {broken[0] if broken else NO_RESULTS}")
     texts: dict[str, list[tuple[list[str], list[list[str]]]]] = {name: [] for name in ("run", *TABLES)}
-    for directory, _, content in found.values():
-        header, rows = content["run"]
-        content["run"] = [*header, "dir"], [[*rows[0], str(directory)]]
-        for name, table in content.items():
+    for one in found.values():
+        header, rows = one.content["run"]
+        one.content["run"] = [*header, "dir"], [[*rows[0], str(one.directory)]]
+        for name, table in one.content.items():
             texts[name].append(table)
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
     runs: pd.DataFrame = _frame(texts["run"], "run")
-    return Results(tuple(folders), runs, **frames, problems=tuple(dict.fromkeys(problems)), plan=tuple(planned))
+    told = tuple(dict.fromkeys(problems))
+    return Results(tuple(having), runs, **frames, problems=told, plan=tuple(planned), lacking=tuple(lacking))
 
 
 def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> str:
@@ -108,7 +148,10 @@ def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> str:
     return f"another {differing} ({one[differing] or 'none'} and {other[differing] or 'none'})" if differing else ""
 
 
-Content = dict[str, tuple[list[str], list[list[str]]]]
+def _settled(directory: Path, tables: Sequence[str]) -> Found:
+    """The run of a run folder."""
+    row, content = settled(directory, partial(_content, directory, tables))
+    return Found(str(directory), directory, row, content)
 
 
 def _content(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str], Content]:
@@ -122,6 +165,15 @@ def _content(directory: Path, tables: Sequence[str]) -> tuple[Mapping[str, str],
         _check_table(path, *content[name], name=name, run_id=row["id"])
     complete(row, {name: content[name][1] for name in content if name != "run"})
     return row, content
+
+
+def _of_tables(alone: handed.Tables, number: int) -> Found:
+    """The run of a row of a table, with its rows of those beside it."""
+    row, content = alone.run(number)
+    for name in content.keys() - {"run"}:
+        _check_table(Path(f"{name}.csv"), *content[name], name=name, run_id=row["id"])
+    complete(row, {name: content[name][1] for name in content if name != "run"})
+    return Found(alone.named(number), alone.directory(row), row, content)
 
 
 def _check_table(path: Path, header: list[str], rows: list[list[str]], *, name: str, run_id: str) -> None:

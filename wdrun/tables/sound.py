@@ -28,9 +28,9 @@ def settled(directory: Path, read: Callable[[], T]) -> T:
     return read()
 
 
-def left_out(directory: Path, error: Exception) -> str:
-    """The line that names a folder left out of the tables, and why."""
-    return printable(f"left out {directory}: {' '.join(str(error).split())}")
+def left_out(what: Path | str, error: Exception) -> str:
+    """The line that names a folder, a table or a row of one that is left out of the tables, and why."""
+    return printable(f"left out {what}: {' '.join(str(error).split())}")
 
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:

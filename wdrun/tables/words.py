@@ -1,4 +1,4 @@
-"""The words after a command that reads results: folders, settings as key=value, and filters of the runs."""
+"""The words after a command that reads results: folders or tables, settings as key=value, and filters of the runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from wdrun.wording import nearest
 
 
 def folders_and_settings(
-    command: str, words: Sequence[str], defaults: Mapping[str, str], filters: list[str] | None = None
+    command: str,
+    words: Sequence[str],
+    defaults: Mapping[str, str],
+    filters: list[str] | None = None,
+    *,
+    files: bool = False,
 ) -> tuple[list[Path], dict[str, str]]:
     """The folders among the words, all there, and every setting as text, the default where it was not given.
 
     Words of other keys are added to `filters`, for `filters.kept`; ConfigError where the command takes none. What is
-    there is a folder, whatever its name.
+    there is a folder, whatever its name, or a file where the command takes `files`: tables of runs.
     """
     folders, settings = [], dict(defaults)
     for word in words:
@@ -32,6 +37,6 @@ def folders_and_settings(
     if not folders:
         raise ConfigError(f"wdrun {command}: name a folder of results, such as outputs/default")
     for folder in folders:
-        if not folder.is_dir():
-            raise ConfigError(f"{folder}: no such folder")
+        if not (folder.exists() if files else folder.is_dir()):
+            raise ConfigError(f"{folder}: no such folder{' or file' if files else ''}")
     return folders, settings

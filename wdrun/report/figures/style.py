@@ -86,7 +86,11 @@ STYLE: dict[Any, Any] = {
     "pdf.compression": 6,
     "path.simplify": True,
 }
-METADATA = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+METADATA = {  # the name by which wdrun knows its own files, see `report.earlier`
+    "svg": {"Date": None, "Creator": "wdrun"},
+    "png": {"Software": "wdrun"},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": "wdrun"},
+}
 
 P = ParamSpec("P")
 
