@@ -36,12 +36,15 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     from wdrun.report import page, text
     from wdrun.selection import select
     from wdrun.selection.looks import last_look
+    from wdrun.tables import aggregate
     from wdrun.tables.filters import kept
     from wdrun.tables.read import load
+    from wdrun.terminal.progress import say
 
     found = kept(load(folders), filters, "report", settings)
     asked = {"metric": settings["metric"], "margin": settings["margin"], "config_dir": flags["config_dir"]}
     selection = select(found.runs, **asked, plan=found.plan, before=last_look(folders[0]), left_out=found.left_out)
+    aggregate.refresh(folders, say)
     pictures = _draw(found, selection, target.parent / "figures", formats)
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):

@@ -18,6 +18,7 @@ from wdrun.selection.looks import NAME, last_look
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking
 from wdrun.storage import write_atomically
+from wdrun.tables import aggregate
 from wdrun.tables.filters import kept
 from wdrun.tables.read import load
 from wdrun.tables.words import folders_and_settings
@@ -33,6 +34,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     filters: list[str] = []
     folders, texts = folders_and_settings("select", words, COMMANDS["select"].defaults, filters)
     selection = _select(folders, COMMANDS["select"].values(texts), filters, flags)
+    aggregate.refresh(folders, say)
     for file, table in ((NAME, selection.choices), ("leaderboard.csv", selection.leaderboard)):
         path = folders[0] / file
         content = render(list(table.columns), _rows(table))

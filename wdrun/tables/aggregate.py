@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from wdrun.storage import hold, write_atomically
+from wdrun.errors import StorageError
+from wdrun.storage import held, hold, write_atomically
 from wdrun.tables.columns import RUN, TABLES
+from wdrun.tables.ownership import RESULTS, foreign
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import csv_text, render
 
@@ -59,6 +63,53 @@ def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, lis
             raise ValueError(f"{path.name} holds rows of another run than {row['id']}")
     complete(row, tables)
     return (header, rows[0]), tables
+
+
+def refresh(roots: Sequence[Path], tell: Callable[[str], None]) -> None:
+    """Write the tables of those folders anew where runs were put there, changed or removed since they were written.
+
+    Nothing is done where nothing may be written, where a file is not wdrun's, and while a process trains there, which
+    writes them itself. What fails is told: whoever only reads has what it needs.
+    """
+    for root in roots:
+        if os.access(root, os.W_OK) and not foreign(root) and _stale(root):
+            try:
+                write(root)
+            except StorageError as error:
+                tell(f"warning: {error}")
+
+
+def _stale(root: Path) -> bool:
+    """Whether the tables are not those of the run folders: told by times and ids alone, no run's tables are read.
+
+    A file's time of change is that of its arrival here, whatever time of writing a copy keeps.
+    """
+    runs = dict(_runs(root))
+    if not runs:
+        return False
+    try:
+        written = min((root / name).stat().st_ctime_ns for name in RESULTS)
+        with (root / "runs.csv").open(encoding="utf-8", newline="") as file:
+            ids = {row[0] for row in csv.reader(file) if row} - {"id"}
+    except (OSError, ValueError, csv.Error):  # not there, or broken
+        return True
+    if changed := [name for name, moment in runs.items() if moment > written]:
+        return not any(held(root / name) for name in changed)
+    if gone := ids - {name[-8:] for name in runs}:
+        renamed = (root / name / "run.csv" for name in runs if name[-8:] not in ids)
+        return not gone <= {path.read_text("utf-8", "replace").partition("\n")[2].partition(",")[0] for path in renamed}
+    return False
+
+
+def _runs(root: Path) -> Iterator[tuple[str, int]]:
+    """The name of each run folder, and when it or its run.csv was last changed, ns."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            try:
+                row = os.stat(f"{entry.path}/run.csv")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            yield entry.name, max(row.st_ctime_ns, entry.stat().st_ctime_ns)
 
 
 class Fresh:
