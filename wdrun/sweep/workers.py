@@ -93,7 +93,7 @@ def side_by_side(
         _dismiss(workers)
 
 
-def _lost(job: Job, code: int, before: Rows | None) -> Outcome:
+def _lost(job: Job, code: int, before: Rows | None = None) -> Outcome:
     """The outcome of a job whose worker died, unless another process has taken it over since."""
     if code >= 0:
         cause = f"worker exited with {code}"

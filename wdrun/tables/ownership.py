@@ -12,10 +12,14 @@ from wdrun.tables.columns import FACTORS, TABLES
 
 RESULTS = ("runs.csv", *(f"{name}.csv" for name in TABLES))
 # What the header of each table has, in whatever version: another file of that name is not wdrun's.
-HEADERS = {name: [c.name for c in FACTORS] for name in RESULTS} | {
-    plan.NAME: list(plan.COLUMNS[:2]),
-    "halving.csv": ["rung", "epochs", "setting"],
-}
+HEADERS = (
+    {f"{name}.csv": [c.name for c in FACTORS] for name in TABLES}
+    | {
+        "runs.csv": ["status", "epochs_done", "schema"],  # without a run it has no factors
+        plan.NAME: list(plan.COLUMNS[:2]),
+        "halving.csv": ["rung", "epochs", "setting"],
+    }
+)
 
 
 def check(roots: Iterable[Path]) -> None:

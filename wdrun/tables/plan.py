@@ -66,8 +66,11 @@ def waiting(root: Path) -> list[tuple[str, str]]:
 
 
 def _quoted(word: str) -> str:
-    """The word as it stands where `_words` finds it again, else quoted."""
-    return word if _words(word) == [word] else shlex.quote(word)
+    """The word as it stands where it is found again so, also among others, else quoted."""
+    try:
+        return word if shlex.split(word) == [word] else shlex.quote(word)
+    except ValueError:
+        return shlex.quote(word)
 
 
 def _words(typed: str) -> list[str]:
