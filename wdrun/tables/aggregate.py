@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from wdrun.errors import StorageError
 from wdrun.storage import held, hold, write_atomically
 from wdrun.tables.columns import RUN, TABLES
 from wdrun.tables.ownership import RESULTS, foreign
+from wdrun.tables.read import read_run
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import csv_text, render
 
@@ -84,32 +85,25 @@ def _stale(root: Path) -> bool:
 
     A file's time of change is that of its arrival here, whatever time of writing a copy keeps.
     """
-    runs = dict(_runs(root))
-    if not runs:
+    changed: dict[str, int] = {}  # run folder -> when its run.csv was last put there, ns
+    with os.scandir(root) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                changed[entry.name] = os.stat(f"{entry.path}/run.csv").st_ctime_ns
+    if not changed:
         return False
     try:
         written = min((root / name).stat().st_ctime_ns for name in RESULTS)
-        with (root / "runs.csv").open(encoding="utf-8", newline="") as file:
-            ids = {row[0] for row in csv.reader(file) if row} - {"id"}
-    except (OSError, ValueError, csv.Error):  # not there, or broken
+        lines = (root / "runs.csv").read_bytes().split(b"\n")[1:]
+    except OSError:  # not there
         return True
-    if changed := [name for name, moment in runs.items() if moment > written]:
-        return not any(held(root / name) for name in changed)
-    if gone := ids - {name[-8:] for name in runs}:
-        renamed = (root / name / "run.csv" for name in runs if name[-8:] not in ids)
-        return not gone <= {path.read_text("utf-8", "replace").partition("\n")[2].partition(",")[0] for path in renamed}
-    return False
-
-
-def _runs(root: Path) -> Iterator[tuple[str, int]]:
-    """The name of each run folder, and when it or its run.csv was last changed, ns."""
-    with os.scandir(root) as entries:
-        for entry in entries:
-            try:
-                row = os.stat(f"{entry.path}/run.csv")
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            yield entry.name, max(row.st_ctime_ns, entry.stat().st_ctime_ns)
+    known = {line[:8].decode("latin-1") for line in lines if line[8:9] == b","}  # the ids
+    unknown = [name for name in changed if name[-8:] not in known]  # also those with a name of the user's
+    changed |= {name: max(changed[name], os.stat(root / name).st_ctime_ns) for name in unknown}  # moved here as a whole
+    if new := [name for name, moment in changed.items() if moment > written]:
+        return not any(held(root / name) for name in new)
+    known -= {name[-8:] for name in changed}
+    return bool(known) and not known <= {(read_run(root / name) or {}).get("id", "") for name in unknown}
 
 
 class Fresh:
