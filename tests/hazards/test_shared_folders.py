@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import made_up
 from tests.hazards.durable import child
 from tests.runs import SMALLEST, asked, jobs
 from wdrun.errors import ConfigError
@@ -16,6 +17,7 @@ from wdrun.storage import LOCK
 from wdrun.sweep import halving, recording
 from wdrun.sweep.execute import execute
 from wdrun.tables import aggregate
+from wdrun.tables.columns import TABLES
 
 GROUP, USERS = 64999, (64001, 64002)
 
@@ -143,3 +145,24 @@ def test_the_folder_of_a_sweep_that_was_killed_before_its_first_run_is_not_one_h
     parsed = jobs(tmp_path, "seed=0,1", base=SMALLEST)
     aggregate.write(parsed[0].root)  # tables without a row
     assert [o.status for o in execute(parsed)] == ["done", "done"]
+
+
+@pytest.mark.parametrize("command", ["select", "report"])
+def test_tables_follow_runs_that_are_removed_and_copied_in_by_hand(command, here, wdrun, capfd):
+    """The folder's tables are those of its runs, as if they had been written just now, and else left alone."""
+    root = made_up.sweep(here / "runs", {0.0: [1.0, 2.0], 0.1: [0.5, 0.6]})
+    aggregate.write(root)
+    files = [root / f"{name}.csv" for name in ("runs", *TABLES)]
+    whole, kept = ([of(path) for path in files] for of in (Path.read_bytes, os.stat))
+    assert whole[0].count(b"\n") == 5
+    assert wdrun(command, "runs", capture=capfd)[0] == 0
+    assert [path.stat().st_ino for path in files] == [file.st_ino for file in kept]
+    first = sorted(path for path in root.iterdir() if (path / "run.csv").exists())[0]
+    name = (first / "run.csv").read_bytes().splitlines()[1][:8]
+    first.rename(here / "aside")
+    assert wdrun(command, "runs", capture=capfd)[0] == 0
+    fewer = [b"".join(line for line in text.splitlines(True) if not line.startswith(name)) for text in whole]
+    assert [path.read_bytes() for path in files] == fewer != whole
+    (here / "aside").rename(first)
+    assert wdrun(command, "runs", capture=capfd)[0] == 0
+    assert [path.read_bytes() for path in files] == whole
