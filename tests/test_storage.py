@@ -177,7 +177,7 @@ def test_without_locks_a_folder_is_taken_and_that_is_said_once(tmp_path, monkeyp
         raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    monkeypatch.setattr(storage, "_unlocked", set())
+    monkeypatch.setattr(storage, "unlocked", set())
     for name in ("a", "b"):
         with storage.hold(tmp_path / name, wait=wait):
             assert storage.held(tmp_path / name)  # it cannot tell, so what run.csv says is believed

@@ -24,7 +24,7 @@ TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving"
 TEMPORARY = re.compile(
     rf"\.(?:(?:{TABLE})\.csv|config\.yaml|overrides\.yaml|error\.log|checkpoint|(?:last|best)\.safetensors)\.(\d{{1,9}})\.tmp"
 )
-_unlocked: set[int] = set()  # file systems without locks that were told of
+unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 
 
 def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
@@ -124,8 +124,8 @@ def take(lock: int, place: Path, *, wait: bool = False) -> bool:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        if (system := os.fstat(lock).st_dev) not in _unlocked:
-            _unlocked.add(system)
+        if (system := os.fstat(lock).st_dev) not in unlocked:
+            unlocked.add(system)
             why = f"this file system has no locks ({error.strerror}), so two processes there would not see each other"
             with suppress(OSError):
                 print(f"warning: {place}: {why}; let one command at a time write there", file=sys.stderr, flush=True)

@@ -215,7 +215,7 @@ def test_a_file_system_that_lacks_a_call_at_every_place_is_good_enough(
 @pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
 @pytest.mark.parametrize("words", [(), SWEEP])
 def test_a_file_system_without_locks_is_used_after_one_sentence(code, words, one, many, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(storage, "_unlocked", set())
+    monkeypatch.setattr(storage, "unlocked", set())
     root = tmp_path / "runs"
     with Lacking(tmp_path, (), "EIO", locks=code):
         ended, _, err = command(jobs(root, *words), monkeypatch, capsys)

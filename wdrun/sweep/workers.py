@@ -22,7 +22,7 @@ from typing import Any
 
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, WdrunError
-from wdrun.storage import hold
+from wdrun.storage import hold, unlocked
 from wdrun.sweep.one_run import Rows, failed, finished, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
@@ -118,7 +118,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.told = False
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, before), daemon=True)
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, before, unlocked), daemon=True)
         # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
         # hears them and decides.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -210,8 +210,9 @@ class _Teller(Watch):
         self.send(("tell", ("note", text)))
 
 
-def _serve(pipe: Connection, share: int, before: Rows | None) -> None:
+def _serve(pipe: Connection, share: int, before: Rows | None, told: set[int]) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
+    unlocked.update(told)  # what the parent said need not be said again
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
     stop = Stop()
     jobs: list[Job] = []

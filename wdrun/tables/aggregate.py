@@ -73,11 +73,11 @@ def refresh(roots: Sequence[Path], tell: Callable[[str], None]) -> None:
     writes them itself. What fails is told: whoever only reads has what it needs.
     """
     for root in roots:
-        if os.access(root, os.W_OK) and not foreign(root) and _stale(root):
-            try:
+        try:
+            if os.access(root, os.W_OK) and not foreign(root) and _stale(root):
                 write(root)
-            except StorageError as error:
-                tell(f"warning: {error}")
+        except (OSError, StorageError) as error:
+            tell(f"warning: {error}")
 
 
 def _stale(root: Path) -> bool:
