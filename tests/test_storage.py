@@ -1,8 +1,12 @@
 """The durable calls: whole old or whole new, folders held by one, errors that say where and what to try."""
 
 import errno
+import fcntl
 import os
 import re
+import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -80,13 +84,161 @@ def test_one_who_waits_gets_the_folder_after_the_other(tmp_path):
     assert order == ["first", "second"]
 
 
+def gone():
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
 def test_what_a_killed_process_was_writing_goes_when_the_folder_is_held(tmp_path):
     (tmp_path / ".hydra").mkdir()
-    for name in (".run.csv.17.tmp", ".hydra/.overrides.yaml.17.tmp", "run.csv", "own.tmp"):
+    pid = gone()
+    for name in (f".run.csv.{pid}.tmp", f".hydra/.overrides.yaml.{pid}.tmp", "run.csv", "own.tmp"):
         (tmp_path / name).touch()
     with storage.hold(tmp_path):
         assert names(tmp_path) == [".hydra", ".lock", "own.tmp", "run.csv"]
         assert names(tmp_path / ".hydra") == []
+
+
+def test_temporary_files_of_others_and_of_those_who_write_now_stay(tmp_path):
+    pid = gone()
+    own = [".notes.tmp", ".cache/.db.tmp", f".notes.{pid}.tmp", f".cache/.runs.csv.{pid}.tmp", ".run.csv.x.tmp",
+           f".run.csv.{os.getppid()}.tmp", f".own.csv.{pid}.tmp", ".run.csv.tmp"]  # fmt: skip
+    (tmp_path / ".cache").mkdir()
+    for name in own:
+        (tmp_path / name).write_text("mine")
+    with storage.hold(tmp_path):
+        assert all((tmp_path / name).read_text() == "mine" for name in own)
+
+
+def test_whatever_is_written_into_a_held_folder_is_known_when_it_is_left_half(tmp_path, monkeypatch):
+    """The names of all temporary files of sweeps that write every kind of file are those that `hold` cleans."""
+    from tests.runs import SMALLEST, asked
+    from wdrun.sweep import halving, one_run
+
+    true, temporary = os.replace, set()
+
+    def replace(source, target):
+        temporary.add(os.path.basename(source))
+        true(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    halving.in_rungs(*asked(tmp_path, "lambda=0.01,0.1", "halving=2", "diagnostics=[histograms]", base=SMALLEST))
+    regression = ("data=regression", "model=linear", "augment=none", "threads=1", "device=cpu", "epochs=2")
+    halving.in_rungs(*asked(tmp_path, "halving=2", base=regression))
+    monkeypatch.setattr(one_run, "train", lambda *arguments: 1 / 0)
+    halving.in_rungs(*asked(tmp_path, "seed=5", "halving=2", base=SMALLEST))
+    assert {name[1:].rsplit(".", 2)[0] for name in temporary} >= {"runs.csv", "predictions.csv", "error.log"}
+    assert [name for name in sorted(temporary) if not storage.TEMPORARY.fullmatch(name)] == []
+
+
+# A group's folder
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+def test_every_file_and_folder_has_the_rights_that_the_umask_leaves(tmp_path, umask):
+    with storage.hold(tmp_path / "a" / "b"):
+        storage.write_atomically(tmp_path / "a" / "b" / "run.csv", b"")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
+    assert modes == {"b": 0o775, ".lock": 0o664, "run.csv": 0o664}
+
+
+def test_a_lock_that_another_made_for_himself_alone_is_enough(tmp_path, monkeypatch):
+    (tmp_path / storage.LOCK).touch()
+    true = os.open
+
+    def refusing(path, flags, *rest):
+        if str(path).endswith(storage.LOCK) and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return true(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with storage.hold(tmp_path), pytest.raises(BusyError), storage.hold(tmp_path):
+        pass
+    (tmp_path / storage.LOCK).unlink()
+    with pytest.raises(StorageError, match="Permission denied"), storage.hold(tmp_path):
+        pass
+
+
+# File systems that lack a call
+
+
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS"])
+@pytest.mark.parametrize("wait", [False, True])
+def test_without_locks_a_folder_is_taken_and_that_is_said_once(tmp_path, monkeypatch, capsys, code, wait):
+    def flock(lock, how):
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(storage, "unlocked", set())
+    for name in ("a", "b"):
+        with storage.hold(tmp_path / name, wait=wait):
+            assert storage.held(tmp_path / name)  # it cannot tell, so what run.csv says is believed
+    (line,) = capsys.readouterr().err.splitlines()
+    why = f"this file system has no locks ({os.strerror(getattr(errno, code))})"
+    assert line == (
+        f"warning: {tmp_path / 'a'}: {why}, so two processes there would not see each other; "
+        "let one command at a time write there"
+    )
+
+
+def test_a_lock_that_fails_is_one_line(tmp_path, monkeypatch):
+    def flock(lock, how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StorageError, match=r"/\.lock: Input/output error; "), storage.hold(tmp_path):
+        pass
+
+
+def failing(kind, code):
+    """An fsync that fails so for folders, or for files."""
+    true = os.fsync
+
+    def fsync(number):
+        if stat.S_ISDIR(os.fstat(number).st_mode) == (kind == "folder"):
+            raise OSError(code, os.strerror(code))
+        true(number)
+
+    return fsync
+
+
+@pytest.mark.parametrize(("kind", "code", "goes_on"), [
+    ("folder", errno.EINVAL, True), ("folder", errno.ENOTSUP, True), ("folder", errno.EACCES, True),
+    ("folder", errno.ENOSYS, True), ("folder", errno.EIO, False), ("folder", errno.ENOSPC, False),
+    ("file", errno.EINVAL, True), ("file", errno.ENOSYS, True), ("file", errno.EIO, False),
+    ("file", errno.ENOSPC, False), ("file", errno.EDQUOT, False),
+])  # fmt: skip
+def test_a_sync_that_is_not_there_is_no_failure_and_one_that_fails_is(tmp_path, monkeypatch, kind, code, goes_on):
+    monkeypatch.setattr(os, "fsync", failing(kind, code))
+    path = tmp_path / "a.csv"
+    if goes_on:
+        storage.write_atomically(path, b"new")
+        assert path.read_bytes() == b"new"
+    else:
+        with pytest.raises(StorageError, match=re.escape(os.strerror(code))):
+            storage.write_atomically(path, b"new")
+
+
+def test_a_folder_that_one_may_write_and_not_read_is_written(tmp_path, monkeypatch):
+    true = os.open
+
+    def refusing(path, flags, *rest):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return true(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refusing)
+    storage.make(tmp_path / "a")
+    storage.write_atomically(tmp_path / "a" / "b.csv", b"new")
+    assert (tmp_path / "a" / "b.csv").read_bytes() == b"new"
 
 
 def test_a_place_that_cannot_be_made_is_one_line(tmp_path):

@@ -41,6 +41,10 @@ class BusyError(WdrunError):
     exit_code = Exit.BUSY
 
 
+class InUseError(BusyError):
+    """Another process holds the run directory: it will end, so waiting helps."""
+
+
 class StorageError(WdrunError):
     """Disk, permission, download or other I/O trouble."""
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wdrun.errors import BusyError, StorageError
+from wdrun.errors import InUseError, StorageError
 
 LOCK = ".lock"
 REMEDY = "output_dir=PATH"
+# What file systems answer that lack the call (NFS without its lock service, FUSE, shares of other systems) …
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+# … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
+TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving"
+TEMPORARY = re.compile(
+    rf"\.(?:(?:{TABLE})\.csv|config\.yaml|overrides\.yaml|error\.log|checkpoint|(?:last|best)\.safetensors)\.(\d{{1,9}})\.tmp"
+)
+unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 
 
 def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
@@ -22,7 +34,7 @@ def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:  # a failed write names no file, so it is named here
@@ -42,57 +54,113 @@ def make(directory: Path) -> None:
 
 
 def sync(directory: Path) -> None:
-    """Put a folder's entries on the disk."""
-    number = os.open(directory, os.O_RDONLY)
+    """Put a folder's entries on the disk, as far as one may read it and its file system knows how to."""
     try:
-        os.fsync(number)
+        number = os.open(directory, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        flush(number)
     finally:
         os.close(number)
 
 
+def flush(number: int) -> None:
+    """Put an open file or folder on the disk; nothing where its file system has no such call."""
+    try:
+        os.fsync(number)
+    except OSError as error:
+        # A folder's fsync is refused to some by EACCES, on network file systems; a file's is not.
+        if error.errno not in NO_SYNC and error.errno != errno.EACCES:
+            raise
+
+
 @contextmanager
 def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
-    """Create the directory and hold it by `flock` on its lock file; BusyError when another process holds it.
+    """Create the directory and hold it by `flock` on its lock file; InUseError when another process holds it.
 
     With `wait` it waits for that process instead. StorageError where the disk does not let it. The
-    kernel drops the lock when the process dies, however it dies, so no lock is ever stale.
+    kernel drops the lock when the process dies, however it dies, so no lock is ever stale. Where the file system has
+    no locks the directory is taken all the same, and stderr told once that nobody else may write there.
     """
     try:
         make(directory)
-        lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = open_lock(directory / LOCK)
     except OSError as error:
         raise storage_error(directory, error) from error
     try:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
+        try:
+            while not take(lock, directory, wait=wait):
                 if held(directory):  # else it was only someone who asked as `held` does, and that is over
-                    raise BusyError(
-                        f"{directory}: another process is training this run; wait for it or stop it"
-                    ) from error
-        for pattern in (".*.tmp", ".*/.*.tmp"):  # of a process that was killed while it wrote
+                    raise InUseError(f"{directory}: another process is training this run; wait for it or stop it")
+        except OSError as error:
+            raise storage_error(directory / LOCK, error) from error
+        for pattern in (".*.tmp", ".hydra/.*.tmp"):  # of a process that was killed while it wrote
             for leftover in directory.glob(pattern):
-                leftover.unlink()
+                if (ours := TEMPORARY.fullmatch(leftover.name)) and not _alive(int(ours[1])):
+                    with suppress(FileNotFoundError, PermissionError):
+                        leftover.unlink()
         yield
     finally:
         os.close(lock)
 
 
+def open_lock(file: Path) -> int:
+    """The descriptor of a lock file, made where there is none, with the rights that the umask leaves to others."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        if not os.path.exists(file):
+            raise
+        return os.open(file, os.O_RDONLY)  # another user's, which a version made that left no rights: enough for flock
+
+
+def take(lock: int, place: Path, *, wait: bool = False) -> bool:
+    """Whether the lock is the caller's now; with `wait` once it is. True where the file system has no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        if (system := os.fstat(lock).st_dev) not in unlocked:
+            unlocked.add(system)
+            why = f"this file system has no locks ({error.strerror}), so two processes there would not see each other"
+            with suppress(OSError):
+                print(f"warning: {place}: {why}; let one command at a time write there", file=sys.stderr, flush=True)
+    return True
+
+
 def held(directory: Path) -> bool:
-    """Whether a process holds the directory now; asks by sharing the lock for a moment, which `hold` sees through."""
+    """Whether a process holds the directory now; asks by sharing the lock for a moment, which `hold` sees through.
+
+    True where the file system has no locks and so cannot tell.
+    """
     try:
         lock = os.open(directory / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
+        if not isinstance(error, BlockingIOError) and error.errno not in NO_LOCKS:
+            raise
         return True
     finally:
         os.close(lock)
     return False
+
+
+def _alive(pid: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def storage_error(path: Path, error: OSError, remedy: str = REMEDY) -> StorageError:

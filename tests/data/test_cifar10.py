@@ -3,7 +3,9 @@
 import hashlib
 import io
 import multiprocessing
+import os
 import pickle
+import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -237,6 +239,63 @@ def test_a_damaged_cache_is_set_aside_and_rebuilt(
     assert "set aside as cifar10.damaged" in capfd.readouterr().err
     left = {p.name for p in (tmp_path / "cache").iterdir()} - {"cifar10.lock"}
     assert left == {"cifar10", "cifar10.damaged"}
+
+
+@pytest.mark.parametrize("own", [("photo.jpg",), ("train_images.npy", "notes.txt"), ("data_batch_1",)])
+def test_a_folder_of_the_users_in_the_place_of_the_cache_is_left_alone(
+    own: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, lambda scratch: pytest.fail("built"))
+    folder = tmp_path / "cache" / "cifar10"
+    folder.mkdir(parents=True)
+    for name in own:
+        (folder / name).write_text("mine")
+    with pytest.raises(StorageError, match=rf"^{folder} is not a cache of wdrun's \(.*\); move it away, or set WDRUN_"):
+        fetch(SPEC)
+    assert {path.name for path in folder.iterdir()} == set(own)
+    assert {path.name for path in folder.parent.iterdir()} == {"cifar10", "cifar10.lock"}
+
+
+def test_neighbours_of_the_cache_that_are_the_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, lambda scratch: made())
+    own = [tmp_path / "cache" / name for name in ("cifar10.building-blocks", "cifar10.damaged")]
+    for folder in own:
+        folder.mkdir(parents=True)
+        (folder / "notes.txt").write_text("mine")
+    fetch(SPEC)
+    assert_stand_in(SPEC)
+    damage(tmp_path / "cache" / "cifar10", "cut")
+    with pytest.raises(StorageError, match="Directory not empty"):  # no place to set it aside
+        fetch(SPEC)
+    assert all((folder / "notes.txt").read_text() == "mine" for folder in own)
+
+
+def test_the_lock_of_a_cache_leaves_the_group_its_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, lambda scratch: made())
+    before = os.umask(0o002)
+    try:
+        fetch(SPEC)
+    finally:
+        os.umask(before)
+    files = [tmp_path / "cache" / "cifar10.lock", *(tmp_path / "cache" / "cifar10").iterdir()]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o664}
+
+
+def test_another_process_that_prepares_the_cache_is_waited_for_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    serve(monkeypatch, lambda scratch: pytest.fail("built"))
+    folder = tmp_path / "cache" / "cifar10"
+    folder.parent.mkdir()
+    monkeypatch.setattr(cache, "SAY_S", 0.05)
+    monkeypatch.setattr(cache, "LOCK_TIMEOUT_S", 0.2)
+    lock = cache.open_lock(folder.with_name("cifar10.lock"))
+    assert cache.take(lock, folder)
+    held = rf"^{folder}: another process held {folder}.lock for 0.2 s; end it and try again$"
+    with pytest.raises(StorageError, match=held):
+        fetch(SPEC)
+    os.close(lock)
+    assert capfd.readouterr().err == f"wdrun: waiting for another process that prepares {folder}\n"
 
 
 def build_in_a_process(base: str, digests: dict[str, str], log: str) -> None:

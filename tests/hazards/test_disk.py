@@ -6,6 +6,7 @@ of a run that met no fault, and whatever was announced in between was there.
 
 import builtins
 import errno
+import fcntl
 import importlib
 import io
 import json
@@ -25,9 +26,10 @@ from tests.data import stand_in as cifar
 from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from tests.hazards.durable import Disk, child
 from tests.runs import SMALLEST, changed
-from wdrun import cli
+from wdrun import cli, storage
 from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
+from wdrun.selection.command import select_command
 from wdrun.sweep import halving
 from wdrun.sweep.execute import execute
 
@@ -166,6 +168,60 @@ def test_a_fault_at_any_durable_call_of_a_sweep(seed, many, tmp_path, monkeypatc
     for at in (*draw.sample(tables, 6), *draw.sample(range(1, len(many[1]) + 1), 6)):
         case = (at, draw.choice(FAULTS), draw.random() < 0.5)
         try_run(case, tmp_path, many, SWEEP, monkeypatch, capsys)
+
+
+class Lacking(Faulty):
+    """A file system without some calls: fsync of folders or of any file, and locks where `locks` is an error's name."""
+
+    def __init__(self, root, kinds, fault, locks=None):
+        super().__init__(root, 1, fault, lasting=True)
+        self.kinds, self.locks, self.lock = kinds, locks, fcntl.flock
+
+    def _call(self, kind, path, do, half=lambda: None):
+        return super()._call(kind, path, do, half) if kind in self.kinds else do()
+
+    def _flock(self, lock, how):
+        raise OSError(getattr(errno, self.locks), os.strerror(getattr(errno, self.locks)))
+
+    def __enter__(self):
+        if self.locks:
+            fcntl.flock = self._flock
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        fcntl.flock = self.lock
+        super().__exit__(*error)
+
+
+@pytest.mark.parametrize(("kinds", "fault"), [
+    (("fsync folder",), "EINVAL"), (("fsync folder",), "EACCES"), (("fsync folder", "fsync"), "ENOTSUP"),
+    (("fsync folder", "fsync"), "EINVAL"), (("link",), "EPERM"), (("link",), "EOPNOTSUPP"),
+])  # fmt: skip
+@pytest.mark.parametrize("words", [(), SWEEP])
+def test_a_file_system_that_lacks_a_call_at_every_place_is_good_enough(
+    kinds, fault, words, one, many, tmp_path, monkeypatch, capsys
+):
+    root = tmp_path / "runs"
+    with Lacking(tmp_path, kinds, fault) as disk:
+        code, said, err = command(jobs(root, *words), monkeypatch, capsys)
+        assert (code, [line["status"] for line in said]) == (0, ["done"] * len(said)), err
+        assert len(disk.calls) >= 10 or kinds == ("link",)
+        assert select_command([str(root / "default")], {"config_dir": None}) == 0
+    for name in ("selection.csv", "leaderboard.csv"):
+        (root / "default" / name).unlink()
+    assert tree(root) == (many if words else one)[0]
+
+
+@pytest.mark.parametrize("code", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+@pytest.mark.parametrize("words", [(), SWEEP])
+def test_a_file_system_without_locks_is_used_after_one_sentence(code, words, one, many, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(storage, "unlocked", set())
+    root = tmp_path / "runs"
+    with Lacking(tmp_path, (), "EIO", locks=code):
+        ended, _, err = command(jobs(root, *words), monkeypatch, capsys)
+    assert ended == 0, err
+    assert err.count("this file system has no locks") == 1
+    assert tree(root) == (many if words else one)[0]
 
 
 @pytest.mark.long

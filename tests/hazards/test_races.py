@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test he
 from tests.runs import SMALLEST, changed
 from wdrun.data import cache
 from wdrun.storage import write_atomically
-from wdrun.sweep import recording
+from wdrun.sweep import halving, one_run, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.outcome import exit_code, print_result
 from wdrun.tables import aggregate, sound, status
@@ -148,16 +150,147 @@ def test_of_two_commands_on_one_run_one_trains_it(resumed, tmp_path, monkeypatch
         assert (parsed[0].directory / name).read_bytes() == (whole[0].directory / name).read_bytes()
 
 
+def results(said):
+    """What each process printed of its runs: the seeds in order, all of them whole."""
+    found = []
+    for out, err in said:
+        assert "Traceback" not in err
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert all(line["status"] == "done" and line["val_loss"] is not None for line in lines), lines
+        found.append(sorted(line["seed"] for line in lines))
+    return found
+
+
 def test_sweeps_that_overlap_in_one_folder_share_the_work(tmp_path, monkeypatch):
     seeds = ("seed=0,1,2,3", "seed=2,3,4,5", "seed=5,4,1,0")
     execute(jobs(tmp_path / "whole", "seed=0,1,2,3,4,5"))
     slowly(monkeypatch, 0.02)
     codes, said = at_once([typed(jobs(tmp_path / "runs", words)) for words in seeds], tmp_path / "log")
-    assert set(codes) <= {0, 4}, said  # 4: another sweep trains a run of ours just then
-    assert all("Traceback" not in err for _, err in said)
-    execute(jobs(tmp_path / "runs", "seed=0,1,2,3,4,5"))
+    assert codes == [0, 0, 0], said
+    assert results(said) == [[0, 1, 2, 3], [2, 3, 4, 5], [0, 1, 4, 5]]
     assert tables(tmp_path / "runs" / "default") == tables(tmp_path / "whole" / "default")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def trained(monkeypatch, trace, seconds=0.05):
+    """Let every epoch take so long, and note which process trains it: what each call of the result tells."""
+    slowly(monkeypatch, seconds)
+    slow = recording.Record.take
+
+    def take(record, epoch, save=True):
+        with trace.open("a") as file:
+            file.write(f"{record.job.run.id} {epoch.number} {os.getpid()}\n")
+        slow(record, epoch, save)
+
+    monkeypatch.setattr(recording.Record, "take", take)
+    return lambda: [line.split() for line in trace.read_text().splitlines()]
+
+
+SHARED = {
+    "in turn": ("seed=0,1,2,3",),
+    "fused": ("seed=0,1,2,3", "fuse=true"),
+    "two families, fused": ("seed=0,1", "batch_size=16,8", "fuse=true"),
+    "halving": ("seed=0,1", "lambda=0,1e-2", "halving=2", "epochs=4"),
+    "several axes": ("lambda=0,1e-2", "lr=1e-2,2e-2"),
+}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("way", SHARED)
+def test_the_same_sweep_in_several_terminals_is_one_sweep(way, count, tmp_path, monkeypatch):
+    """Each ends 0 with every run's row; each epoch is trained by one of them, and the tables are those of one."""
+    words = SHARED[way]
+
+    def task(place):
+        parsed, options = runs.asked(place, *words, base=WORDS)
+        train = halving.in_rungs if options.halving else execute
+        return lambda: exit_code(train(parsed, options, print_result))
+
+    assert task(tmp_path / "whole")() == 0
+    epochs = trained(monkeypatch, tmp_path / "epochs")
+    codes, said = at_once([task(tmp_path / "runs")] * count, tmp_path / "log")
+    assert codes == [0] * count, said
+    rows = [sorted(json.dumps(json.loads(line), sort_keys=True) for line in out.splitlines()) for out, _ in said]
+    assert rows == [rows[0]] * count
+    assert len({(run, number) for run, number, _ in epochs()}) == len(epochs())
+    found, whole = (tmp_path / place / "default" for place in ("runs", "whole"))
+    if "fuse=true" in words:  # in groups of other sizes, whose sums differ in the last bits
+        mine, one = load([found]), load([whole])
+        assert mine.problems == ()
+        assert mine.runs["id"].tolist() == one.runs["id"].tolist()
+        assert mine.metrics["data_loss"].tolist() == pytest.approx(one.metrics["data_loss"].tolist(), rel=1e-5)
+    else:
+        for name in (*ROOT_TABLES, *(["halving.csv"] if way == "halving" else [])):
+            assert (found / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_what_one_leaves_when_it_is_killed_the_other_trains(tmp_path, monkeypatch):
+    execute(jobs(tmp_path / "whole", "seed=0,1,2"))
+    epochs = trained(monkeypatch, tmp_path / "epochs")
+    parsed = jobs(tmp_path / "runs", "seed=0,1,2")
+
+    def dying():
+        slow = recording.Record.take
+
+        def take(record, epoch, save=True):
+            slow(record, epoch, save)
+            if epoch.number == 2:
+                while "waiting  for" not in (tmp_path / "log" / "1.2").read_text():
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        recording.Record.take = take
+        execute(parsed[:1] + jobs(tmp_path / "runs", "seed=7"))
+
+    def waiting():
+        while not (parsed[0].directory / "run.csv").exists():
+            time.sleep(0.01)
+        return typed(parsed)()
+
+    codes, said = at_once([dying, waiting], tmp_path / "log")
+    assert codes == [-signal.SIGKILL, 0], said
+    assert results(said[1:]) == [[0, 1, 2]]
+    assert f"waiting  for 1 run that another process trains: {parsed[0].directory.name}" in said[1][1]
+    assert "resuming after epoch 2 of 3" in said[1][1]
+    by = {number: pid for run, number, pid in epochs() if run == parsed[0].run.id}
+    assert sorted(by) == ["1", "2", "3"]
+    assert by["1"] == by["2"] != by["3"]
+    for job in parsed:
+        for name in ("run.csv", "metrics.csv", "layers.csv", "last.safetensors"):
+            whole = tmp_path / "whole" / "default" / job.directory.name / name
+            assert (job.directory / name).read_bytes() == whole.read_bytes(), name
+
+
+def test_a_run_that_fails_is_trained_by_one_of_two_commands(tmp_path, monkeypatch):
+    slowly(monkeypatch, 0.05)
+    true, tries = one_run.train, tmp_path / "tries"
+
+    def train(job, *rest):
+        if job.run.seed == 1:
+            with tries.open("a") as file:
+                file.write("x")
+            raise ArithmeticError("out of numbers")
+        return true(job, *rest)
+
+    monkeypatch.setattr(one_run, "train", train)
+    codes, said = at_once([typed(jobs(tmp_path / "runs", "seed=0,1,2"))] * 2, tmp_path / "log")
+    assert codes == [1, 1], said
+    for out, _ in said:
+        rows = {line["seed"]: line for line in map(json.loads, out.splitlines())}
+        assert {seed: row["status"] for seed, row in rows.items()} == {0: "done", 1: "failed", 2: "done"}
+        assert rows[1]["cause"] == "ArithmeticError: out of numbers"
+    assert tries.read_text() == "x"
+
+
+def test_side_by_side_in_two_terminals(tmp_path):
+    """The real command, each with two workers."""
+    words = [f"output_dir={tmp_path / 'runs'}", "parallel=2", "seed=0,1,2,3,4,5", "epochs=60"]
+    command = [sys.executable, "-m", "wdrun", "-m", *changed(WORDS, *words)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=HANG_SECONDS) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert results(said) == [[0, 1, 2, 3, 4, 5]] * 2
+    assert load([tmp_path / "runs" / "default"]).runs["status"].tolist() == ["done"] * 6
 
 
 def test_processes_that_aggregate_one_folder_write_the_same_whole_tables(tmp_path):

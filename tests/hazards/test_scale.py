@@ -110,8 +110,8 @@ def test_a_thousand_jobs_share_one_family_found_once_each(monkeypatch, tmp_path)
     monkeypatch.setattr(groups.fused, "fusable", lambda first: None)
     monkeypatch.setattr(groups.fused, "chunk", lambda n, first: min(n, 64))
     handed = []
-    monkeypatch.setattr(groups, "_fused", lambda some, watches, stop, trainers: handed.append(list(some)) or ())
-    monkeypatch.setattr(groups, "settle", lambda job, stop, watch, prepare: None)
+    monkeypatch.setattr(groups, "_fused", lambda some, watches, stop, trainers, before: handed.append(list(some)) or ())
+    monkeypatch.setattr(groups, "settle", lambda job, stop, watch, prepare, before: None)
     numbers = [number for number, _ in groups.in_groups(many, [None] * 1000, None, lambda: False, Trainers())]
     assert numbers == list(range(1000)) == [number for group in handed for number in group]
     assert [len(group) for group in handed] == [64] * 15 + [40]

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -21,6 +22,7 @@ from wdrun.sweep import launch
 from wdrun.sweep.launch import engine, jobs, remote
 from wdrun.sweep.outcome import Outcome
 from wdrun.tables.read import read_run
+from wdrun.tables.write import write_row
 
 TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=64", "epochs=1", "device=cpu")
 TROUBLES = """
@@ -300,6 +302,46 @@ def test_work_done_again_changes_nothing(here):
     assert before[job.directory / "run.csv"]
     remote.work(file, str(here / "log"), 0, 1)
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in job.directory.iterdir() if p.is_file()} == before
+
+
+def test_two_commands_whose_workers_meet_share_the_lines(here):
+    """Both workers have all lines; each ends when all runs have, whichever of them trained a run."""
+    file, some = planned(here, ["lambda=0.5"], ["lambda=0.25"], ["lambda=0.125"])
+    threads = [threading.Thread(target=remote.work, args=(file, str(here / f"log{n}"), 0, 3)) for n in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert [read_run(job.directory)["status"] for job in some] == ["done"] * 3
+    logs = [(here / f"log{n}").read_text() for n in (0, 1)]
+    assert not [log for log in logs if "Traceback" in log], logs
+
+
+def test_a_run_that_another_command_took_over_from_a_dead_child_is_not_failed(here, monkeypatch):
+    """The child dies with one run under way, which another command then holds: the next child waits for it."""
+    file, (job, other) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
+    for each in (job, other):
+        remote.fail(each.directory, "x", each.run)
+        write_row(each.directory, read_run(each.directory) | {"status": "running", "cause": ""})
+    children = iter(["import sys; sys.exit(9)", "import sys; sys.exit(0)"])
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        remote.subprocess, "Popen", lambda words, **options: popen([words[0], "-c", next(children)], **options)
+    )
+    with hold(job.directory):
+        remote.work(file, str(here / "log"), 0, 2)
+    assert read_run(job.directory)["status"] == "running"
+    assert read_run(other.directory)["cause"] == "the process that trained it exited with code 9"
+
+
+def test_a_launch_refuses_what_training_here_refuses(here):
+    root = here / "outputs" / "default"
+    root.mkdir(parents=True)
+    (root / "runs.csv").write_text("name,km\nmonday,5\n")
+    code, printed, err = wdrun(here, "-m", *TINY, "lambda=0.5,0.25", "hydra/launcher=basic", "hydra.sweeper.group=1")
+    assert (code, printed) == (2, [])
+    assert "is not a table that wdrun wrote" in err
+    assert [path.name for path in root.iterdir()] == ["runs.csv"]
 
 
 def test_a_run_that_no_worker_ended_is_a_failed_row(here):

@@ -133,13 +133,14 @@ def test_one_failing_run_is_a_row_and_the_others_finish(tmp_path, monkeypatch, c
     assert [(o.status, o.skipped) for o in outcomes] == [("done", True), ("done", False), ("done", True)]
 
 
-def test_a_run_held_by_another_process_is_left_to_it(tmp_path):
-    first, second = jobs(tmp_path, "seed=0,1")
+def test_a_run_alone_that_another_process_holds_is_left_to_it(tmp_path, capsys):
+    (first,) = jobs(tmp_path)
     with hold(first.directory):
-        outcomes = execute([first, second])
-    assert [o.status for o in outcomes] == ["busy", "done"]
-    assert isinstance(outcomes[0].error, BusyError)
-    assert exit_code(outcomes) == 4
+        (outcome,) = execute([first])
+    assert outcome.status == "busy"
+    assert isinstance(outcome.error, BusyError)
+    assert exit_code([outcome]) == 4
+    assert "busy: " in capsys.readouterr().err
 
 
 def test_the_order_of_a_sweep_changes_no_bit(tmp_path):

@@ -6,8 +6,11 @@ import pytest
 
 from wdrun.config import experiments
 from wdrun.errors import StorageError
-from wdrun.sweep import workers
+from wdrun.storage import hold
+from wdrun.sweep import sharing, workers
+from wdrun.sweep.one_run import settle
 from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.signals import Stop
 from wdrun.terminal.progress import Watch
 
 TINY = ["data=synthetic", "data.train_examples=96", "data.test_examples=20", "model=linear", "epochs=2"]
@@ -38,9 +41,9 @@ def jobs(tmp_path):
 def test_in_turn_until_it_is_enough(jobs, monkeypatch):
     seen = []
     monkeypatch.setattr(workers, "settle", lambda job, *rest: seen.append((job, *rest)) or Outcome(job, "done"))
-    endings = workers.in_turn(jobs, "abc", "stop", lambda: len(seen) == 2, "prepare")
+    endings = workers.in_turn(jobs, "abc", "stop", lambda: len(seen) == 2, "prepare", "rows")
     assert [(number, outcome.job) for number, outcome in endings] == [(0, jobs[0]), (1, jobs[1])]
-    assert seen == [(jobs[0], "stop", "a", "prepare"), (jobs[1], "stop", "b", "prepare")]
+    assert seen == [(jobs[0], "stop", "a", "prepare", "rows"), (jobs[1], "stop", "b", "prepare", "rows")]
 
 
 def test_what_a_worker_trains_is_told_here(jobs):
@@ -63,6 +66,18 @@ def test_the_error_that_ends_a_single_run_is_raised_here(jobs, tmp_path):
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(StorageError, match="Not a directory"):
         list(workers.side_by_side(jobs[:1], [Kept()], lambda: False, lambda: None, 1))
+
+
+def test_a_job_that_another_process_took_over_from_a_dead_worker_is_left_to_it(jobs):
+    with hold(jobs[0].directory):
+        outcome = workers._lost(jobs[0], 4)
+    assert (outcome.status, sharing.in_use(outcome)) == ("busy", True)
+    assert not (jobs[0].directory / "run.csv").exists()
+    ended = settle(jobs[0], Stop(), Watch())
+    before = (jobs[0].directory / "run.csv").read_bytes()
+    outcome = workers._lost(jobs[0], 4)
+    assert (outcome.status, outcome.skipped, outcome.row["id"]) == ("done", True, ended.row["id"])
+    assert (jobs[0].directory / "run.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(("code", "cause", "said"), [

@@ -1,10 +1,14 @@
 """The tables at a folder's root: its runs' own, one under another; broken folders named; fresh, and seldom written."""
 
 import csv
+import os
+import shutil
 
 import pytest
 
 from tests import made_up
+from wdrun.errors import StorageError
+from wdrun.storage import hold
 from wdrun.tables import aggregate
 from wdrun.tables.columns import RUN, TABLES
 from wdrun.tables.write import csv_text
@@ -90,3 +94,109 @@ def test_a_sweep_writes_its_tables_as_often_as_is_cheap(tmp_path, monkeypatch):
         fresh.refresh()
     assert [moment for moment, root in written if root.name == "a"] == [30.0, 132.1]  # 32 s, and 50 times 2 s later
     assert len(written) == 4
+
+
+# Runs that come and go by hand
+
+
+def versions(root):
+    found = [(root / f"{name}.csv").stat() for name in ("runs", *TABLES)]
+    return [(file.st_ino, file.st_ctime_ns) for file in found]
+
+
+def ids(root):
+    return [row[0] for row in rows(root / "runs.csv")[1:]]
+
+
+def refreshed(root):
+    """Whether a refresh wrote the tables, which are then those of a whole aggregation."""
+    before = versions(root)
+    aggregate.refresh([root], pytest.fail)
+    return versions(root) != before
+
+
+def test_tables_of_the_runs_that_are_there_are_left_alone(root):
+    aggregate.write(root)
+    assert not refreshed(root)
+    (root / "notes").mkdir()
+    (root / "selection.csv").touch()
+    assert not refreshed(root)
+
+
+def test_a_run_that_is_removed_vanishes_and_one_put_there_appears(root, tmp_path):
+    aggregate.write(root)
+    first = sorted(path for path in root.iterdir() if path.is_dir())[0]
+    elsewhere = tmp_path / "elsewhere"
+    whole = ids(root)
+    first.rename(elsewhere)
+    assert refreshed(root)
+    assert ids(root) == whole[1:]
+    assert all(whole[0] not in {row[0] for row in rows(root / f"{name}.csv")} for name in TABLES)
+    assert not refreshed(root)
+    elsewhere.rename(first)  # its files are as old as they were, its name is new here
+    assert refreshed(root)
+    assert ids(root) == whole
+    shutil.rmtree(first)
+    assert refreshed(root)
+    shutil.copytree(sorted(path for path in root.iterdir() if path.is_dir())[0], first)
+    assert refreshed(root)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_row_that_is_replaced_is_seen_whatever_time_it_bears(root, old):
+    aggregate.write(root)
+    path = sorted(root.glob("*/run.csv"))[0]
+    text = path.read_bytes()
+    path.unlink()
+    path.write_bytes(text.replace(b",done,", b",diverged,", 1))
+    if old:
+        os.utime(path, (0, 0))
+    assert refreshed(root)
+    assert not refreshed(root)
+
+
+def test_a_renamed_folder_and_a_broken_one_are_written_once(root):
+    first, second, _ = sorted(path for path in root.iterdir() if path.is_dir())
+    first.rename(root / "best-of-all")
+    (second / "timing.csv").unlink()
+    aggregate.write(root)
+    assert len(ids(root)) == 2
+    assert not refreshed(root)
+
+
+def test_missing_tables_are_written(root):
+    aggregate.refresh([root], pytest.fail)
+    assert len(ids(root)) == 3
+    (root / "layers.csv").unlink()
+    aggregate.refresh([root], pytest.fail)
+    assert len(rows(root / "layers.csv")) > 3
+
+
+def test_nothing_is_written_where_it_must_not(root, monkeypatch):
+    aggregate.write(root)
+    first = sorted(path for path in root.iterdir() if path.is_dir())[0]
+    with hold(first):  # it trains: whoever trains it writes the tables
+        (first / "run.csv").touch()
+        assert not refreshed(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, how: False)
+        assert not refreshed(root)
+    (root / "metrics.csv").write_text("mine,\n")
+    assert not refreshed(root)
+
+
+def test_a_refresh_that_fails_is_told_and_stops_nothing(root, monkeypatch):
+    def write(root):
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(aggregate, "write", write)
+    told = []
+    aggregate.refresh([root], told.append)
+    assert told == ["warning: disk full"]
+
+
+def test_a_run_folder_alone_has_no_tables_to_refresh(root):
+    (run, *_) = [path for path in root.iterdir() if path.is_dir()]
+    before = sorted(run.iterdir())
+    aggregate.refresh([run], pytest.fail)
+    assert sorted(run.iterdir()) == before

@@ -5,10 +5,13 @@ is there whole or not at all; a process that still maps a replaced folder keeps 
 """
 
 import os
+import re
 import shutil
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,10 @@ import numpy as np
 from wdrun.data import canonical
 from wdrun.data.canonical import Tables
 from wdrun.errors import ConfigError, StorageError
-from wdrun.storage import free, sync
+from wdrun.storage import flush, free, open_lock, sync, take
 from wdrun.wording import first_line
 
+SAY_S = 2  # waiting for another process goes unsaid so long
 LOCK_TIMEOUT_S = 1800  # another process may be downloading 163 MB over a slow line
 
 
@@ -81,27 +85,34 @@ def open_or_build(folder: Path, build: Callable[[Path], Tables]) -> Tables:
             return tables
     except Damaged:
         pass  # looked at again under the lock: another process may be replacing it
-    from filelock import FileLock, Timeout
-
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-        try:
-            lock.acquire(timeout=2)
-        except Timeout:
-            print(f"wdrun: waiting for another process that prepares {folder}", file=sys.stderr)
-            lock.acquire(timeout=LOCK_TIMEOUT_S)
-        try:
+        with _alone(folder):
             return _build_locked(folder, build)
-        finally:
-            lock.release()
-    except Timeout as error:
-        held = f"another process held {lock.lock_file} for {LOCK_TIMEOUT_S} s"
-        raise StorageError(f"{folder}: {held}; end it and try again") from error
     except OSError as error:
         reason = f"{error.strerror or error} ({free(folder) / 2**20:.0f} MiB free, 184 MB needed)"
         remedy = "free space, or set WDRUN_DATA to a writable folder"
         raise StorageError(f"cannot write the data cache {folder}: {reason}; {remedy}") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from preparing the folder meanwhile; StorageError where one does for too long."""
+    file = folder.with_name(f"{folder.name}.lock")
+    lock, began, said = open_lock(file), time.monotonic(), False
+    try:
+        while not take(lock, folder):
+            waited = time.monotonic() - began
+            if waited > SAY_S and not said:
+                said = True
+                print(f"wdrun: waiting for another process that prepares {folder}", file=sys.stderr)
+            if waited > LOCK_TIMEOUT_S:
+                held = f"another process held {file} for {LOCK_TIMEOUT_S} s"
+                raise StorageError(f"{folder}: {held}; end it and try again")
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
@@ -110,12 +121,17 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
         if tables is not None:
             return tables
     except Damaged as damage:
+        if not _ours(folder):
+            remedy = "move it away, or set WDRUN_DATA to another folder"
+            raise StorageError(f"{folder} is not a cache of wdrun's ({damage}); {remedy}") from damage
         aside = folder.with_name(f"{folder.name}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)  # one is evidence, a row of them fills the disk
+        if _ours(aside):
+            shutil.rmtree(aside, ignore_errors=True)  # one is evidence, a row of them fills the disk
         folder.rename(aside)
         print(f"wdrun: the cache {folder} {damage}; set aside as {aside.name}, rebuilding", file=sys.stderr)
     for stale in folder.parent.glob(f"{folder.name}.building-*"):  # of a killed process: we hold the lock
-        shutil.rmtree(stale, ignore_errors=True)
+        if re.fullmatch(r"building-\d+", stale.name.rpartition(".")[2]):
+            shutil.rmtree(stale, ignore_errors=True)
     scratch = folder.with_name(f"{folder.name}.building-{os.getpid()}")
     scratch.mkdir()
     try:
@@ -126,7 +142,7 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
             with (ready / f"{name}.npy").open("wb") as file:
                 np.save(file, built[name], allow_pickle=False)
                 file.flush()
-                os.fsync(file.fileno())
+                flush(file.fileno())
         del built
         sync(ready)
         ready.rename(folder)
@@ -140,3 +156,8 @@ def _build_locked(folder: Path, build: Callable[[Path], Tables]) -> Tables:
     if tables is None:
         raise StorageError(f"the cache {folder} vanished right after it was written")
     return tables
+
+
+def _ours(folder: Path) -> bool:
+    """Whether there is nothing in a folder but what a cache has, all of it or some: anything else is the user's."""
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {f"{name}.npy" for name in canonical.SHA256}

@@ -35,10 +35,11 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     from wdrun.report import earlier, page, text
     from wdrun.selection import select
     from wdrun.selection.looks import last_look
-    from wdrun.tables import answers
+    from wdrun.tables import aggregate, answers
     from wdrun.tables.evaluations import beside
     from wdrun.tables.filters import kept
     from wdrun.tables.read import load
+    from wdrun.terminal.progress import say
 
     found = beside(kept(load(folders), filters, "report", settings))
     home = answers.place(found.folders)
@@ -46,6 +47,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     asked = {key: settings[key] for key in ("metric", "margin", "nuisance", "confidence")}
     asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
     selection = select(found.runs, **asked, before=last_look(home))
+    aggregate.refresh(found.folders, say)
     pictures, files = _draw(found, selection, target.parent / "figures", formats)
     content = {target: page.render(found, selection, pictures, formats, flags["config_dir"]), **files}
     before = earlier.figures_of(target)

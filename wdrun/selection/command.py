@@ -17,7 +17,7 @@ from wdrun.selection.kinds import Finding
 from wdrun.selection.looks import NAME, last_look
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking
-from wdrun.tables import answers
+from wdrun.tables import aggregate, answers
 from wdrun.tables.filters import kept
 from wdrun.tables.read import Results, load
 from wdrun.tables.words import folders_and_settings
@@ -38,6 +38,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     if out is not None and out.is_file():
         raise ConfigError(f"out={out}: is a file; give a folder, such as out={out.with_suffix('')}")
     found, selection, where = _select(folders, settings, filters, flags, out)
+    aggregate.refresh(found.folders, say)
     tables = {NAME: selection.choices, "leaderboard.csv": selection.leaderboard}
     content = {where / name: render(list(table.columns), _rows(table)) for name, table in tables.items()}
     written = answers.write(content, _is_ours, asked=out is not None, remedy="out=FOLDER")

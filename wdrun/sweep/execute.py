@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from wdrun import explain
 from wdrun.config.run import Job, SweepOptions
-from wdrun.sweep import groups, workers
-from wdrun.sweep.one_run import Trainers, finished, other_data, settle, with_lambda
-from wdrun.sweep.outcome import Outcome, tell_missed
+from wdrun.sweep import groups, sharing, workers
+from wdrun.sweep.one_run import Trainers, finished, other_data, rows_of, settle, with_lambda
+from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
 from wdrun.sweep.signals import Stop
-from wdrun.tables import aggregate, plan
+from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.columns import typed_row
 from wdrun.terminal.board import Board
 from wdrun.terminal.progress import Bar, say
@@ -36,7 +37,8 @@ def execute(
     Everything that can be known to be wrong raises before anything is created. A run that fails or diverges is an
     outcome and does not stop the others, unless `options.fail_fast` says so. Interrupted is raised after the tables
     are written and the missed `require.*` thresholds told. `more`: another sweep follows, so what to do next need not
-    be said. `part`: of a larger sweep, whose plan stands already.
+    be said. `part`: of a larger sweep, whose plan stands already: even a single run is then waited for where another
+    process trains it, as those of a sweep are.
     """
     options = options or SweepOptions()
     trainers = Trainers()
@@ -44,11 +46,12 @@ def execute(
     left = distinct(jobs)
     if len(left) < len(jobs):
         say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
+    ownership.check(job.directory.parent for job in left)
     processes, fuse = ways(left, options, trainers.check)
     stop = Stop()
     with stop.installed():
         if len(left) == 1:
-            outcomes = [_alone(left[0], stop, on_end, trainers, fuse=fuse)]
+            outcomes = [_alone(left[0], stop, on_end, trainers, fuse=fuse, part=part)]
         else:
             sweep = _Sweep(left, options, on_end, stop)
             if not part:
@@ -58,14 +61,25 @@ def execute(
     return outcomes
 
 
-def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: bool) -> Outcome:
+def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: bool, part: bool) -> Outcome:
     """One run, with all it has to say; fused, it is a group of one: its step is recorded once and replayed."""
-    if not (outcome := finished(job)):
+
+    def over() -> bool:
+        return stop.signum is not None
+
+    before = rows_of([job]) if part else None
+    outcome = finished(job) or Outcome(job)
+    while outcome.status == "waiting":
         if fuse:
-            endings = groups.in_groups([job], [Bar()], stop, lambda: stop.signum is not None, trainers)
+            endings = groups.in_groups([job], [Bar()], stop, over, trainers, before)
             outcome = dict(endings).get(0, Outcome(job))
         else:
-            outcome = settle(job, stop, Bar(), prepare=trainers.take)
+            outcome = settle(job, stop, Bar(), trainers.take, before)
+        if not part or not sharing.in_use(outcome):
+            break
+        outcome = Outcome(job)
+        if not sharing.wait([job.directory], over):
+            break
     if outcome.status == "waiting":
         return outcome
     try:
@@ -95,6 +109,7 @@ class _Sweep:
         self.tables = aggregate.Fresh(sorted({o.directory.parent for o in self.outcomes}))
         self.board = Board(len(jobs), options.objective, self.tables.refresh)
         self.failed_fast = False
+        self.told: set[Path] = set()  # folders of runs that it said it waits for
 
     def over(self) -> bool:
         """Whether no other run is to start."""
@@ -111,6 +126,26 @@ class _Sweep:
             self.on_end(outcome)
         self.board.refresh()
 
+    def _take(
+        self, numbers: Sequence[int], start: Callable[[Sequence[int]], Generator[Numbered, None, None]]
+    ) -> set[int]:
+        """Train those that no other process trains; the numbers of the others."""
+        busy = set()
+        if numbers and not self.over():
+            with closing(start(numbers)) as endings:
+                for place, outcome in endings:
+                    if sharing.in_use(outcome):
+                        busy.add(numbers[place])
+                    else:
+                        self.end(numbers[place], outcome)
+        return busy
+
+    def _awaited(self, busy: Iterable[int]) -> set[int]:
+        """Those that no process holds any more, once there is one; none where the sweep is over before."""
+        numbers = {self.outcomes[number].directory: number for number in busy}
+        beat = self.board.refresh if self.board.live else self.tables.refresh
+        return {numbers[free] for free in sharing.wait(list(numbers), self.over, beat, self.board.say, self.told)}
+
     def train(self, trainers: Trainers, processes: int, *, fuse: bool, more: bool) -> list[Outcome]:
         """Train what is not finished, as `ways` found; the outcomes."""
         try:
@@ -122,18 +157,31 @@ class _Sweep:
                     left.append(number)
             for line in other_data(self.outcomes):
                 say(line)
-            jobs = [self.outcomes[number].job for number in left]
-            watches = [self.board.view(job.directory.name, job.run.epochs) for job in jobs]
-            if fuse:
-                endings = groups.in_groups(jobs, watches, self.stop, self.over, trainers)
-            elif processes > 1:
-                trainers.give_up()  # the workers build theirs
-                endings = workers.side_by_side(jobs, watches, self.over, self.board.refresh, processes)
-            else:
-                endings = workers.in_turn(jobs, watches, self.stop, self.over, trainers.take)
-            with self.board, closing(endings):
-                for place, outcome in endings:
-                    self.end(left[place], outcome)
+            before = rows_of(self.outcomes[number].job for number in left)
+            watches = {
+                n: self.board.view(self.outcomes[n].directory.name, self.outcomes[n].job.run.epochs) for n in left
+            }
+
+            def start(numbers: Sequence[int]) -> Generator[Numbered, None, None]:
+                jobs, views = [self.outcomes[n].job for n in numbers], [watches[n] for n in numbers]
+                if fuse:
+                    return groups.in_groups(jobs, views, self.stop, self.over, trainers, before)
+                if processes > 1:
+                    trainers.give_up()  # the workers build theirs
+                    return workers.side_by_side(jobs, views, self.over, self.board.refresh, processes, before)
+                return workers.in_turn(jobs, views, self.stop, self.over, trainers.take, before)
+
+            with self.board:
+                busy = self._take(left, start)
+                while busy and (free := self._awaited(busy)):
+                    busy -= free
+                    left = []
+                    for number in sorted(free):
+                        if ended := finished(self.outcomes[number].job, before):
+                            self.end(number, ended)
+                        else:  # whoever trained it was interrupted or died
+                            left.append(number)
+                    busy |= self._take(left, start)
         finally:
             self.tables.write(say)
             for line in self.board.closing(self.tables.roots, next_commands=not more):

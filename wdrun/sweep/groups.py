@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from wdrun.config.run import Job
 from wdrun.errors import BusyError, StorageError
 from wdrun.storage import hold, storage_error
-from wdrun.sweep.one_run import Trainers, begin, finished, interrupted, settle
+from wdrun.sweep.one_run import Rows, Trainers, begin, finished, interrupted, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
@@ -25,9 +25,14 @@ SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hund
 
 
 def in_groups(
-    jobs: Sequence[Job], watches: Sequence[Watch], stop: Stop, enough: Callable[[], bool], trainers: Trainers
+    jobs: Sequence[Job],
+    watches: Sequence[Watch],
+    stop: Stop,
+    enough: Callable[[], bool],
+    trainers: Trainers,
+    before: Rows | None = None,
 ) -> Generator[Numbered, None, None]:
-    """The jobs in groups that train as one, until `enough()`; which job, and how it ended."""
+    """The jobs in groups that train as one, until `enough()`; which job, and how it ended. `before` as for `settle`."""
     families: dict[Hashable, list[int]] = {}
     for number, job in enumerate(jobs):
         families.setdefault(fused.family(job.run), []).append(number)
@@ -42,7 +47,7 @@ def in_groups(
             group, outcomes = alike, None
         else:
             group = alike[: fused.chunk(len(alike), first)]
-            outcomes = _fused({number: jobs[number] for number in group}, watches, stop, trainers)
+            outcomes = _fused({number: jobs[number] for number in group}, watches, stop, trainers, before)
         del first  # no longer needed, and as large as a run
         if left := alike[len(group) :]:
             waiting.append(left)
@@ -52,17 +57,19 @@ def in_groups(
             yield number, outcome
         for number in group:
             if number not in ended and not enough():
-                yield number, settle(jobs[number], stop, watches[number], trainers.take)
+                yield number, settle(jobs[number], stop, watches[number], trainers.take, before)
 
 
-def _fused(jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop, trainers: Trainers) -> Iterator[Numbered]:
+def _fused(
+    jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop, trainers: Trainers, before: Rows | None
+) -> Iterator[Numbered]:
     """Train these jobs as one, or as few as their states allow; a job without an outcome is left to train alone."""
     with ExitStack() as held:
         runs: dict[int, Record] = {}
         for number, job in jobs.items():
             try:
                 held.enter_context(hold(job.directory))
-                if ended := finished(job):  # by another process, since the sweep looked
+                if ended := finished(job, before):  # by another process, since the sweep looked
                     yield number, ended
                     continue
                 runs[number] = begin(job, trainers.take(job.run), stop, watches[number])

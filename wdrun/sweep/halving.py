@@ -70,7 +70,8 @@ def in_rungs(
         jobs = [job for members in runs.values() for job in members]
         what = f"{counted(len(going), 'setting')}, {counted(len(jobs), 'run')} of {counted(epochs, 'epoch')}"
         say(f"\nrung {rung} of {len(plan)}: {what}")
-        ended = execute(jobs, options, on_end, more=rung < len(plan))
+        # A rung of one run is a part of the sweep, so it too is waited for where another process trains it.
+        ended = execute(jobs, options, on_end, more=rung < len(plan), part=len(jobs) == 1)
         outcomes += ended
         if missing := sum(o.status in ("waiting", "busy") for o in ended):
             say(f"halving  stops here: {counted(missing, 'run')} of this rung did not end; the same command goes on")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from wdrun import data, devices, explain, optim
@@ -18,7 +19,7 @@ from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.tables.columns import run_row
 from wdrun.tables.read import read_run
-from wdrun.tables.sound import run_of, whole
+from wdrun.tables.sound import run_of, version, whole
 from wdrun.tables.write import write_row
 from wdrun.terminal.progress import Watch
 from wdrun.training.trainer import Trainer
@@ -103,9 +104,22 @@ def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any
         return record.end()
 
 
-def finished(job: Job) -> Outcome | None:
-    """The outcome of a job that needs no training any more, its row as text; busy where that cannot be known."""
+Rows = Mapping[Path, tuple[int, int]]  # the rows that are there when a command begins: folder, version
+
+
+def rows_of(jobs: Iterable[Job]) -> Rows:
+    """The rows that the jobs' folders have now, where they have one."""
+    found = {job.directory: version(job.directory / "run.csv") for job in jobs}
+    return {directory: seen for directory, seen in found.items() if seen is not None}
+
+
+def finished(job: Job, before: Rows | None = None) -> Outcome | None:
+    """The outcome of a job that needs no training any more, its row as text; busy where that cannot be known.
+
+    A failure that was not there `before` the command is one that another process has just had.
+    """
     directory = job.directory
+    seen = version(directory / "run.csv")
     try:
         row = run_of(*whole(directory / "run.csv"))
         if row["id"] not in (job.run.id, job.folder[-8:]):
@@ -120,6 +134,8 @@ def finished(job: Job) -> Outcome | None:
     if row["status"] in FINAL:
         checkpoint.remove(directory)  # left behind if the process was killed between the last table and this
         return Outcome(job, row["status"], row, skipped=True)
+    if row["status"] == "failed" and before is not None and before.get(directory) != seen:
+        return Outcome(job, "failed", row, WdrunError(row["cause"]))
     return None
 
 
@@ -141,14 +157,16 @@ def other_data(outcomes: Iterable[Outcome]) -> list[str]:
     ]
 
 
-def settle(job: Job, stop: Stop, watch: Watch, prepare: Callable[[Run], Trainer] = ready) -> Outcome:
+def settle(
+    job: Job, stop: Stop, watch: Watch, prepare: Callable[[Run], Trainer] = ready, before: Rows | None = None
+) -> Outcome:
     """Train one job to its end and say how it ended; StorageError is the only error that gets through.
 
-    `watch` is told how it goes; `prepare` makes the trainer, once the folder is held.
+    `watch` is told how it goes; `prepare` makes the trainer, once the folder is held; `before` as for `finished`.
     """
     try:
         with hold(job.directory):
-            if ended := finished(job):  # by another process, since the sweep looked
+            if ended := finished(job, before):  # by another process, since the sweep looked
                 return ended
             row = train(job, prepare(job.run), stop, watch)
             return Outcome(job, row["status"], row)

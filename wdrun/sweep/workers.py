@@ -21,9 +21,9 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from wdrun.config.run import Job, Run
-from wdrun.errors import WdrunError
-from wdrun.storage import hold
-from wdrun.sweep.one_run import failed, ready, settle
+from wdrun.errors import BusyError, WdrunError
+from wdrun.storage import hold, unlocked
+from wdrun.sweep.one_run import Rows, failed, finished, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
 from wdrun.terminal.characters import open_stream
@@ -40,12 +40,13 @@ def in_turn(
     stop: Stop,
     enough: Callable[[], bool],
     prepare: Callable[[Run], Trainer] = ready,
+    before: Rows | None = None,
 ) -> Generator[Numbered, None, None]:
-    """The jobs one after another in this process, until `enough()`; `prepare` makes the trainer of each."""
+    """The jobs one after another in this process, until `enough()`; `prepare` and `before` are for `settle`."""
     for number, (job, watch) in enumerate(zip(jobs, watches, strict=True)):
         if enough():
             return
-        yield number, settle(job, stop, watch, prepare)
+        yield number, settle(job, stop, watch, prepare, before)
 
 
 def side_by_side(
@@ -54,11 +55,13 @@ def side_by_side(
     enough: Callable[[], bool],
     beat: Callable[[], None],
     processes: int,
+    before: Rows | None = None,
 ) -> Generator[Numbered, None, None]:
     """The jobs in so many processes, which share the threads; each as a worker is free, in the order in which they end.
 
     Once `enough()`, those that train are interrupted and saved and no other starts. `beat` is called several times a
-    second. The error that a single run would raise is raised here, after the other runs were saved.
+    second. The error that a single run would raise is raised here, after the other runs were saved. `before` as for
+    `settle`.
     """
     waiting = list(range(len(jobs)))[::-1]
     workers: list[_Worker] = []
@@ -68,7 +71,7 @@ def side_by_side(
                 waiting.clear()
                 for worker in workers:
                     worker.interrupt()
-            while waiting and (free := _free(workers, processes)):
+            while waiting and (free := _free(workers, processes, before)):
                 free.give(waiting.pop(), jobs)
             beat()
             for worker in _heard(workers):
@@ -86,41 +89,44 @@ def side_by_side(
                 if gone:
                     workers.remove(worker)
                     if worker.number is not None:
-                        yield worker.number, _lost(jobs[worker.number], worker.exitcode())
+                        yield worker.number, _lost(jobs[worker.number], worker.exitcode(), before)
     finally:
         _dismiss(workers)
 
 
-def _lost(job: Job, code: int) -> Outcome:
-    """The outcome of a job whose worker died."""
+def _lost(job: Job, code: int, before: Rows | None = None) -> Outcome:
+    """The outcome of a job whose worker died, unless another process has taken it over since."""
     if code >= 0:
         cause = f"worker exited with {code}"
         why = "The code of the run, its model or its decay, ended the process (os._exit)."
     else:
         cause = f"worker ended by signal {-code}"
         why = f"{signal.Signals(-code).name}. The system sends 9 when memory runs out: fewer processes need less."
-    with hold(job.directory, wait=True):
-        return failed(job, cause, f"{cause}\n{why}\n", WdrunError(cause))
+    try:
+        with hold(job.directory):
+            return finished(job, before) or failed(job, cause, f"{cause}\n{why}\n", WdrunError(cause))
+    except BusyError as error:
+        return Outcome.busy(job, error)
 
 
 class _Worker:
     """The parent's end of a worker process; `number` is the job it trains, None when it is free."""
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, share: int, before: Rows | None) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli.main does, for those who come from Python
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.told = False
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share), daemon=True)
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, before, unlocked), daemon=True)
         # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
         # hears them and decides.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self.process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()
 
     def give(self, number: int, jobs: Sequence[Job]) -> None:
@@ -149,11 +155,11 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def _free(workers: list[_Worker], processes: int) -> _Worker | None:
+def _free(workers: list[_Worker], processes: int, before: Rows | None) -> _Worker | None:
     """A worker without a job, a new one if there may be one more, else None."""
     found = next((w for w in workers if w.number is None and not w.gone()), None)
     if found is None and len(workers) < processes:
-        found = _Worker(share=processes)
+        found = _Worker(processes, before)
         workers.append(found)
     return found
 
@@ -205,8 +211,9 @@ class _Teller(Watch):
         self.send(("tell", ("note", text)))
 
 
-def _serve(pipe: Connection, share: int) -> None:
+def _serve(pipe: Connection, share: int, before: Rows | None, told: set[int]) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
+    unlocked.update(told)  # what the parent said need not be said again
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
     open_stream(sys.stdout)
     open_stream(sys.stderr)
@@ -238,7 +245,7 @@ def _serve(pipe: Connection, share: int) -> None:
             return
         job = jobs.pop()
         try:
-            outcome = settle(job, stop, _Teller(send), partial(ready, share=share))
+            outcome = settle(job, stop, _Teller(send), partial(ready, share=share), before)
         except Exception as error:  # for the sweep to raise; as text where its class may not survive the pipe
             send(("raise", error if isinstance(error, WdrunError) else WdrunError(f"{type(error).__name__}: {error}")))
             continue

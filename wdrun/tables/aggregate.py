@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from wdrun.storage import hold, write_atomically
+from wdrun.errors import StorageError
+from wdrun.storage import held, hold, write_atomically
 from wdrun.tables.columns import RUN, TABLES
+from wdrun.tables.ownership import RESULTS, foreign
+from wdrun.tables.read import read_run
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import csv_text, render
 
@@ -59,6 +64,46 @@ def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, lis
             raise ValueError(f"{path.name} holds rows of another run than {row['id']}")
     complete(row, tables)
     return (header, rows[0]), tables
+
+
+def refresh(roots: Sequence[Path], tell: Callable[[str], None]) -> None:
+    """Write the tables of those folders anew where runs were put there, changed or removed since they were written.
+
+    Nothing is done where nothing may be written, where a file is not wdrun's, and while a process trains there, which
+    writes them itself. What fails is told: whoever only reads has what it needs.
+    """
+    for root in roots:
+        try:
+            if root.is_dir() and os.access(root, os.W_OK) and not foreign(root) and _stale(root):
+                write(root)
+        except (OSError, StorageError) as error:
+            tell(f"warning: {error}")
+
+
+def _stale(root: Path) -> bool:
+    """Whether the tables are not those of the run folders: told by times and ids alone, no run's tables are read.
+
+    A file's time of change is that of its arrival here, whatever time of writing a copy keeps.
+    """
+    changed: dict[str, int] = {}  # run folder -> when its run.csv was last put there, ns
+    with os.scandir(root) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                changed[entry.name] = os.stat(f"{entry.path}/run.csv").st_ctime_ns
+    if not changed:
+        return False
+    try:
+        written = min((root / name).stat().st_ctime_ns for name in RESULTS)
+        lines = (root / "runs.csv").read_bytes().split(b"\n")[1:]
+    except OSError:  # not there
+        return True
+    known = {line[:8].decode("latin-1") for line in lines if line[8:9] == b","}  # the ids
+    unknown = [name for name in changed if name[-8:] not in known]  # also those with a name of the user's
+    changed |= {name: max(changed[name], os.stat(root / name).st_ctime_ns) for name in unknown}  # moved here as a whole
+    if new := [name for name, moment in changed.items() if moment > written]:
+        return not any(held(root / name) for name in new)
+    known -= {name[-8:] for name in changed}
+    return bool(known) and not known <= {(read_run(root / name) or {}).get("id", "") for name in unknown}
 
 
 class Fresh:

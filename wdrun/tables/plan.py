@@ -1,4 +1,4 @@
-"""plan.csv at a folder's root: the runs of the last sweep into it, so that those without tables yet are known."""
+"""plan.csv at a folder's root: the runs that its sweeps mean to train, so that those without tables yet are known."""
 
 from __future__ import annotations
 
@@ -26,14 +26,24 @@ class Planned(NamedTuple):
 
 
 def write(jobs: Sequence[Job]) -> None:
-    """Replace the plan of every folder that the jobs' runs go to."""
+    """Put the jobs into the plan of every folder that their runs go to.
+
+    The plan that is there stays beside them while a run of it waits that is none of theirs: its runs that are there
+    too, as they tell what the waiting one belongs to. Else theirs replace it, so that it does not grow for ever.
+    """
     for root in sorted({job.directory.parent for job in jobs}):
-        rows = [
-            {"dir": job.directory.name, "epochs": job.run.epochs, "overrides": " ".join(map(_quoted, job.overrides))}
-            for job in sorted(jobs, key=lambda job: job.directory)
-            if job.directory.parent == root
-        ]
+        new = {job.directory.name: (job.run.epochs, job.overrides) for job in jobs if job.directory.parent == root}
         with hold(root, wait=True):
+            try:
+                earlier = read(root)
+            except ValueError:  # broken: nothing in it can be gone on with
+                earlier = []
+            left = any(run.waits and run.name not in new for run in earlier)
+            old = {run.name: (run.epochs, run.overrides) for run in earlier if left}
+            rows = [
+                {"dir": name, "epochs": epochs, "overrides": " ".join(map(_quoted, overrides))}
+                for name, (epochs, overrides) in sorted((old | new).items())
+            ]
             write_atomically(root / NAME, render(COLUMNS, rows))
 
 
@@ -56,8 +66,11 @@ def waiting(root: Path) -> list[tuple[str, str]]:
 
 
 def _quoted(word: str) -> str:
-    """The word as it stands where `_words` finds it again, else quoted."""
-    return word if _words(word) == [word] else shlex.quote(word)
+    """The word as it stands where it is found again so, also among others, else quoted."""
+    try:
+        return word if shlex.split(word) == [word] else shlex.quote(word)
+    except ValueError:
+        return shlex.quote(word)
 
 
 def _words(typed: str) -> list[str]:

@@ -19,13 +19,23 @@ def settled(directory: Path, read: Callable[[], T]) -> T:
     """What `read` finds in a run's folder; it reads again where the run went on meanwhile: run.csv is another file."""
     path = directory / "run.csv"
     for _ in range(20):
-        before = path.stat()
+        if (before := version(path)) is None:
+            break
         try:
             return read()
         except (OSError, ValueError):
-            if (before.st_ino, before.st_mtime_ns) == ((now := path.stat()).st_ino, now.st_mtime_ns):
+            if version(path) == before:
                 raise
     return read()
+
+
+def version(path: Path) -> tuple[int, int] | None:
+    """Which of the files that replaced one another at this path is there now; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def left_out(what: Path | str, error: Exception) -> str:

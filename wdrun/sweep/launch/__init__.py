@@ -19,7 +19,7 @@ from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
 from wdrun.sweep.signals import Interrupted
-from wdrun.tables import aggregate
+from wdrun.tables import aggregate, ownership
 from wdrun.terminal.progress import say
 from wdrun.wording import first_line
 
@@ -41,6 +41,7 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
     if options.halving is not None:
         raise ConfigError(f"halving={options.halving}: compares all runs of a sweep; leave {engine[0]} away")
     root = Path(first.options.output_dir).absolute() / first.options.name
+    ownership.check([root])
     folder = root / ".hydra-sweep" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     words += [*QUIET, f"hydra.sweep.dir={quoted(str(folder))}"]
     if flags["config_dir"] is not None:

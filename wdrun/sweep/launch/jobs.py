@@ -21,7 +21,7 @@ from wdrun.sweep.launch import remote
 from wdrun.sweep.launch.engine import aside
 from wdrun.sweep.outcome import FINAL, Outcome, print_result, tell_missed, worst
 from wdrun.sweep.signals import Interrupted
-from wdrun.tables import aggregate, plan
+from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.read import status_of
 from wdrun.terminal.progress import say
 from wdrun.wording import command_line, counted, first_line
@@ -109,6 +109,7 @@ def grouped(
     with aside():
         parsed, _ = experiments.sweep(lines, config_dir)
     targets.announce(parsed)
+    ownership.check(job.directory.parent for job in parsed)
     jobs = remote.prepare(parsed)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]

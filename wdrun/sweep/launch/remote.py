@@ -15,12 +15,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from wdrun.config import experiments
 from wdrun.config.run import Job, Run
-from wdrun.errors import BusyError, WdrunError
+from wdrun.errors import BusyError, InUseError, WdrunError
 from wdrun.storage import hold, write_atomically
 from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.signals import SIGNALS, Interrupted
@@ -91,13 +92,16 @@ def work(file: str, log: str, first: int, last: int) -> None:
         if code == 0 or code in INTERRUPTED:
             return
         folders = {number: Path(plan.folders[number]) for number in waiting}
+        under_way = [number for number, folder in folders.items() if status_of(folder) == "running"]
         # Without a run under way the child could not even start: the next one could not either.
-        culprit = next((n for n, folder in folders.items() if status_of(folder) == "running"), None)
-        if culprit is None:
+        if not under_way:
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        fail(folders[culprit], f"the process that trained it {how}")
-        waiting.remove(culprit)
+        for number in under_way:
+            with suppress(InUseError):  # then another command trains it, and the next child waits for that
+                fail(folders[number], f"the process that trained it {how}")
+                waiting.remove(number)
+                break
 
 
 def child() -> None:
@@ -135,7 +139,7 @@ def _end_with_worker() -> None:
 
 
 def fail(folder: Path, cause: str, run: Run | None = None) -> None:
-    """Note in a run's tables that it failed, and why; `run` is needed where it never began. BusyError: it goes on."""
+    """Note in a run's tables that it failed, and why; `run` is needed where it never began. InUseError: it goes on."""
     with hold(folder):
         row = read_run(folder)
         if row is not None:
