@@ -215,13 +215,10 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
     jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
     targets.announce(jobs)
-    from wdrun import explain
-    from wdrun.sweep.one_run import Trainers, with_lambda
+    from wdrun.api.explanation import explained
 
-    trainers = Trainers()
-    for number, job in enumerate(jobs):
-        run = with_lambda(job, trainers).run
-        print("\n".join(["", *explain.whole(trainers.take(run), job.words)][0 if number else 1 :]))
+    for number, text in enumerate(explained(jobs)):
+        print("\n" * (number > 0) + text)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Values -> the words that say them in Hydra's grammar, and back from a word to the very same value.
 
-    word("data.root", "my data, λ")     data.root='my data, λ'
-    word("model.hidden", [64, 64])      model.hidden=[64,64]
+word("data.root", "my data, λ")     data.root='my data, λ'
+word("model.hidden", [64, 64])      model.hidden=[64,64]
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def written(value: Any) -> str:
         return f"{value:.1f}" if value.is_integer() and abs(value) < 1e4 else short(value)
     if value is None:
         return "null"
-    raise ConfigError(f"a {type(value).__name__}: must be a number, text, true, false, null, or a list or mapping of these")
+    raise ConfigError(
+        f"a {type(value).__name__}: must be a number, text, true, false, null, or a list or mapping of these"
+    )
 
 
 def quoted(text: str) -> str:

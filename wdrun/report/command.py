@@ -25,6 +25,12 @@ CSS_PIXELS = 96  # an inch
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
+    print(write(words, flags))
+    return 0
+
+
+def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path:
+    """Write page and figures, say the text on stderr; the page's path."""
     filters: list[str] = []
     folders, texts = folders_and_settings("report", words, TAKES.defaults, filters)
     settings = TAKES.values(texts)
@@ -46,8 +52,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     _write(target, page.render(found, selection, pictures, formats))
     for line in text.whole(found, selection):
         print(line, file=sys.stderr)
-    print(target)
-    return 0
+    return target
 
 
 def _draw(found: Results, selection: Selection, folder: Path, formats: Sequence[str]) -> list[Picture]:

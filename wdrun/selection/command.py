@@ -49,6 +49,12 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
 
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [rule=min|1se] [metric=] [nuisance=]`: one line on stdout, the reasons on stderr."""
+    print(command_line(best(words, flags)))
+    return 0
+
+
+def best(words: Sequence[str], flags: dict[str, Any]) -> list[str]:
+    """The words that reproduce the choice; the reasons are said on stderr."""
     filters: list[str] = []
     folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters)
     settings = COMMANDS["best"].values(texts)
@@ -61,14 +67,14 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     who, rule = selection.name(choice), RULES[settings["rule"]]
     if math.isnan(choice[rule]):
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
-    print(command_line(line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])))
+    found = line.words(_directory(selection, choice, settings["rule"]), flags["config_dir"])
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
     say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
     say(f"{at(selection, choice)}; {gain(selection, choice)}")
     own_findings = [found for found in selection.findings if found.facet in (who, "all")]
     for sentence in [*ranking(selection), *printing.warnings(selection, own_findings)]:
         say(sentence)
-    return 0
+    return found
 
 
 def _select(
