@@ -15,7 +15,7 @@ from typing import Any
 from wdrun.config import help
 from wdrun.config.axes import override
 from wdrun.config.keys import KEYS, TEXT
-from wdrun.config.literals import quoted, word
+from wdrun.config.literals import word
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import ConfigError
 
@@ -47,10 +47,10 @@ def words(options: Mapping[str, Any], *, axes: bool = False) -> list[str]:
         if not re.fullmatch(r"[+~]*[\w./]+", key):
             raise ConfigError(f"{name}: must be the name of a key, such as lam, seed or data__root")
         given = plain(name, value)
-        if axes and isinstance(given, list) and not _takes(key, given):
+        if axes and isinstance(given, list) and not (key in KEYS and KEYS[key].fits(given)):
             if not given:
                 raise ConfigError(f"{name}=[]: holds no value")
-            found.append(f"{key}={','.join(_word(key, item).partition('=')[2] for item in given)}")
+            found.append(f"{key}={','.join(_text(key, item) for item in given)}")
         else:
             found.append(_word(key, given))
     return found
@@ -62,6 +62,8 @@ def plain(name: str, value: Any) -> Any:
         return plain(name, value.value)
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str) and value == "???":
+        raise ConfigError(f"{name}: ??? must be a value; it marks one that is missing")
     for kind in (str, int, float):
         if isinstance(value, kind):
             return kind(value)  # of a subclass too, as numpy's float64 is one
@@ -80,11 +82,15 @@ def plain(name: str, value: Any) -> Any:
 
 
 def _word(key: str, value: Any) -> str:
-    """The override that gives the key this value."""
-    if not isinstance(value, str):
-        return word(key, value)
-    raw = f"{key}={value}"
-    return raw if key in WORDS or _is_read_as(key, value) or not _is_text(key, value) else f"{key}={quoted(value)}"
+    """The override that gives the key this value; text as it is where that says the same."""
+    return f"{key}={value}" if isinstance(value, str) and _is_read_as(key, value) else f"{key}={_text(key, value)}"
+
+
+def _text(key: str, value: Any) -> str:
+    """The value as it stands after `key=`, alone or among others."""
+    if isinstance(value, str) and not _takes_text(key, value):
+        return value
+    return word(key, value).partition("=")[2]
 
 
 def _is_read_as(key: str, text: str) -> bool:
@@ -96,29 +102,17 @@ def _is_read_as(key: str, text: str) -> bool:
     return not read.is_sweep_override() and read.value() == text
 
 
-def _is_text(key: str, text: str) -> bool:
+def _takes_text(key: str, text: str) -> bool:
     """Whether the key takes this text as a value; one that takes numbers or lists has it read as on a command line."""
-    if text == "???":
-        raise ConfigError(f"{key}=???: must be a value; ??? marks one that is missing")
     if key in KEYS:
         return KEYS[key].fits(text)
-    return key in TEXT or key not in _shipped()
-
-
-def _takes(key: str, value: list[Any]) -> bool:
-    """Whether the list is one value of the key and not several."""
-    if key in KEYS:
-        return KEYS[key].fits(value)
-    return _shipped().get(key, "").startswith("[") and not any(isinstance(item, list) for item in value)
+    return key in TEXT or key not in (*WORDS, *_shipped())
 
 
 @cache
-def _shipped() -> dict[str, str]:
-    """The keys that the options of conf/ have, with their default as it is written there."""
-    files = {group: [conf_dir() / group / f"{name}.yaml" for name in option_names(group)] for group in GROUPS}
-    return {
-        f"{group}.{key}": default
-        for group, paths in files.items()
-        for path in paths
-        for key, default, _ in help.keys_of(path.read_text(encoding="utf-8"))
-    }
+def _shipped() -> frozenset[str]:
+    """The keys that the options of conf/ have."""
+    files = [(group, conf_dir() / group / f"{name}.yaml") for group in GROUPS for name in option_names(group)]
+    return frozenset(
+        f"{group}.{key}" for group, path in files for key, *_ in help.keys_of(path.read_text(encoding="utf-8"))
+    )
