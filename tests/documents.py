@@ -37,6 +37,7 @@ FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 BLOCKS = [(path, *block) for path, text in TEXTS.items() for block in FENCE.findall(text)]
 
 DESCRIBED = (
+    "api",
     "config",
     "data",
     "report",

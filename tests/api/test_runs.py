@@ -1,6 +1,5 @@
 """wdrun.run and wdrun.sweep: the tables of the command line as frames, the trained module, errors as exceptions."""
 
-import csv
 import os
 import pickle
 import sys
@@ -106,15 +105,15 @@ def test_a_result_says_what_it_is_and_is_pickled(result):
     assert "<td>0.5</td>" in page
     again = pickle.loads(pickle.dumps(result))
     pd.testing.assert_frame_equal(again.metrics, result.metrics)
-    assert again.definition == result.definition
+    assert again.definition.knobs == result.definition.knobs
 
 
 def test_a_folder_in_use_is_an_error(result):
     words = {"lam": 0.5, "name": "held", "quiet": True}
     directory = result.directory.parent.parent / "held" / result.directory.name
-    with hold(directory), pytest.raises(BusyError, match="is in use"):
+    with hold(directory), pytest.raises(BusyError, match="another process is training this run"):
         wdrun.run(*TINY, **words)
-    with hold(directory), pytest.raises(BusyError, match="is in use"):
+    with hold(directory), pytest.raises(BusyError, match="another process is training this run"):
         wdrun.sweep(*TINY, **words)
 
 
@@ -130,7 +129,7 @@ def test_a_sweep_is_that_of_the_command_line(here):
     pd.testing.assert_frame_equal(
         sweep.runs.drop(columns="dir").sort_values("id", ignore_index=True), table.sort_values("id", ignore_index=True)
     )
-    assert len(list(csv.reader((sweep.folder / "plan.csv").open()))) == 5
+    assert len((sweep.folder / "plan.csv").read_text().splitlines()) == 5
     for name in ("metrics", "layers", "histograms", "timing"):
         pd.testing.assert_frame_equal(getattr(sweep, name), read_table(sweep.folder / f"{name}.csv"), check_dtype=False)
     assert sweep.problems == ()
