@@ -15,13 +15,14 @@ from typing import NamedTuple
 import yaml
 
 from tests import test_imports as plan
-from wdrun import explain, laws
+from wdrun import laws
 from wdrun.config import commands, help
 from wdrun.config.compose import compose
 from wdrun.config.help import summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
+from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
 from wdrun.sweep.halving import COLUMNS as HALVING
 from wdrun.tables.columns import EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
@@ -36,6 +37,7 @@ FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 BLOCKS = [(path, *block) for path, text in TEXTS.items() for block in FENCE.findall(text)]
 
 DESCRIBED = (
+    "api",
     "config",
     "data",
     "report",
@@ -198,7 +200,7 @@ def decays():
         words = "all" if len(couplings) == len(COUPLINGS) else ", ".join(dict.fromkeys([*first, *couplings]))
         own = run.decay["_target_"].split(".")[-2] == name
         text = (CONF / "decay" / f"{name}.yaml").read_text(encoding="utf-8")
-        rows.append((code(name), explain.regularizer(run) if own else summary(text), words))
+        rows.append((code(name), regularizer(run) if own else summary(text), words))
     return table(["decay", "what it is", "couplings"], rows)
 
 

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 
 from tests import runs
-from wdrun import explain
 from wdrun.config import experiments
 from wdrun.decay.l1 import L1
 from wdrun.errors import ConfigError
+from wdrun.explain import block
 from wdrun.laws import verify as verifying
 from wdrun.sweep.one_run import ready, with_lambda
 
@@ -69,7 +69,7 @@ def test_budget_and_tau_choose_the_lambda_that_gives_them(words, total):
 
 @pytest.mark.parametrize("name", ["decoupled", "cautious", "adamc", "independent"])
 def test_a_ready_made_l2_is_shown_in_other_units_too(name):
-    (line,) = [text for text in explain.block(ready(job(f"decay={name}").run)) if text.startswith("same λ")]
+    (line,) = [text for text in block(ready(job(f"decay={name}").run)) if text.startswith("same λ")]
     assert "AdamW paper, Composer" in line
 
 

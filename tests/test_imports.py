@@ -24,10 +24,11 @@ training [torch torchvision], tables [pandas]
 config [hydra omegaconf], models [torch], decay [torch], optim [torch], data [torch torchvision]
 conventions, schedules, terminal
 accepts, devices [torch], storage, streams [torch], tensors [torch]
-wording
-errors, wdrun
+wording, wdrun
+errors
 """
-FACE = ("wdrun", "wdrun.api")  # the one import that points up: wdrun.run(…) loads the door it stands for when called
+# The imports that point up: wdrun.run(…) loads the door it stands for when it is called.
+FACE = {("wdrun", f"wdrun.api.{module}") for module in ("answers", "explanation", "figures", "runs")}
 
 LINES = [re.findall(r"(\w+)(?: \[(.*?)\])?", line) for line in FLOORS.split("\n") if line]
 FLOOR = {room: floor for floor, line in enumerate(LINES) for room, _ in line}
@@ -80,7 +81,7 @@ def test_every_room_is_on_a_floor_and_every_floor_is_there():
 
 
 def test_imports_point_down(found):
-    arrows = {(module, other) for module, (ours, _) in found.items() for other in ours} - {FACE}
+    arrows = {(module, other) for module, (ours, _) in found.items() for other in ours} - FACE
     assert not {
         (module, other)
         for module, other in arrows
@@ -89,7 +90,7 @@ def test_imports_point_down(found):
 
 
 def test_no_imports_go_in_a_circle(found):
-    graph = {module: {other for other in ours if (module, other) != FACE} for module, (ours, _) in found.items()}
+    graph = {module: {other for other in ours if (module, other) not in FACE} for module, (ours, _) in found.items()}
     TopologicalSorter(graph).prepare()  # raises on a circle, and names it
 
 

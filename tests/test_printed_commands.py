@@ -208,7 +208,7 @@ def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():
 
 
 def test_the_python_example_runs(here, monkeypatch, capsys):
-    (example,) = [block for _, language, block in BLOCKS if language == "python" and "wdrun.run(" in block]
+    (example,) = [block for path, language, block in BLOCKS if path == FRONT and language == "python"]
     small = example.replace('data="synthetic"', 'data="synthetic", **{"data.train_examples": 200, "model": "mlp"}')
     assert small != example
     names = {}
@@ -216,6 +216,15 @@ def test_the_python_example_runs(here, monkeypatch, capsys):
     assert names["result"].status == "done"
     assert not names["model"].training
     assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_python_example_of_a_sweep_runs(here, monkeypatch):
+    small = python_of("api").replace("epochs=2", "epochs=2, **{'data.train_examples': 200, 'threads': 1}")
+    names = {}
+    exec(small, names)
+    assert list(names["sweep"].runs["status"]) == ["done"] * 6
+    assert names["result"].definition.lam == names["selection"].choices["lambda_min"].item()
+    assert names["figure"].axes
 
 
 def test_results_go_elsewhere_without_their_weights(smoke, tmp_path, capsys):

@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from wdrun.errors import BusyError, ConfigError, StorageError, WdrunError
+
 if TYPE_CHECKING:
-    from wdrun.api import Result
+    from wdrun.api import figures
+    from wdrun.api.answers import best, load, report, select
+    from wdrun.api.explanation import explain
+    from wdrun.api.runs import Result, Sweep, run, sweep
 
 try:
     __version__ = version("wdrun")
 except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["__version__", "run"]
+__all__ = [
+    "BusyError", "ConfigError", "Result", "StorageError", "Sweep", "WdrunError", "__version__",
+    "best", "explain", "figures", "load", "report", "run", "select", "sweep",
+]  # fmt: skip
+
+# What is imported when it is first asked for: torch and pandas take seconds.
+LATER = {
+    "Result": "wdrun.api.runs:Result",
+    "Sweep": "wdrun.api.runs:Sweep",
+    "run": "wdrun.api.runs:run",
+    "sweep": "wdrun.api.runs:sweep",
+    "explain": "wdrun.api.explanation:explain",
+    "load": "wdrun.api.answers:load",
+    "select": "wdrun.api.answers:select",
+    "best": "wdrun.api.answers:best",
+    "report": "wdrun.api.answers:report",
+    "figures": "wdrun.api.figures:figures",
+}
 
 
-def run(*overrides: str, **options: Any) -> Result:
-    """Train one run as the command line would; see `wdrun.api.run`."""
-    from wdrun import api
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module 'wdrun' has no attribute {name!r}")
+    module, _, attribute = LATER[name].partition(":")
+    found = importlib.import_module(module)
+    return found if module.endswith(f".{attribute}") else getattr(found, attribute)
 
-    return api.run(*overrides, **options)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Face(ModuleType):
+    """The package's face: `wdrun.sweep` is the function, also where the package wdrun.sweep has been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in LATER:  # importing a package inside of this one would set it here
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face

@@ -243,14 +243,10 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
     jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
     targets.announce(jobs)
-    from wdrun import explain
-    from wdrun.sweep.one_run import Trainers, with_lambda
+    from wdrun.api.explanation import explained
 
-    trainers = Trainers()
-    for number, job in enumerate(jobs):
-        run = with_lambda(job, trainers).run
-        lines = explain.whole(trainers.take(run), job.words)
-        print("\n".join([""] * bool(number) + [part for line in lines for part in folded(line)]))
+    for number, text in enumerate(explained(jobs)):
+        print("\n".join([""] * bool(number) + [part for line in text.split("\n") for part in folded(line)]))
     return 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.runs import TINY, asked, changed, jobs
 from wdrun.config.run import SweepOptions
 from wdrun.errors import ConfigError
-from wdrun.sweep import one_run
+from wdrun.sweep import one_run, preparation
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.outcome import exit_code
@@ -208,7 +208,7 @@ def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
         )
         for ndim, device, threads in trainers
     ]
-    monkeypatch.setattr("wdrun.sweep.preparation.check", lambda jobs, build: iter(built))
+    monkeypatch.setattr(preparation, "check", lambda jobs, build: iter(built))
     return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 

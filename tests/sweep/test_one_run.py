@@ -8,7 +8,7 @@ import pytest
 from tests import runs
 from wdrun.errors import BusyError
 from wdrun.storage import hold
-from wdrun.sweep import checkpoint, recording
+from wdrun.sweep import checkpoint, one_run, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.outcome import exit_code
 from wdrun.tables.read import read_table
@@ -103,7 +103,7 @@ def test_the_cause_of_a_failure_is_one_line_that_says_something(error, cause, tm
     def broken(*arguments):
         raise error
 
-    monkeypatch.setattr("wdrun.sweep.one_run.train", broken)
+    monkeypatch.setattr(one_run, "train", broken)
     (outcome,) = execute(jobs(tmp_path))
     assert (outcome.status, outcome.row["cause"]) == ("failed", cause)
     assert read_table(tmp_path / "default" / "runs.csv")["cause"].tolist() == [cause]

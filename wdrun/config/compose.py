@@ -16,8 +16,10 @@ from typing import Any
 
 from wdrun.accepts import Accepts, check, unknown
 from wdrun.config import names
+from wdrun.config.apart import apart
 from wdrun.config.axes import is_axis, key_of, override, written_out
 from wdrun.config.keys import KEYS, flatten
+from wdrun.config.literals import quoted
 from wdrun.config.options import GROUPS, check_own, conf_dir, option_names
 from wdrun.config.typed import spell
 from wdrun.errors import ConfigError
@@ -34,11 +36,14 @@ def compose(words: Sequence[str], config_dir: str | None = None) -> Any:
 
 @contextmanager
 def opened(config_dir: str | None = None) -> Iterator[Callable[[Sequence[str]], Any]]:
-    """A function from the words of a job to its config, for many jobs: each choice of options is composed once."""
+    """A function from the words of a job to its config, for many jobs: each choice of options is composed once.
+
+    Another Hydra may be running, and other threads may compose: they take turns.
+    """
     from hydra import initialize_config_dir
 
     check_own(config_dir)
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
+    with apart(), initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
         yield _Composer(config_dir)
 
 
@@ -100,12 +105,6 @@ class _Composer:
             choices = [word for word in words if key_of(word) in GROUPS]
             known = [key for key, _ in flatten(dict(self._hydra(choices)))]
             raise ConfigError(_one_line(error, words, known, self.config_dir)) from error
-
-
-def quoted(text: str) -> str:
-    """Text as a value of Hydra's grammar, whatever characters it has."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _check(word: str, config_dir: str | None) -> None:

@@ -11,14 +11,12 @@ from typing import Any
 from wdrun.config import axes, experiments, own_keys
 from wdrun.config.axes import key_of
 from wdrun.config.compose import opened
+from wdrun.config.literals import ABSENT, word
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
 from wdrun.config.typed import spell
 from wdrun.errors import ConfigError
 from wdrun.wording import nearest
-from wdrun.wording import typed as short
-
-ABSENT = object()
 
 Words = dict[str, Any]  # key (with ++ or ~ where it needs them) -> value
 Missed = Callable[[Words], dict[str, Any]]
@@ -205,26 +203,3 @@ def _override(key: str, value: Any) -> tuple[str, Any]:
     if key == "decay.terms" and isinstance(value, list):  # in the form that it is typed in
         value = [{"decay": term["name"], **{k: v for k, v in term.items() if k != "name"}} for term in value]
     return f"++{key}", value
-
-
-def word(key: str, value: Any) -> str:
-    """An override as it is typed."""
-    return key if value is ABSENT else f"{key}={short(value) if key in ('lambda', 'lr') else written(value)}"
-
-
-def written(value: Any) -> str:
-    """A value in Hydra's override grammar."""
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{written(v)}' for key, v in value.items())}}}"
-    if isinstance(value, str):
-        plain = re.fullmatch(r"(?:[A-Za-z_]|\.{0,2}/)[\w./-]*", value, re.ASCII) and value.lower() not in (
-            "null", "true", "false", "nan", "inf",
-        )  # fmt: skip
-        # Within quotes a backslash is itself, unless a quote follows the backslashes it is one of.
-        escaped = re.sub(r"(\\*)('|\Z)", lambda m: 2 * m[1] + (m[2] and "\\'"), value)
-        return value if plain else f"'{escaped}'"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e4:
-        return f"{value:.1f}"  # a real number is not the whole one
-    return "null" if value is None else short(value)

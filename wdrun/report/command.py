@@ -24,6 +24,13 @@ CSS_PIXELS = 96  # an inch
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Write page and figures; stdout gets the page's path, stderr its text."""
+    if (page := write(words, flags)) is not None:
+        print(page)
+    return 0
+
+
+def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
+    """Write page and figures, say the text on stderr; the page's path, None where its place may only be read."""
     filters: list[str] = []
     folders, texts = folders_and_settings("report", words, TAKES.defaults, filters, files=True)
     settings = TAKES.values(texts)
@@ -56,9 +63,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
         earlier.remove(before - content.keys())
     for line in text.whole(found, selection):
         print(line, file=sys.stderr)
-    if written:
-        print(target)
-    return 0
+    return target if written else None
 
 
 def _draw(

@@ -65,6 +65,12 @@ def _is_ours(path: Path) -> bool:
 
 def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     """`wdrun best DIR… [key=value …]`: one line on stdout, the reasons on stderr."""
+    print(command_line(best(words, flags)))
+    return 0
+
+
+def best(words: Sequence[str], flags: dict[str, Any]) -> list[str]:
+    """The words that reproduce the choice; the reasons are said on stderr."""
     filters: list[str] = []
     folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters, files=True)
     settings = COMMANDS["best"].values(texts)
@@ -79,14 +85,14 @@ def best_command(words: Sequence[str], flags: dict[str, Any]) -> int:
         raise ConfigError(f"rule={settings['rule']}: {who} has one replicate, so no standard error; take rule=min")
     directory = _directory(selection, choice, settings["rule"])
     row = found.runs[found.runs["dir"] == directory].to_dict("records")[0]
-    print(command_line(line.words(Path(directory), flags["config_dir"], {str(key): x for key, x in row.items()})))
+    chosen = line.words(Path(directory), flags["config_dir"], {str(key): x for key, x in row.items()})
     mean = choice["mean" if settings["rule"] == "min" else "mean_1se"]
     say(f"{who}: {rule} = {typed(choice[rule])}, mean {selection.metric} {mean:.4g}")
     say("; ".join(_why(selection, choice, settings["rule"])))
-    own_findings = [found for found in selection.findings if found.facet in (who, "all")]
+    own_findings = [finding for finding in selection.findings if finding.facet in (who, "all")]
     for sentence in [*ranking(selection), *printing.warnings(selection, own_findings)]:
         say(sentence)
-    return 0
+    return chosen
 
 
 def _why(selection: Selection, choice: pd.Series, rule: str) -> Iterator[str]:

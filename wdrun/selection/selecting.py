@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -18,12 +19,12 @@ from wdrun.selection.kinds import Finding
 from wdrun.selection.line import Typed
 from wdrun.selection.looks import looks
 from wdrun.tables.plan import Planned
-from wdrun.wording import shown
+from wdrun.wording import counted, listed, shown, typed
 
 MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """What a sweep says about λ. Tables are sorted by facet, nuisance, λ, whatever the order of the runs.
 
@@ -71,6 +72,18 @@ class Selection:
     def of(self, frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
         """The rows of one of the tables that have the facet of this row of another."""
         return cells_.rows_of(frame, row, self.facets)
+
+    def __repr__(self) -> str:
+        lams = [typed(lam) or "none" for lam in self.choices["lambda_min"]]
+        found = listed([f"{name}: λ = {lam}" for name, lam in zip(self.names, lams, strict=True)])
+        return f"Selection(by {self.metric}, {found}; {counted(len(self.findings), 'finding')})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the choice for each facet, and what is open."""
+        knobs = [f"{name}_min" for name in self.nuisance]
+        shown = [*self.facets, "lambda_min", "lambda_1se", *knobs, "n", "mean", "se", "difference", "total_decay"]
+        table = self.choices[shown].to_html(index=False, na_rep="", border=0)
+        return table + "".join(f"<p>{escape(found.whole)}</p>\n" for found in self.findings)
 
 
 def select(

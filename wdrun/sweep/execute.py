@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from wdrun import explain
 from wdrun.config.run import Job, SweepOptions
+from wdrun.explain import scores
 from wdrun.sweep import groups, sharing, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
@@ -87,7 +87,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
         if outcome.skipped:
             say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
             if outcome.status == "done" and sys.stdout.isatty():  # where no line of JSON says it
-                say("\n".join(folded(explain.scores(outcome.result()), sys.stderr)))
+                say("\n".join(folded(scores(outcome.result()), sys.stderr)))
         elif outcome.status == "busy":
             say(f"busy: {cause}")
         elif outcome.status == "failed":

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wdrun import data, devices, explain, optim
+from wdrun import data, devices, optim
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, StorageError, WdrunError
+from wdrun.explain import lambda_for
 from wdrun.storage import hold, storage_error, write_atomically
 from wdrun.sweep import checkpoint
 from wdrun.sweep.outcome import FINAL, Outcome
@@ -74,7 +75,7 @@ def with_lambda(job: Job, trainers: Trainers | None = None) -> Job:
     if total is None or run.decay["name"] == "none":
         return job
     trainer = ready(run)
-    trainer = trainer.at(explain.lambda_for(trainer, total))
+    trainer = trainer.at(lambda_for(trainer, total))
     if trainers is not None:
         trainers.keep(trainer)
     return replace(job, run=trainer.run)

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wdrun import devices, explain
+from wdrun import devices
 from wdrun.config.run import Job
 from wdrun.errors import BusyError
+from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import make, write_atomically
 from wdrun.sweep import checkpoint, loggers, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
@@ -42,7 +43,7 @@ class Record:
         self.unsaved = False
         if not self.state:
             _write_config(job.directory, job)
-        for line in explain.block(trainer) if watch.detailed else ():
+        for line in block(trainer) if watch.detailed else ():
             watch.note(line)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
@@ -110,10 +111,10 @@ class Record:
         """What to say of a run that ended."""
         run, directory = self.job.run, self.job.directory
         seconds = time.perf_counter() - self.started
-        lines = [*explain.outcome(self.trainer, summary, seconds), *explain.predicted(predictions)]
+        lines = [*outcome(self.trainer, summary, seconds), *predicted(predictions)]
         if run.lam and summary["status"] == "done":
             zero = without_decay(directory.parent, run, summary["data_digest"])
-            lines.append(explain.bought(summary, zero, self.job.words))
+            lines.append(bought(summary, zero, self.job.words))
         return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:

@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import ModuleType
 from typing import Any
 
 from wdrun.config.run import Job, Run
@@ -124,7 +125,8 @@ class _Worker:
         # hears them and decides.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self.process.start()
+            with _without_main():
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()
@@ -153,6 +155,18 @@ class _Worker:
     def exitcode(self) -> int:
         self.process.join()
         return self.process.exitcode or 0
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A spawned process runs the script that spawned it up to its guard, and all of one that has none: ours needs none
+    of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _free(workers: list[_Worker], processes: int, before: Rows | None) -> _Worker | None:

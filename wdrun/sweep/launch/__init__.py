@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config import experiments, typed
-from wdrun.config.compose import quoted
+from wdrun.config.literals import quoted
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task

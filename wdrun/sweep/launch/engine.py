@@ -45,19 +45,6 @@ def composed(words: Sequence[str]) -> Iterator[tuple[Any, HydraContext]]:
     yield config, HydraContext(config_loader=loader, callbacks=Callbacks(config))
 
 
-@contextmanager
-def aside() -> Iterator[None]:
-    """Put the Hydra that is running aside: it would not let another one compose, as our own composing needs."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().hydra = running
-
-
 def _preset(word: str, loader: Any) -> str:
     """A word that names an engine, as our own settings of it where there are some; ConfigError when it is not there.
 

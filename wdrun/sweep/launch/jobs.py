@@ -18,7 +18,6 @@ from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.storage import write_atomically
 from wdrun.sweep.launch import remote
-from wdrun.sweep.launch.engine import aside
 from wdrun.sweep.outcome import FINAL, Outcome, print_result, tell_missed, worst
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate, ownership, plan
@@ -78,8 +77,7 @@ def batch(lines: Sequence[Sequence[str]], config: Any, task_function: Any) -> li
     """Check all jobs, then train them in this process; the return value of each is its validation objective."""
     from wdrun.sweep.one_run import with_lambda
 
-    with aside():
-        parsed, options = experiments.sweep(lines, _config_dir(config))
+    parsed, options = experiments.sweep(lines, _config_dir(config))
     jobs = [with_lambda(job) for job in parsed]
     outcomes = _trained(jobs, options, isinstance(task_function, Task) and task_function.json)
     if isinstance(task_function, Task):
@@ -100,14 +98,12 @@ def grouped(
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise ConfigError(f"hydra.sweeper.group={size}: must be a whole number ≥ 1, or null")
     config_dir = _config_dir(config)
-    with aside():
-        lines = experiments.lines(words, True, config_dir)
+    lines = experiments.lines(words, True, config_dir)
     if str(config.hydra.launcher._target_).startswith("hydra_plugins.wdrun_launcher."):
         keep = task_function if isinstance(task_function, Task) else Task()
         batch(lines, config, keep)
         return keep.outcomes
-    with aside():
-        parsed, _ = experiments.sweep(lines, config_dir)
+    parsed, _ = experiments.sweep(lines, config_dir)
     targets.announce(parsed)
     ownership.check(job.directory.parent for job in parsed)
     jobs = remote.prepare(parsed)
