@@ -121,12 +121,8 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
     contents = {name: _weights(directory, name) for name in dict.fromkeys(of.values())}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     same = {"words": wanted.words, "data_digest": row["data_digest"], **wanted.used}
-    there = [known for known in evaluations.read(directory) if same.items() <= known.items()]
-    there = [
-        known
-        for known in there
-        if known["weights"] == (name := of[known["split"]]) and known["weights_digest"] == digests[name]
-    ]
+    by_split = {split: same | {"weights": name, "weights_digest": digests[name]} for split, name in of.items()}
+    there = [known for known in evaluations.read(directory) if by_split[known["split"]].items() <= known.items()]
     if {known["split"] for known in there} == {*SPLITS}:
         return Measured(directory, there, before=True)
     job = _definition(directory, row, wanted.config_dir)
