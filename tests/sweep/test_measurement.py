@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from wdrun.sweep.execute import execute
 from wdrun.sweep.measurement import asked
 from wdrun.tables.columns import EVALUATIONS, METRICS
 
+RESULTS = Path(__file__).parent.parent / "results"
 BASE = (*runs.TINY, "lambda=1e-2", "batch_size=20", "lr=0.1")
 SHIFTS = ("evaluate=full", "evaluate.gaussian_noise=[0.1,0.3]", "evaluate.blur=[1]", "evaluate.brightness=[]")
 SHIFTS += ("evaluate.contrast=[0.5]", "evaluate.fgsm=[2]", "evaluate.pgd=[8]", "evaluate.attack_examples=20")
@@ -249,3 +251,23 @@ def test_what_is_asked_takes_the_place_of_the_runs_own_and_nothing_else_does():
     assert wanted.of(made).data == made.data
     own = {"evaluate.name": "calibration", "evaluate.calibration": True, "precision": "fp64"}
     assert wanted.of(made).knobs == made.knobs | own
+
+
+@pytest.mark.parametrize("version", ["first", "second"])
+def test_runs_of_former_versions_are_measured_under_the_ids_they_have(version, tmp_path, capsys):
+    shutil.copytree(RESULTS / version, tmp_path / version)
+    found = measure(str(tmp_path / version))
+    said = capsys.readouterr().err
+    done = [
+        path.parent
+        for path in (tmp_path / version).glob("*/run.csv")
+        if table(path.parent, "run")[0]["status"] == "done"
+    ]
+    assert {path.parent.name for path in (tmp_path / version).glob("*/evaluation.csv")} == {
+        path.name for path in done
+    }, said
+    for directory in done:
+        (whole,), mine = table(directory, "run"), found[found["dir"] == str(directory)].set_index("split")
+        assert set(mine["id"]) == {whole["id"]}
+        for split in ("val", "test"):
+            assert mine["data_loss"][split] == pytest.approx(float(whole[f"{split}_loss"]), rel=1e-5)

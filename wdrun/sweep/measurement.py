@@ -39,7 +39,8 @@ OF_STEPS = {name.removeprefix("last_") for name in FORMER.values()}
 class Asked:
     """What is to be measured of every run: knobs that take the place of its own, and the same in `words`.
 
-    `weights` is last, best, or None: those that the run itself measures each split with. `machine` has what was typed.
+    `weights` is last, best, or None: those that the run itself measures each split with. `machine` has what was typed,
+    and `used` what that is here, by the columns that tell it.
     """
 
     evaluate: Group
@@ -47,6 +48,7 @@ class Asked:
     words: str
     weights: str | None
     machine: Mapping[str, Any]
+    used: Mapping[str, str]
     root: str | None
     config_dir: str | None
 
@@ -75,8 +77,10 @@ def asked(words: Sequence[str], weights: str | None, config_dir: str | None = No
     told += [files.word("diagnostics", run.diagnostics)] if run.diagnostics else []
     typed = {key_of(word) for word in words}
     machine = {key: getattr(run, key) for key in MACHINE if key in typed}
+    here = devices.describe(devices.resolve(**{**dict.fromkeys(MACHINE, "auto"), **machine}))
+    used = {MACHINE[key]: str(here[MACHINE[key]]) for key in machine}
     root = run.data["root"] if "data.root" in typed else None
-    return Asked(run.evaluate, run.diagnostics, " ".join(told), weights, machine, root, config_dir)
+    return Asked(run.evaluate, run.diagnostics, " ".join(told), weights, machine, used, root, config_dir)
 
 
 def _only_of_weights(word: str) -> None:
@@ -116,17 +120,11 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
         of["test"] = "best"
     contents = {name: _weights(directory, name) for name in dict.fromkeys(of.values())}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    known = [
-        known
-        for known in evaluations.read(directory)
-        if known["words"] == wanted.words
-        and known["weights"] == of[known["split"]]
-        and known["weights_digest"] == digests[known["weights"]]
-        and known["data_digest"] == row["data_digest"]
-    ]
-    used = _used(wanted)
-    if {r["split"] for r in known} == {*SPLITS} and all(used.items() <= r.items() for r in known):
-        return Measured(directory, known, before=True)
+    same = {"words": wanted.words, "data_digest": row["data_digest"], **wanted.used}
+    by_split = {split: same | {"weights": name, "weights_digest": digests[name]} for split, name in of.items()}
+    there = [known for known in evaluations.read(directory) if by_split[known["split"]].items() <= known.items()]
+    if {known["split"] for known in there} == {*SPLITS}:
+        return Measured(directory, there, before=True)
     job = _definition(directory, row, wanted.config_dir)
     _announce(job, announced)
     run = wanted.of(job.run)
@@ -150,14 +148,6 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
             raise ValueError("it was trained anew meanwhile; the same command measures it")
         evaluations.add(directory, tables)
     return Measured(directory, tables["evaluation"])
-
-
-def _used(wanted: Asked) -> dict[str, str]:
-    """Columns of what would be measured with, of those settings of the machine that were typed."""
-    if not wanted.machine:
-        return {}
-    here = devices.describe(devices.resolve(**{**dict.fromkeys(MACHINE, "auto"), **wanted.machine}))
-    return {column: str(here[column]) for key, column in MACHINE.items() if key in wanted.machine}
 
 
 def _finished(directory: Path) -> dict[str, str]:
