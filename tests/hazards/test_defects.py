@@ -288,7 +288,7 @@ DEFECTS = [
     ),
     Defect(
         "a finished run trains again",
-        [(module, "finished", lambda job: None) for module in (one_run, execute)],
+        [(module, "finished", lambda job, before=None: None) for module in (one_run, execute)],
         deaths("runs.csv", "after", "replace"), "progress lost",
     ),
     Defect(
