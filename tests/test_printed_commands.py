@@ -252,7 +252,11 @@ def test_a_sweep_is_read_in_pandas(smoke, monkeypatch, capsys):
 
 def python_of(room):
     """The one Python example of a room's README."""
-    (example,) = [block for path, language, block in BLOCKS if path.parent.name == room and language == "python"]
+    (example,) = [
+        block
+        for path, language, block in BLOCKS
+        if path == ROOT / "wdrun" / room / "README.md" and language == "python"
+    ]
     return example
 
 

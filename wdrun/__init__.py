@@ -60,5 +60,9 @@ class _Face(ModuleType):
         if name not in LATER:  # importing a package inside of this one would set it here
             super().__setattr__(name, value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name, as modules are sent to the workers of joblib and the like."""
+        return importlib.import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Face

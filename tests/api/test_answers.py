@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 import wdrun
 from tests.api import SMALL
 from wdrun import cli
+from wdrun.api import notebook
 from wdrun.selection import Selection
 from wdrun.tables.read import read_table
 
@@ -165,6 +167,20 @@ def test_a_figure_is_made_of_a_frame(swept, name, here):
     assert plt.get_fignums() == []
     figure.savefig(here / "figure.png")
     assert len((here / "figure.png").read_bytes()) > 4000
+
+
+def test_a_notebook_that_has_not_imported_pyplot_shows_a_figure(swept, monkeypatch):
+    printers = {}
+    pictures = SimpleNamespace(type_printers=printers, for_type=printers.__setitem__)
+    shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": pictures}))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    notebook.show_figures()
+    assert printers[Figure](wdrun.figures.speed(swept.timing))[:4] == b"\x89PNG"
+    printers[Figure] = "pyplot's own"
+    notebook.show_figures()
+    assert printers == {Figure: "pyplot's own"}
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    notebook.show_figures()  # IPython imported by a program that is none
 
 
 LOADED = """

@@ -64,6 +64,23 @@ def test_a_run_in_a_process_of_multiprocessing(here, start):
         assert same(own, pool.apply(trained, ("child", 0)))
 
 
+def side_by_side():
+    return str(wdrun.sweep("decay=l2", seed=[0, 1], parallel=2, quiet=True, **SMALL))
+
+
+def test_a_worker_of_multiprocessing_may_have_no_workers(here):
+    with multiprocessing.get_context("fork").Pool(1) as pool, pytest.raises(wdrun.ConfigError, match="use parallel=1"):
+        pool.apply(side_by_side)
+
+
+def test_a_current_folder_that_is_gone_is_a_sentence(here, monkeypatch):
+    (here / "gone").mkdir()
+    monkeypatch.chdir(here / "gone")
+    (here / "gone").rmdir()
+    with pytest.raises(wdrun.StorageError, match="the current folder is not there any more; go to one that is"):
+        trained("x", 0)
+
+
 def test_a_process_forked_while_a_thread_composes_can_compose():
     holding, done = threading.Event(), threading.Event()
 

@@ -186,6 +186,7 @@ def test_the_names_are_functions_whatever_was_imported(here):
     assert wdrun.sweep.__name__ == "sweep"
     assert wdrun.report.__name__ == "report"
     assert wdrun.explain.__name__ == "explain"
+    assert pickle.loads(pickle.dumps(wdrun)) is wdrun  # as joblib's workers get what a function uses
     assert sys.modules["wdrun.sweep"].__name__ == "wdrun.sweep"
     assert {name for name in wdrun.__all__ if not hasattr(wdrun, name)} == set()
     assert set(wdrun.__all__) <= set(dir(wdrun))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
+from wdrun.api import notebook
 from wdrun.api.answers import Source, select
 from wdrun.errors import ConfigError
 from wdrun.report.figures import curve, drawings, heatmap, layers, learning, robustness
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["corruptions", "decay_curve", "learning_curves", "lr_lambda", "norms", "rotation", "sparsity", "speed"]
+
+notebook.show_figures()
 
 VARIES = ("id", "lambda", "seed", "fold")  # columns in which the runs of one panel may differ
 Drawn = TypeVar("Drawn", pd.DataFrame, list[FacetTables])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 
 from wdrun.api.silence import stderr
+from wdrun.errors import StorageError
 from wdrun.sweep.signals import Interrupted
 
 SET = ("GOMP_SPINCOUNT", "WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY")  # of the environment, while runs train
@@ -36,6 +37,10 @@ def turn(*, quiet: bool = False) -> Iterator[None]:
     `quiet`: what this thread says on stderr is dropped. A signal that interrupted the runs is raised again after they
     were saved: Ctrl-C is KeyboardInterrupt, and a handler of the program's own is called.
     """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise StorageError("the current folder is not there any more; go to one that is, with os.chdir(…)") from error
     try:
         with _turn, _settings(), stderr(quiet):
             yield

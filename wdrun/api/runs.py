@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -176,4 +177,9 @@ def sweep(*overrides: str, config_dir: Folder | None = None, quiet: bool = False
 
 
 def _trained(jobs: Sequence[Job], asked: SweepOptions) -> list[Outcome]:
+    if current_process().daemon and asked.parallel != 1:
+        raise ConfigError(
+            f"parallel={asked.parallel}: this process is a worker of multiprocessing, which may start none of its own; "
+            "use parallel=1"
+        )
     return execute(jobs, asked) if asked.halving is None else in_rungs(jobs, asked)
