@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wdrun.api import figures
     from wdrun.api.answers import best, load, report, select
     from wdrun.api.explanation import explain
+    from wdrun.api.measurement import evaluate
     from wdrun.api.runs import Result, Sweep, run, sweep
 
 try:
@@ -23,7 +24,7 @@ except PackageNotFoundError:  # run from a checkout that is not installed
 
 __all__ = [
     "BusyError", "ConfigError", "Result", "StorageError", "Sweep", "WdrunError", "__version__",
-    "best", "explain", "figures", "load", "report", "run", "select", "sweep",
+    "best", "evaluate", "explain", "figures", "load", "report", "run", "select", "sweep",
 ]  # fmt: skip
 
 # What is imported when it is first asked for: torch and pandas take seconds.
@@ -33,6 +34,7 @@ LATER = {
     "run": "wdrun.api.runs:run",
     "sweep": "wdrun.api.runs:sweep",
     "explain": "wdrun.api.explanation:explain",
+    "evaluate": "wdrun.api.measurement:evaluate",
     "load": "wdrun.api.answers:load",
     "select": "wdrun.api.answers:select",
     "best": "wdrun.api.answers:best",

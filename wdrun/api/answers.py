@@ -88,7 +88,7 @@ def best(
     `settings`: rule="1se" for the strongest λ within one standard error, and the others of `wdrun best`.
     """
     with stderr(quiet):
-        return command.best(_typed(places, where, settings), {"config_dir": _text(config_dir)})
+        return command.best(typed_words(places, where, settings), {"config_dir": _text(config_dir)})
 
 
 def report(
@@ -105,7 +105,7 @@ def report(
     """
     given = settings if out is None else {"out": out, **settings}
     with stderr(quiet):
-        page = write(_typed(places, where, given), {"config_dir": _text(config_dir)})
+        page = write(typed_words(places, where, given), {"config_dir": _text(config_dir)})
     if page is None:
         raise StorageError("the page was not written: its folder may only be read; give out=PATH")
     return page
@@ -170,9 +170,9 @@ def _values(name: str, value: Any) -> str:
     return ",".join(typed(item) or "null" for item in (given if isinstance(given, list) else [given]))
 
 
-def _typed(places: Sequence[Any], where: Where, settings: Mapping[str, Any]) -> list[str]:
+def typed_words(places: Sequence[Any], where: Where, settings: Mapping[str, Any]) -> list[str]:
     """The words of a command on these places; a setting of None is not typed."""
-    given = [f"{key}={_values(key, value)}" for key, value in settings.items() if value is not None]
+    given = [f"{key.replace('__', '.')}={_values(key, value)}" for key, value in settings.items() if value is not None]
     return [*map(str, _paths(places)), *given, *_filters(where)]
 
 

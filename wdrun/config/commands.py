@@ -174,6 +174,7 @@ COMMANDS = {
         "each run's folder and, of all runs, into the folder above",
         (*MEASURES, WEIGHTS),
         filters=True,
+        flags=("config_dir", "json"),
         ends={Exit.FAILED: "not one run could be measured"},
     ),
     "select": Command(

@@ -23,6 +23,8 @@ from wdrun.tables.read import load
 from wdrun.tables.sound import left_out
 from wdrun.tables.words import folders_and_settings
 from wdrun.terminal.progress import say, scores
+from wdrun.terminal.screen import columns
+from wdrun.terminal.tables import Column, laid_out
 from wdrun.wording import counted, named, typed
 
 if TYPE_CHECKING:
@@ -30,17 +32,20 @@ if TYPE_CHECKING:
 
 TAKES = COMMANDS["evaluate"]
 ROWS = 100  # that a person is shown; what is more is in the table's file
+WORDS = ("run", "split", "corruption")
+DROPPED = {"margin": 1, "brier": 2, "hessian_top": 3, "ece": 4}  # columns that may go on a narrow terminal, in order
 SHOWN = ("split", "corruption", "strength", "data_loss", "accuracy", "ece", "brier", "margin", "hessian_top")
 
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
-    """A JSON line a row on stdout, for a person a table at the end; stderr says how each run went."""
+    """A JSON line a row on stdout, on a terminal without --json a table at the end; stderr says how each run went."""
     stop = Stop()
     shown: list[Measured] = []
+    in_lines = flags["json"] or not sys.stdout.isatty()
 
     def show(found: Measured) -> None:
         shown.append(found)
-        if not sys.stdout.isatty():
+        if in_lines:
             print_rows(found)
 
     try:
@@ -48,7 +53,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
             _measure(words, flags["config_dir"], stop.check, show)
     except Interrupted as interrupted:
         return interrupted.exit_code
-    if shown and sys.stdout.isatty():
+    if shown and not in_lines:
         print("\n".join(_table(shown)))
     return Exit.DONE if shown else Exit.FAILED
 
@@ -141,10 +146,10 @@ def _root(folder: Path) -> Path | None:
 def _table(shown: Sequence[Measured]) -> list[str]:
     """The rows in columns, those that are empty left out."""
     rows = [{"run": run.directory.name} | evaluations.typed(row) for run in shown for row in run.rows]
-    columns = ["run", *(name for name in SHOWN if any(row[name] not in (None, "") for row in rows))]
-    cells = [columns, *([_shown(row[name]) for name in columns] for row in rows[:ROWS])]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    names = ["run", *(name for name in SHOWN if any(row[name] not in (None, "") for row in rows))]
+    layout = [Column(name, right=name not in WORDS, wraps=name == "run", drop=DROPPED.get(name, 0)) for name in names]
+    cells = [[_shown(row[name]) for name in names] for row in rows[:ROWS]]
+    lines = laid_out(layout, cells, columns(), more="evaluation.csv")
     return [*lines, f"and {len(rows) - ROWS:,} rows more in evaluation.csv"] if len(rows) > ROWS else lines
 
 
