@@ -53,6 +53,22 @@ def test_select_prints_and_writes(swept, wdrun, capfd):
     assert (swept / "selection.csv").read_bytes() == before
 
 
+@pytest.mark.parametrize("width", [120, 80, 60, 40, 20])
+def test_a_narrow_terminal_cuts_no_digit(swept, wdrun, capfd, monkeypatch, width):
+    """λ = 0, 0.01 and 0.1 were 0, 0. and 0. at 80 columns, and at 60 there was no facet."""
+    wide = wdrun("select", "runs", capture=capfd)[1].split()
+    monkeypatch.setattr("wdrun.terminal.screen.columns", lambda stream=None: width)
+    code, out, _ = wdrun("select", "runs", capture=capfd)
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= width
+    assert "\x1b" not in out
+    words = out.partition("decay=l2: λ = 0.01 with")[0].split()
+    assert words.count("0.01") + words.count("0.1") >= 8  # in the curves of two facets, the choice, the leaderboard
+    assert {"0.01", "0.1", "decay=l1", "decay=l2", "lambda_min", "verdict", "best", "worse"} <= set(words)
+    numbers = {word for word in words if word.replace(".", "").isdecimal()}
+    assert numbers <= {*wide, str(width)}  # none has lost a digit
+
+
 def test_select_names_what_it_cannot_read(swept, wdrun, capfd):
     victim = sorted(swept.glob("*/run.csv"))[0]
     victim.write_bytes(victim.read_bytes()[:-5])

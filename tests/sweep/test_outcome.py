@@ -100,6 +100,7 @@ def test_what_a_miss_is_beside_does_not_hide_it(statuses, capsys):
 def test_codes_are_one_table():
     assert {code.name: code.value for code in Exit} == {
         "DONE": 0, "FAILED": 1, "CONFIG": 2, "DIVERGED": 3, "BUSY": 4, "STORAGE": 5, "REQUIREMENT": 6,
+        "UNFINISHED": 7,
     }  # fmt: skip
     errors = (WdrunError, ConfigError, BusyError, StorageError)
     assert [error.exit_code for error in errors] == [Exit.FAILED, Exit.CONFIG, Exit.BUSY, Exit.STORAGE]

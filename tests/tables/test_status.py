@@ -1,5 +1,6 @@
 """`wdrun status`: each state is told as it is, also of killed, broken and foreign folders; nothing is disturbed."""
 
+import json
 import os
 
 import pytest
@@ -129,6 +130,119 @@ def test_the_command(root, wdrun, capsys):
     assert out.startswith(f"{root.parent / 'empty'}: no runs of wdrun there (no run.csv)\n\n{folder(root, 1)}: 1 run:")
     code, out, err = wdrun("status", "nowhere", capture=capsys)
     assert (code, out, err) == (2, "", "wdrun: nowhere: no such folder\n")
+
+
+def objects(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_json_is_an_object_a_folder_and_the_code_says_whether_to_wait(root, wdrun, capsys):
+    code, out, err = wdrun("status", str(root), "--json", capture=capsys)
+    (found,) = objects(out)
+    assert (code, err) == (7, "")
+    assert {key: found[key] for key in ("folder", "runs", "counts")} == {
+        "folder": str(root),
+        "runs": 5,
+        "counts": {"done": 1, "running": 0, "interrupted": 2, "failed": 1, "diverged": 0, "waiting": 1},
+    }
+    names = {seed: folder(root, seed).name for seed in (1, 3, 4)}
+    log = folder(root, 1) / "error.log"
+    assert [entry for entry in found["not_done"] if entry["status"] != "waiting"] == [
+        {"name": names[seed], "status": "interrupted", "epochs_done": 1, "epochs": 2, "cause": "killed"}
+        for seed in sorted((3, 4), key=names.get)
+    ] + [
+        {"name": names[1], "status": "failed", "epochs_done": 1, "epochs": 2, "cause": f"ValueError: broken; log {log}"}
+    ]
+    (waiting,) = [entry for entry in found["not_done"] if entry["status"] == "waiting"]
+    assert (waiting["epochs_done"], waiting["epochs"], "-s2-" in waiting["name"]) == (0, 2, True)
+    assert wdrun("status", str(root), capture=capsys)[0] == 0  # a person is told in words
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        (("done", "done"), 0),
+        (("done", "diverged"), 0),  # a divergence is a result: nothing is to be waited for
+        (("done", "failed"), 1),
+        (("failed", "interrupted"), 7),
+        (("done", "running"), 7),
+        (("done", None), 7),
+    ],
+)
+def test_the_code_of_json(tmp_path, wdrun, capsys, states, code):
+    jobs = runs.jobs(tmp_path, "seed=0,1")
+    plan.write(jobs)
+    for job, state in zip(jobs, states, strict=True):
+        if state:
+            job.directory.mkdir(parents=True)
+            row = run_row(job.run, {"status": state, "epochs_done": 1})
+            (job.directory / "run.csv").write_bytes(render(list(row), [row]))
+    found, out, _ = wdrun("status", str(tmp_path / "default"), "--json", capture=capsys)
+    assert found == code
+    entries = objects(out)[0]["not_done"]
+    assert sorted(entry["status"] for entry in entries) == sorted(
+        {None: "waiting", "running": "interrupted"}.get(state, state)  # no process holds it
+        for state in states
+        if state != "done"
+    )
+
+
+def test_json_of_several_folders_ends_with_the_worst(root, wdrun, capsys, tmp_path):
+    execute(runs.jobs(tmp_path / "other", "seed=0"))
+    done = tmp_path / "other" / "default"
+    code, out, _ = wdrun("status", "--json", str(done), str(root), capture=capsys)
+    assert (code, [found["folder"] for found in objects(out)]) == (7, [str(done), str(root)])
+    assert wdrun("status", "--json", str(done), capture=capsys)[0] == 0
+    (tmp_path / "empty").mkdir()
+    code, out, _ = wdrun("status", "--json", str(tmp_path / "empty"), capture=capsys)
+    assert (code, objects(out)[0]["runs"]) == (2, 0)
+    (folder(root, 0) / "run.csv").write_bytes(b"id,model\nx")
+    assert objects(wdrun("status", "--json", str(root), capture=capsys)[1])[0]["unreadable"] == [
+        f"cannot be read: {folder(root, 0)}: run.csv is cut off"
+    ]
+
+
+def test_filter_words_choose_the_runs_that_wait_too(root, wdrun, capsys):
+    code, out, err = wdrun("status", str(root), "seed=1,2", capture=capsys)
+    assert (code, err) == (0, "filters  2 of 5 runs are looked at\n")
+    assert out.startswith(f"{root}: 2 runs: 1 failed, 1 waiting\n")
+    code, out, _ = wdrun("status", str(root), "seed!=1,2,3,4", "--json", capture=capsys)
+    assert (code, objects(out)[0]["counts"]["done"], objects(out)[0]["runs"]) == (0, 1, 1)
+    assert wdrun("status", str(root), "status=failed", capture=capsys)[1].startswith(f"{root}: 1 run: 1 failed\n")
+    code, out, err = wdrun("status", str(root), "seed=7", capture=capsys)
+    assert (code, out) == (2, "")
+    assert "seed=7: no run has seed=7; there are 0, 1, 2, 3 and 4" in err
+    assert "did you mean seed?" in wdrun("status", str(root), "sed=7", capture=capsys)[2]
+
+
+def test_root_tables_alone_are_told(tmp_path, wdrun, capsys):
+    """A colleague's runs.csv, or a folder from which the runs were moved away."""
+    jobs = runs.jobs(tmp_path, "seed=range(0,4)")
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    rows = [run_row(job.run, {"status": state, "cause": "E: no" if state == "failed" else "", "epochs_done": 1})
+            for job, state in zip(jobs, ("done", "failed", "running", "diverged"), strict=True)]  # fmt: skip
+    (handed / "runs.csv").write_bytes(render(list(rows[0]), rows))
+    heading, _, *lines = status.report(handed)
+    assert heading == f"{handed}: 4 runs: 1 done, 1 interrupted, 1 failed, 1 diverged"
+    assert [line.split() for line in lines] == [
+        [jobs[2].run.id, "interrupted", "1/2", *["it", "was", "running", "when", "runs.csv", "was", "written"]],
+        [jobs[1].run.id, "failed", "1/2", "E:", "no"],
+        [jobs[3].run.id, "diverged", "1/2"],
+    ]
+    assert wdrun("status", str(handed), "seed=0", "--json", capture=capsys)[0] == 0
+    (handed / "runs.csv").write_bytes(b"a,b\n1,2\n")
+    assert status.report(handed)[-1].endswith("run.csv is not a table of wdrun's (no column id)")
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 30])
+def test_a_narrow_terminal_cuts_nothing(root, monkeypatch, width):
+    wide = {word for line in status.report(root) for word in line.split()}
+    monkeypatch.setattr("wdrun.terminal.screen.columns", lambda stream=None: width)
+    lines = status.report(root)
+    assert max(map(len, lines[1:])) <= width
+    page = "".join("".join(lines).split())
+    assert all(word in page for word in wide - {"written", "ago", "s", "0"})
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def folded(text: str, stream: TextIO | None = None) -> list[str]:
     """A line for the stream, by default stdout: whole where it is no terminal, else in lines of its width.
 
     They hang below what stands after the first gap, as in a table of a name and its meaning. What is to be pasted, a
-    line with a command in its text, stays whole for the terminal to wrap.
+    line with a command or a long path in its text, stays whole for the terminal to wrap.
     """
     width = columns(stream)
     text = shown(text, stream) if width else text
@@ -110,15 +110,14 @@ def folded(text: str, stream: TextIO | None = None) -> list[str]:
         return [text]
     name = found.group() if (found := re.match(r" *\S.*?  +(?=\S)", text)) else ""
     rest = text[len(name) :]
-    if "wdrun " in rest:
+    beside = width - cells(name) >= LEAST
+    margin = 4 if not name else cells(name) if beside else 6
+    if "wdrun " in rest or max(map(cells, rest.split(" "))) > width - margin:
         return [text]
-    if not name:
-        first, *others = wrapped(text, width)
-        return [first, *(f"    {line}" for line in wrapped(" ".join(others), max(width - 4, 1)) if line)]
-    if width - cells(name) < LEAST:
-        return [name.rstrip(), *(f"      {line}" for line in wrapped(rest, max(width - 6, 1)))]
+    if name and not beside:
+        return [name.rstrip(), *(" " * margin + line for line in wrapped(rest, width - margin))]
     first, *others = wrapped(rest, width - cells(name))
-    return [name + first, *(" " * cells(name) + line for line in others)]
+    return [name + first, *(" " * margin + line for line in wrapped(" ".join(others), width - margin) if line)]
 
 
 def lines(text: str) -> list[str]:
