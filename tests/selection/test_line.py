@@ -108,10 +108,10 @@ def test_the_knobs_of_a_row_among_all_others_give_its_id(mixed):
 @pytest.mark.parametrize("number", [4, 31, 52, 77])
 def test_the_line_of_a_row_is_that_run(mixed, number):
     row = mixed.to_dict("records")[number]
+    words = [*line.words(Path(row["dir"]), None, row), f"seed={row['seed']}", f"fold={row['fold']}"]
+    typed = [word for word in line.Typed(mixed)(row["dir"]) if not word.startswith("name=")]
     with opened() as composed:
-        words = [*line.words(Path(row["dir"]), None, row), f"seed={row['seed']}", f"fold={row['fold']}"]
         assert parse(composed(words)).run.id == row["id"]
-        typed = [word for word in line.Typed(mixed)(row["dir"]) if not word.startswith("name=")]
         assert parse(composed(typed)).run.id == row["id"]
 
 
