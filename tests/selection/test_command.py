@@ -177,7 +177,9 @@ def test_tables_alone_are_answered_as_their_run_folders(swept, here, wdrun, capf
     for path in list(swept.glob("*/run.csv")):
         for name in TABLES:
             (path.parent / f"{name}.csv").write_bytes(render([c.name for c in TABLES[name]], []))
-    rows = [dict(zip(*csv.reader(path.open()), strict=True)) for path in sorted(swept.glob("*/run.csv"))]
+    rows = [
+        dict(zip(*csv.reader(path.read_text().splitlines()), strict=True)) for path in sorted(swept.glob("*/run.csv"))
+    ]
     (here / "theirs").mkdir()
     (here / "theirs" / "all.csv").write_bytes(render(list(dict.fromkeys(k for row in rows for k in row)), rows))
     one, other = (wdrun("select", name, capture=capfd) for name in ("runs", "theirs/all.csv"))
