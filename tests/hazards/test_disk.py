@@ -228,6 +228,10 @@ def test_a_fault_while_select_writes(fault, many, tmp_path, monkeypatch, capsys)
             cli.main(["select", str(folder)])
         out, err = capsys.readouterr()
         assert len(disk.calls) >= at
+        if fault == "EROFS":  # a place that nobody asked for: the answer is printed all the same
+            assert (stop.value.code, "lambda_min" in out) == (0, True), at
+            assert f"nothing is written: {folder} may only be read; out=FOLDER writes elsewhere" in err, at
+            continue
         assert out == "", at
         assert "tables" not in err, at
         assert_one_message(stop.value.code, err, fault, folder, at)
