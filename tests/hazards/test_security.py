@@ -29,6 +29,7 @@ from wdrun.data.canonical import BadSource
 from wdrun.data.pickles import restricted_loads
 from wdrun.errors import ConfigError
 from wdrun.report import reproduce
+from wdrun.selection.overrides import recorded
 from wdrun.sweep import checkpoint
 from wdrun.sweep.execute import execute
 from wdrun.tables import aggregate, read, status
@@ -427,7 +428,7 @@ def test_a_config_that_is_no_config_is_a_line(text, elsewhere, here, capsys):
     code, out, err = best(elsewhere, capsys)
     assert (code in (2, 5), out, err.count("\n")) == (True, "", 1), err
     assert not (here / "trace").exists()
-    for row in reproduce.commands(path.parent for path in elsewhere.glob("*/config.yaml")):
+    for row in reproduce.commands((path.parent for path in elsewhere.glob("*/config.yaml")), recorded):
         assert row.startswith(("wdrun", "# and"))
 
 
@@ -436,8 +437,8 @@ def test_the_commands_of_a_report_are_safe_in_a_shell(elsewhere, here):
     for value in HOSTILE:
         for path in paths:
             path.write_text(yaml.safe_dump([f"+model.note={value}", "seed=0"]))
-        (command,) = reproduce.commands(path.parent.parent for path in paths)
-        assert words_of_the_shell(command, here) == [f"+model.note={value}", "seed=0"]
+        (command,) = reproduce.commands((path.parent.parent for path in paths), recorded)
+        assert words_of_the_shell(command, here)[:2] == [f"+model.note={value}", "seed=0"]
     assert not (here / "trace").exists()
 
 

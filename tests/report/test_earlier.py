@@ -35,7 +35,7 @@ def test_every_format_carries_the_mark(results):
     for path in found:
         assert earlier.MARKS[path.suffix[1:]] in path.read_bytes()
         assert earlier.is_ours(path)
-    assert b"atplotlib" not in b"".join(path.read_bytes() for path in found)  # no version, so the same bytes in all
+    assert b"Matplotlib v" not in b"".join(path.read_bytes() for path in found)  # no version, so the same bytes in all
     assert style.METADATA.keys() == earlier.MARKS.keys()
 
 

@@ -2,6 +2,7 @@
 
 from tests import made_up
 from wdrun.report import reproduce
+from wdrun.selection.overrides import recorded
 from wdrun.tables.read import load
 
 
@@ -11,8 +12,8 @@ def test_commands_come_from_overrides_else_from_the_config_else_are_said_to_be_u
     (folders[2] / ".hydra" / "overrides.yaml").unlink()
     (folders[3] / ".hydra" / "overrides.yaml").write_text("- 3\n")
     (folders[3] / "config.yaml").write_bytes(b"\xff\xfe")
-    assert reproduce.commands(folders) == [
-        "wdrun -m decay=l2 lambda=0,1e-5,0.0001 lr=0.1 seed=0 model=mlp epochs=2",
+    assert reproduce.commands(folders, recorded) == [
+        f"wdrun -m decay=l2 lambda=0,1e-5,0.0001 lr=0.1 seed=0 model=mlp epochs=2 name=r output_dir={tmp_path}",
         "# and 1 run whose command is not recorded",
     ]
 
@@ -21,7 +22,7 @@ def test_many_unlike_lines_are_counted(tmp_path):
     lines = [made_up.run(tmp_path / "r", 0.1) for _ in range(20)]
     for i, folder in enumerate(lines):
         (folder / ".hydra" / "overrides.yaml").write_text(f"[a{i}=1]")
-    made = reproduce.commands(lines)
+    made = reproduce.commands(lines, recorded)
     assert len(made) == 13
     assert made[-1].startswith("# and 8 more")
 

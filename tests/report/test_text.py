@@ -62,7 +62,8 @@ def test_without_lambda_zero_no_gain_is_claimed(tmp_path):
     _, _, said = told(made_up.sweep(tmp_path / "r", {k: v for k, v in CLEAR.items() if k}))
     assert "Its difference" not in said
     assert "not told: decay=l2: λ = 0 is missing, so what decay gains cannot be told; add lambda=0\n" in said
-    assert said.endswith("\n  wdrun -m decay=l2 lambda=0 lr=0.1 seed=0,1,2 model=mlp epochs=2")
+    line = f"wdrun -m decay=l2 lambda=0 lr=0.1 seed=0,1,2 model=mlp epochs=2 name=r output_dir={tmp_path}"
+    assert said.endswith(f"\n  {line}")
 
 
 def test_lambda_zero_may_win(tmp_path):
@@ -164,7 +165,7 @@ def test_budget_gives_way_to_lambda(tmp_path):
     made_up.run(tmp_path / "r", 0.01, 1.2)
     found = load([tmp_path / "r"])
     ((line,),) = {s.commands for s in text.steps(select(found.runs)) if "λ = 0 is missing" in s.why}
-    assert line == "wdrun 'model.hidden=[8, 8]' seed=0 lambda=0 lr=0.1"
+    assert line == f"wdrun 'model.hidden=[8, 8]' seed=0 name=r output_dir={tmp_path} lambda=0 lr=0.1"
 
 
 def test_what_the_plan_has_waiting_is_told_first(tmp_path):
@@ -175,8 +176,10 @@ def test_what_the_plan_has_waiting_is_told_first(tmp_path):
     (root / "plan.csv").write_text("\n".join(["dir,epochs,overrides", *lines, ""]))
     found = load([root])
     said = "\n".join(text.whole(found, select(found.runs, plan=found.plan)))
-    assert "not told: all: 3 of 6 runs of the plan are not trained yet; go on with wdrun -m decay=l2 lambda=0.1" in said
+    assert "not told: all: 3 of 6 runs of the plan are not trained yet\n" in said
     assert "only λ = 0 was tried" not in said
     first = said[said.index("next: ") :].splitlines()
-    assert first[0].startswith("next: all: 3 of 6 runs of the plan")
-    assert first[1] == f"  wdrun -m {words} seed=0,1,2"
+    assert first[0] == "next: all: 3 of 6 runs of the plan are not trained yet"
+    line = f"wdrun -m {words} seed=0,1,2 name=r output_dir={tmp_path}"
+    assert first[1] == f"  {line}"
+    assert said.count(line) == 1  # its lines once are enough

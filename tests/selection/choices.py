@@ -111,8 +111,8 @@ def table(cells, **changes):
     return rows
 
 
-def write(root, *words, **summary):
-    """A run's folder as training leaves it, but for what select does not read."""
+def write(root, *words, typed=None, **summary):
+    """A run's folder as training leaves it, but for what select does not read; with the words `typed` recorded."""
     (job,) = experiments.jobs(words, False)
     folder = root / job.run.slug
     folder.mkdir(parents=True)
@@ -121,4 +121,7 @@ def write(root, *words, **summary):
     import yaml
 
     (folder / "config.yaml").write_text(yaml.safe_dump(job.run.nested, sort_keys=False), encoding="utf-8")
+    if typed is not None:
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(typed)), encoding="utf-8")
     return job.run

@@ -10,6 +10,8 @@ import pytest
 
 from tests.selection.choices import write
 from wdrun.config import experiments
+from wdrun.tables.columns import TABLES
+from wdrun.tables.write import render
 
 SMALL = ("data=synthetic", "model=mlp", "model.hidden=[4]", "epochs=1", "threads=1")
 
@@ -184,3 +186,53 @@ def test_best_of_different_data_is_refused(swept, wdrun, capfd):
     assert (code, out) == (2, "")
     assert "different data do not compare; add the words of one of them: data.train_examples=4000" in err
     assert wdrun("best", "runs", "data.train_examples=4000", capture=capfd)[0] == 0
+
+
+def test_tables_alone_are_answered_as_their_run_folders(swept, here, wdrun, capfd):
+    """Cell for cell, and the printed line is that run."""
+    for path in list(swept.glob("*/run.csv")):
+        for name in TABLES:
+            (path.parent / f"{name}.csv").write_bytes(render([c.name for c in TABLES[name]], []))
+    rows = [
+        dict(zip(*csv.reader(path.read_text().splitlines()), strict=True)) for path in sorted(swept.glob("*/run.csv"))
+    ]
+    (here / "theirs").mkdir()
+    (here / "theirs" / "all.csv").write_bytes(render(list(dict.fromkeys(k for row in rows for k in row)), rows))
+    one, other = (wdrun("select", name, capture=capfd) for name in ("runs", "theirs/all.csv"))
+    assert (one[0], one[1]) == (other[0], other[1])
+    assert "tables   theirs/all/selection.csv and leaderboard.csv; `wdrun best theirs/all.csv`" in other[2]
+    for name in ("selection.csv", "leaderboard.csv"):
+        assert (swept / name).read_bytes() == (here / "theirs" / "all" / name).read_bytes()
+    one, other = (wdrun("best", name, "decay=l2", capture=capfd) for name in ("runs", "theirs/all.csv"))
+    assert one == other
+    assert one[0] == 0
+
+
+def test_the_sentence_of_one_standard_error_is_about_the_choice_it_prints(here, wdrun, capfd):
+    """lambda_min = 0.1, mean 1.1 (se 0.0577); lambda_1se = 1, mean 1.15."""
+    for lam, x in ((0, 3.0), (0.1, 1.0), (1, 1.05)):
+        for seed in range(3):
+            write(here / "runs", *SMALL, f"lambda={lam}", f"seed={seed}", val_loss=x + 0.1 * seed, val_accuracy=0.5)
+    code, out, err = wdrun("best", "runs", "rule=1se", capture=capfd)
+    assert code == 0, err
+    assert "lambda=1 " in out
+    first, second = err.splitlines()[:2]
+    assert first == "decay=l2: lambda_1se = 1, mean val_loss 1.15"
+    assert second.startswith(
+        "λ = 1 with lr = 0.02; the strongest within one standard error (0.0577) of the best mean: +0.0500 from that of "
+        "lambda_min; at lambda_min, λ = 0.1 with lr = 0.02: its difference to λ = 0 is −2.0000"
+    )
+    assert "λ = 0.1 with lr = 0.02; its difference" in wdrun("best", "runs", capture=capfd)[2]
+
+
+def test_confidence_and_margin_are_asked_for_everywhere(swept, wdrun, capfd):
+    _, out, err = wdrun("select", "runs", "decay=l2", "confidence=0.8", "margin=0.5", capture=capfd)
+    assert "(80 % interval" in out
+    line = shlex.split(err.partition("`wdrun ")[2].partition("`")[0])
+    assert line == ["best", "runs", "margin=0.5", "confidence=0.8", "decay=l2"]
+    code, _, err = wdrun(*line, capture=capfd)
+    assert (code, "(80 % interval" in err) == (0, True)
+    low = [float(row["difference_low"]) for row in csv.DictReader((swept / "selection.csv").read_text().splitlines())]
+    wdrun("select", "runs", "decay=l2", "out=wide", capture=capfd)
+    wide = [float(row["difference_low"]) for row in csv.DictReader(Path("wide/selection.csv").read_text().splitlines())]
+    assert wide[0] < low[0]

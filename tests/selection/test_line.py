@@ -1,6 +1,7 @@
 """The line that makes a run again is that run, and the shortest"""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,9 @@ from wdrun.config.compose import compose, opened
 from wdrun.config.parse import parse
 from wdrun.errors import ConfigError, StorageError
 from wdrun.selection import line
+from wdrun.tables.columns import RUN, run_row
+from wdrun.tables.read import load
+from wdrun.tables.write import render
 
 
 def test_best_without_the_config_is_one_line(here, tmp_path):
@@ -70,3 +74,50 @@ def test_an_option_of_the_users_own_is_asked_for_and_never_guessed(here, tmp_pat
     option.write_text("defaults: [_shared, _self_]\nname: tanh\n_target_: mine.Tanh\nlambda: 0.1\n")
     assert line.words(folder)[:2] == ["decay=tanh", "lambda=0"]
     assert line.words(folder)[-1] == "--config-dir=my conf"
+
+
+IDS = Path(__file__).parent.parent / "config" / "ids.txt"
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """One table of a run of every kind that ids.txt names, so that most cells of a row are empty."""
+    folder = tmp_path_factory.mktemp("mixed")
+    words = dict(text.split(" ", 1) for text in IDS.read_text().splitlines())
+    with opened() as composed:
+        rows = [
+            run_row(run := parse(composed(shlex.split(x))).run, {"status": "done"}) | {"id": run.id}
+            for x in words.values()
+        ]
+    outcome = [c.name for c in RUN]
+    knobs = dict.fromkeys(key for row in rows for key in row if key not in outcome)
+    (folder / "runs.csv").write_bytes(render([*knobs, *outcome], rows))
+    found = load([folder], tables=())
+    assert (len(found.runs), found.problems) == (len(words), ())
+    return found.runs
+
+
+def test_the_knobs_of_a_row_among_all_others_give_its_id(mixed):
+    """An empty cell may be null or not there: `_target` refuses what the id denies."""
+    rows = [row for row in mixed.to_dict("records") if row["decay"] != "mine"][::9]
+    assert len(rows) > 10
+    for row in rows:
+        assert "lambda" in line._target(row, None)
+
+
+@pytest.mark.parametrize("number", [4, 31, 52, 77])
+def test_the_line_of_a_row_is_that_run(mixed, number):
+    row = mixed.to_dict("records")[number]
+    words = [*line.words(Path(row["dir"]), None, row), f"seed={row['seed']}", f"fold={row['fold']}"]
+    typed = [word for word in line.Typed(mixed)(row["dir"]) if not word.startswith("name=")]
+    with opened() as composed:
+        assert parse(composed(words)).run.id == row["id"]
+        assert parse(composed(typed)).run.id == row["id"]
+
+
+def test_a_row_whose_knobs_are_not_those_of_its_id_has_no_line(mixed):
+    row = mixed.to_dict("records")[1] | {"epochs": 77}
+    with pytest.raises(ConfigError, match="the knobs in the table are not those of its id"):
+        line.words(Path(row["dir"]), None, row)
+    assert line.Typed(mixed.assign(epochs=77))(row["dir"]) is None
+    assert line.Typed(mixed)("nowhere") is None

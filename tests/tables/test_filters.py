@@ -31,6 +31,13 @@ def found(tmp_path):
         (["data=synthetic", "seed=1"], 3),
         (["model.hidden=[8,16]"], 1),
         (["data.train_size=null"], 1),
+        (["seed=range(0,2)"], 7),
+        (["seed=range(1,9)"], 3),
+        (["lam=interval(0.01,0.1)"], 5),
+        (["λ!=interval(0.01,1)"], 2),
+        (["decay.lambda=0,interval(0.05,1)"], 5),
+        (["decay=glob(l2*)"], 6),
+        (["lambda=log_range(0.01,0.1,2)"], 5),
     ],
 )
 def test_the_runs_with_these_values_are_kept(found, words, count):

@@ -141,11 +141,9 @@ def test_an_empty_folder_among_several_is_told(tmp_path):
 
 
 def test_the_plan_is_read_too(tmp_path):
-    made_up.sweep(tmp_path, {0: [1.0]})
-    (tmp_path / "plan.csv").write_text(
-        "dir,epochs,overrides\nrun-0000,2,lambda=0\nrun-0001,2,\"'a=[x, y]' lambda=1\"\n"
-    )
-    assert [(run.name, run.overrides, run.waits) for run in load([tmp_path]).plan] == [
+    root = made_up.sweep(tmp_path / "outputs" / "default", {0: [1.0]})
+    (root / "plan.csv").write_text("dir,epochs,overrides\nrun-0000,2,lambda=0\nrun-0001,2,\"'a=[x, y]' lambda=1\"\n")
+    assert [(run.name, run.overrides, run.waits) for run in load([root]).plan] == [
         ("run-0000", ("lambda=0",), False),
         ("run-0001", ("a=[x, y]", "lambda=1"), True),
     ]

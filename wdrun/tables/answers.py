@@ -56,7 +56,8 @@ def write(files: Mapping[Path, bytes], ours: Callable[[Path], bool], *, asked: b
     path = next(iter(files))
     try:
         for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content, remedy)
     except (OSError, StorageError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__

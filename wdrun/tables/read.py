@@ -254,7 +254,10 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     for name in table.columns:
         if name not in kinds and name not in NO_KNOBS and not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = _one_text(table[name])
-    return table.astype({name: "float64" for name in table.columns if kinds.get(name) is float})
+    numbers: dict[type, str] = (
+        {float: "float64"} if len(table) else {float: "float64", int: "int64"}
+    )  # of no cell pandas knows no type
+    return table.astype({name: numbers[kinds[name]] for name in table.columns if kinds.get(name) in numbers})
 
 
 def _one_text(column: pd.Series) -> pd.Series:
