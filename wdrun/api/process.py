@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from wdrun.api.silence import stderr
+from wdrun.config.apart import Turn
 from wdrun.errors import StorageError
 from wdrun.sweep.signals import Interrupted
 
 SET = ("GOMP_SPINCOUNT", "WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY")  # of the environment, while runs train
 
-_turn = threading.RLock()
-
-
-def _renew() -> None:
-    """A process that was forked while another thread trained would wait for a thread that it does not have."""
-    global _turn
-    _turn = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+_turn = Turn()
 
 
 @contextmanager

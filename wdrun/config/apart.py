@@ -8,17 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 HYDRAS = ("hydra", "_dummy_empty_config_.yaml")  # what Hydra itself has stored
-_turn = threading.RLock()
 
 
-def _renew() -> None:
-    """A process that was forked while another thread composed would wait for a thread that it does not have."""
-    global _turn
-    _turn = threading.RLock()
+class Turn:
+    """A lock that one thread holds at a time, as often as it likes.
+
+    In a process that was forked while another thread held it, it is free: that thread is not there.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+_turn = Turn()
 
 
 @contextmanager

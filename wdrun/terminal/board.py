@@ -18,7 +18,7 @@ from wdrun.terminal import screen
 from wdrun.terminal.characters import shown
 from wdrun.terminal.live import Live
 from wdrun.terminal.progress import Row, Watch, say, scores
-from wdrun.wording import clock, command_line, counted
+from wdrun.wording import clock, command_line, counted, path_word
 
 REDRAW_SECONDS = 0.25
 QUIET_SECONDS = 30.0  # without a terminal: after this long without a line, one says where the sweep stands
@@ -161,7 +161,7 @@ class Board:
         if waiting or self.counts["interrupted"]:
             lines.append("again    the same command goes on from there")
         if next_commands and self.counts["done"]:
-            typed = [command_line([name, _short(root)]) for root in roots for name in ("select", "report")]
+            typed = [command_line([name, path_word(_short(root))]) for root in roots for name in ("select", "report")]
             lines += [f"{'' if i else 'next':<9}{line}" for i, line in enumerate(typed)]
         return lines
 
