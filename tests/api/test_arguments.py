@@ -162,7 +162,9 @@ class Thing:
 
 
 @pytest.mark.parametrize(
-    "value", [len, pd.DataFrame({"a": [1]}), Thing(), {1, 2}, b"raw", 1j, object(), [Thing()]], ids=repr
+    "value",
+    [len, pd.DataFrame({"a": [1]}), Thing(), {1, 2}, b"raw", 1j, object(), [Thing()]],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_value_of_a_config_is_refused(value):
     with pytest.raises(ConfigError, match=r"lam: a \w+ is no value of a config; must be a number, text, true, false"):
