@@ -18,6 +18,7 @@ from wdrun import storage
 from wdrun.errors import ConfigError, Exit
 from wdrun.tables import plan
 from wdrun.tables.columns import run_row
+from wdrun.tables.handed import NAME
 from wdrun.tables.identity import finished_first, identity
 from wdrun.tables.read import NO_RESULTS, Results, read_table, run_folders
 from wdrun.tables.sound import run_of, whole
@@ -29,7 +30,6 @@ from wdrun.wording import age, counted, printable
 
 ORDER = ("done", "running", "interrupted", "failed", "diverged", "waiting")
 NAMED = 20  # waiting runs that are named; of thousands the number says enough
-TABLE = "runs.csv"
 COLUMNS = [
     Column("run"), Column("status"), Column("epochs"), Column("written", drop=1), Column("", wraps=True, below=True)
 ]  # fmt: skip
@@ -100,7 +100,7 @@ def _expand(folder: Path) -> list[Path]:
 
 
 def _has_runs(folder: Path) -> bool:
-    return bool(run_folders([folder])) or (folder / plan.NAME).is_file() or (folder / TABLE).is_file()
+    return bool(run_folders([folder])) or (folder / plan.NAME).is_file() or (folder / NAME).is_file()
 
 
 def state(folder: Path, now: float | None = None) -> State:
@@ -117,11 +117,11 @@ def state(folder: Path, now: float | None = None) -> State:
             seen.add(line.run)
         except (OSError, ValueError) as error:
             broken.append(_unreadable(directory, error))
-    if not directories and (folder / TABLE).is_file():
+    if not directories and (folder / NAME).is_file():
         try:
-            lines += _handed_on(folder / TABLE)
+            lines += _handed_on(folder / NAME)
         except (OSError, ValueError) as error:
-            broken.append(_unreadable(folder / TABLE, error))
+            broken.append(_unreadable(folder / NAME, error))
     try:
         waiting = [run for run in plan.read(folder) if run.waits] if directories or not lines else []
         lines += [Line(run.name, "waiting", 0, run.epochs, overrides=run.overrides) for run in waiting]
