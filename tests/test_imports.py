@@ -16,7 +16,7 @@ PACKAGE = ROOT / "wdrun"
 FLOORS = """
 __main__
 cli [hydra omegaconf]
-api [pandas torch], plugin [hydra omegaconf]
+api [matplotlib pandas torch], plugin [hydra omegaconf]
 bench [torch torchvision]
 sweep [hydra omegaconf torch], report [matplotlib pandas scipy]
 explain, laws [torch], selection [pandas scipy]
@@ -28,7 +28,7 @@ wording, wdrun
 errors
 """
 # The imports that point up: wdrun.run(…) loads the door it stands for when it is called.
-FACE = {("wdrun", f"wdrun.api.{module}") for module in ("answers", "explanation", "figures", "runs")}
+FACE = {("wdrun", f"wdrun.api.{module}") for module in ("answers", "explanation", "figures", "measurement", "runs")}
 
 LINES = [re.findall(r"(\w+)(?: \[(.*?)\])?", line) for line in FLOORS.split("\n") if line]
 FLOOR = {room: floor for floor, line in enumerate(LINES) for room, _ in line}

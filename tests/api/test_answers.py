@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import wdrun
 from tests.api import SMALL
 from wdrun import cli
-from wdrun.api import notebook
+from wdrun.api import figures
 from wdrun.selection import Selection
 from wdrun.tables.read import read_table
 
@@ -174,13 +174,13 @@ def test_a_notebook_that_has_not_imported_pyplot_shows_a_figure(swept, monkeypat
     pictures = SimpleNamespace(type_printers=printers, for_type=printers.__setitem__)
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": pictures}))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    notebook.show_figures()
+    figures.show_figures()
     assert printers[Figure](wdrun.figures.speed(swept.timing))[:4] == b"\x89PNG"
     printers[Figure] = "pyplot's own"
-    notebook.show_figures()
+    figures.show_figures()
     assert printers == {Figure: "pyplot's own"}
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    notebook.show_figures()  # IPython imported by a program that is none
+    figures.show_figures()  # IPython imported by a program that is none
 
 
 LOADED = """

@@ -32,7 +32,7 @@ def completions(shell, here):
     [
         ("wdrun sel", ["select"]),
         ("wdrun select outp", ["outputs/"]),
-        ("wdrun select out", ["outputs/"]),  # a name that a shell would expand is the shell's own to complete
+        ("wdrun select out", ["out=", "outputs/"]),  # a name that a shell would expand is the shell's own to complete
         ("wdrun status outputs/", ["outputs/mine/"]),
         ("wdrun report outputs/mine/r", ["outputs/mine/runs.csv"]),
         ("wdrun select outputs/mine la", ["lambda="]),

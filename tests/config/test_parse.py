@@ -574,7 +574,7 @@ status                       -> wdrun status: <name>
 status nowhere               -> nowhere: no such folder
 status text.txt              -> text.txt: no such folder
 status done -cd nosuch       -> --config-dir=nosuch: no such folder
-status done x=1              -> x: unknown setting of wdrun status
+status done x=1              -> x: unknown setting of wdrun status; status takes a knob of these runs
 report                       -> wdrun report: <name>
 report nowhere               -> nowhere: no such folder or file
 report done -cd nosuch       -> --config-dir=nosuch: no such folder

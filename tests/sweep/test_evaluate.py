@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -130,9 +131,10 @@ def test_a_regression_has_no_calibration_and_that_is_its_reason(here, wdrun, cap
     assert (code, [json.loads(line)["accuracy"] for line in out.splitlines()]) == (0, [None] * 3)
 
 
-def on_a_terminal(*words, cwd):
+def on_a_terminal(*words, cwd, columns):
     """What a person sees of stdout, and the exit code."""
     own, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     child = subprocess.Popen(
         [sys.executable, "-m", "wdrun", *words], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env={**os.environ}
     )
@@ -148,13 +150,16 @@ def on_a_terminal(*words, cwd):
 
 
 def test_a_person_gets_a_table(three, here):
-    code, out = on_a_terminal("evaluate", "default", "evaluate=calibration", "lambda=0", cwd=here)
+    code, out = on_a_terminal("evaluate", "default", "evaluate=calibration", "lambda=0", cwd=here, columns=120)
     header, *lines = (line.split() for line in out.splitlines())
     assert code == 0
     assert header == ["run", "split", "data_loss", "accuracy", "ece", "brier", "margin"]
     (first, *_) = three[1]
     wanted = [[first.name, r["split"], *(f"{float(r[name]):.4f}" for name in header[2:])] for r in rows(first)]
     assert lines == wanted
+    _, out = on_a_terminal("evaluate", "default", "lambda=0", cwd=here, columns=60)
+    assert all(len(line) <= 60 for line in out.splitlines())
+    assert all(f"{float(row['data_loss']):.4f}" in out for row in rows(first)), "no digit is cut"
 
 
 def test_interrupted_it_keeps_what_is_measured_and_the_same_command_goes_on(three, monkeypatch, wdrun, capsys):

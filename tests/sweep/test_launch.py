@@ -263,7 +263,7 @@ def test_nothing_is_launched(here, words, message, no_signals):
         launch.command(
             [*TINY, *(w for w in words if w not in own)],
             ["hydra/launcher=basic", *own],
-            {"multirun": True, "config_dir": None},
+            {"multirun": True, "config_dir": None, "json": False},
         )
     assert list(here.iterdir()) == []
 

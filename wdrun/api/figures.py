@@ -6,26 +6,22 @@ where the frame has nothing to draw.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from math import nan
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from wdrun.api import notebook
 from wdrun.api.answers import Source, select
 from wdrun.errors import ConfigError
-from wdrun.report.figures import curve, drawings, heatmap, layers, learning, robustness
+from wdrun.report.figures import curve, drawings, heatmap, layers, learning, robustness, style
 from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.selecting import Selection
 from wdrun.tables.columns import FACTORS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["corruptions", "decay_curve", "learning_curves", "lr_lambda", "norms", "rotation", "sparsity", "speed"]
-
-notebook.show_figures()
 
 VARIES = ("id", "lambda", "seed", "fold")  # columns in which the runs of one panel may differ
 Drawn = TypeVar("Drawn", pd.DataFrame, list[FacetTables])
@@ -109,3 +105,14 @@ def _some(found: Drawn, needed: str) -> Drawn:
     if not len(found):
         raise ConfigError(f"nothing to draw: no {needed.removeprefix('a ')} among these rows")
     return found
+
+
+def show_figures() -> None:
+    """Let the notebook that runs, where one does, show matplotlib's figures, as it would once pyplot was imported."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    display = getattr(shell, "display_formatter", None)
+    if display is not None and Figure not in (pictures := display.formatters["image/png"]).type_printers:
+        pictures.for_type(Figure, lambda figure: style.render(figure, "png"))
+
+
+show_figures()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -66,15 +65,3 @@ def _picture(draw: Callable[[], Figure]) -> str:
         return ""
     content: Any = base64.b64encode(style.render(figure, "png")).decode()
     return f'<img style="max-width: 48em; width: 100%" alt="figure" src="data:image/png;base64,{content}">\n'
-
-
-def show_figures() -> None:
-    """Let the notebook that runs, where one does, show matplotlib's figures, as it would once pyplot was imported."""
-    from matplotlib.figure import Figure
-
-    from wdrun.report.figures import style
-
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    display = getattr(shell, "display_formatter", None)
-    if display is not None and Figure not in (pictures := display.formatters["image/png"]).type_printers:
-        pictures.for_type(Figure, lambda figure: style.render(figure, "png"))

@@ -54,13 +54,14 @@ def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
     asked = {key: settings[key] for key in ("metric", "margin", "nuisance", "confidence")}
     asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
     selection = select(found.runs, **asked, before=last_look(home))
-    aggregate.refresh(found.folders, say)
     pictures, files = _draw(found, selection, target.parent / "figures", formats)
     content = {target: page.render(found, selection, pictures, formats, flags["config_dir"]), **files}
     before = earlier.figures_of(target)
     written = answers.write(content, earlier.is_ours, asked=out is not None, remedy="out=PATH")
     if written:
         earlier.remove(before - content.keys())
+    if written and out is None:
+        aggregate.refresh(found.folders, say)
     for line in text.whole(found, selection):
         print(line, file=sys.stderr)
     return target if written else None

@@ -38,10 +38,11 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     if out is not None and out.is_file():
         raise ConfigError(f"out={out}: is a file; give a folder, such as out={out.with_suffix('')}")
     found, selection, where = _select(folders, settings, filters, flags, out)
-    aggregate.refresh(found.folders, say)
     tables = {NAME: selection.choices, "leaderboard.csv": selection.leaderboard}
     content = {where / name: render(list(table.columns), _rows(table)) for name, table in tables.items()}
     written = answers.write(content, _is_ours, asked=out is not None, remedy="out=FOLDER")
+    if written and out is None:
+        aggregate.refresh(found.folders, say)
     printing.show(selection)
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if key in known and text != known[key]]

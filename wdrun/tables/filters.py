@@ -33,7 +33,8 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
         column = next((c for c in (name, f"{name}.name") if c in runs and c != "dir"), None)
         if column is None:
             known = [*settings, *(str(c).removesuffix(".name") for c in runs if c != "dir")]
-            takes = f"; {command} takes {', '.join(f'{k}=' for k in settings)}, or a knob of these runs"
+            own = "".join(f"{setting}=, " for setting in settings)
+            takes = f"; {command} takes {own}{'or ' if own else ''}a knob of these runs"
             raise ConfigError(f"{name}: unknown setting of wdrun {command}{nearest(name, known) or takes}")
         there = runs[column].map(_plain)
         there_are = {*found.runs[column].map(_plain)}
