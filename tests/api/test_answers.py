@@ -173,13 +173,13 @@ def test_a_notebook_that_has_not_imported_pyplot_shows_a_figure(swept, monkeypat
     printers = {}
     pictures = SimpleNamespace(type_printers=printers, for_type=printers.__setitem__)
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": pictures}))
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell, version_info=(9, 0)))
     figures.show_figures()
     assert printers[Figure](wdrun.figures.speed(swept.timing))[:4] == b"\x89PNG"
     printers[Figure] = "pyplot's own"
     figures.show_figures()
     assert printers == {Figure: "pyplot's own"}
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None, version_info=(9, 0)))
     figures.show_figures()  # IPython imported by a program that is none
 
 
