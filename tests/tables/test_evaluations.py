@@ -75,6 +75,23 @@ def test_a_root_without_anything_measured_gets_no_table(tmp_path):
     assert not (tmp_path / "evaluation.csv").exists()
 
 
+def test_tables_that_were_handed_on_without_runs_stay_as_they_are(tmp_path):
+    put(tmp_path, row("a"))
+    before = (tmp_path / "evaluation.csv").read_bytes()
+    assert not evaluations.gather(tmp_path, pytest.fail)
+    assert (tmp_path / "evaluation.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_file_of_the_users_with_the_name_of_a_table_stays_as_it_is(tmp_path, name):
+    put(made_up.run(tmp_path, 0.1), row("a"))
+    (tmp_path / f"{name}.csv").write_text("mine\n")
+    told = []
+    assert not evaluations.gather(tmp_path, told.append)
+    assert (tmp_path / f"{name}.csv").read_text() == "mine\n"
+    assert [line.partition(":")[0] for line in told] == [str(tmp_path / f"{name}.csv")]
+
+
 @pytest.fixture
 def two(tmp_path):
     """Two runs, of which the second measured its own calibration and blur; ids, and a way to load them."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun.storage import hold, write_atomically
 from wdrun.tables.columns import EVALUATIONS, Row
+from wdrun.tables.ownership import EVALUATION_HEADERS, foreign, has_runs
 from wdrun.tables.read import Results, read_table
 from wdrun.tables.sound import left_out, whole
 from wdrun.tables.write import cell, csv_text, render
+from wdrun.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +68,14 @@ def _measurement(row: Mapping[str, str]) -> tuple[str, ...]:
 def gather(root: Path, tell: Callable[[str], None]) -> bool:
     """Write the tables at `root` from those of the run folders below it; whether there are any.
 
-    `tell` is called with a line for each folder that is left out because a table of it is broken.
+    Without a run folder they were handed on and stay as they are, as does a file of that name that is not wdrun's.
+    `tell` is called with a line for that, and for each folder that is left out because a table of it is broken.
     """
+    if not has_runs(root):
+        return False
+    if path := foreign(root, EVALUATION_HEADERS):
+        tell(printable(f"{path}: is not a table that wdrun wrote, so it stays as it is, and none is written there"))
+        return False
     bodies: dict[str, list[list[str]]] = {name: [] for name in EVALUATIONS}
     with hold(root, wait=True):
         for directory in sorted(path.parent for path in root.glob("*/run.csv")):
