@@ -76,7 +76,7 @@ def flush(number: int) -> None:
 
 
 @contextmanager
-def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
+def hold(directory: Path, *, wait: bool = False, remedy: str = REMEDY) -> Iterator[None]:
     """Create the directory and hold it by `flock` on its lock file; InUseError when another process holds it.
 
     With `wait` it waits for that process instead. StorageError where the disk does not let it. The
@@ -87,14 +87,14 @@ def hold(directory: Path, *, wait: bool = False) -> Iterator[None]:
         make(directory)
         lock = open_lock(directory / LOCK)
     except OSError as error:
-        raise storage_error(directory, error) from error
+        raise storage_error(directory, error, remedy) from error
     try:
         try:
             while not take(lock, directory, wait=wait):
                 if held(directory):  # else it was only someone who asked as `held` does, and that is over
                     raise InUseError(f"{directory}: another process is training this run; wait for it or stop it")
         except OSError as error:
-            raise storage_error(directory / LOCK, error) from error
+            raise storage_error(directory / LOCK, error, remedy) from error
         for pattern in (".*.tmp", ".hydra/.*.tmp"):  # of a process that was killed while it wrote
             for leftover in directory.glob(pattern):
                 if (ours := TEMPORARY.fullmatch(leftover.name)) and not _alive(int(ours[1])):

@@ -588,6 +588,7 @@ report done margin=-1        -> margin=-1: <margin>
 report done margin=nan       -> margin=nan: <margin>
 report done margin=x         -> margin=x: <margin>
 report done out=empty        -> out=empty: is a folder; give the file, such as out=empty/report.html
+report done out=new/         -> out=new/: is a folder; give the file, such as out=new/report.html
 report done nosuch=1         -> nosuch: unknown setting of wdrun report; <report>
 report done nuisance=seed    -> nuisance=seed: <knobs>
 report done confidence=0     -> confidence=0: <confidence>

@@ -200,3 +200,12 @@ def test_a_run_folder_alone_has_no_tables_to_refresh(root):
     before = sorted(run.iterdir())
     aggregate.refresh([run], pytest.fail)
     assert sorted(run.iterdir()) == before
+
+
+def test_who_only_reads_does_not_take_the_row_of_a_broken_run_from_the_tables(tmp_path):
+    first, _ = (made_up.run(tmp_path, lam) for lam in (0.1, 0.2))
+    aggregate.write(tmp_path)
+    before = (tmp_path / "runs.csv").read_bytes()
+    (first / "run.csv").write_text("broken\n")
+    aggregate.refresh([tmp_path], pytest.fail)
+    assert (tmp_path / "runs.csv").read_bytes() == before

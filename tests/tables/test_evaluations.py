@@ -1,9 +1,12 @@
 """evaluation.csv: what is put into it, gathered at a root, and taken from it where the runs did not measure it."""
 
+import errno
+
 import pandas as pd
 import pytest
 
 from tests import made_up
+from wdrun.errors import StorageError
 from wdrun.tables import evaluations
 from wdrun.tables.columns import EVALUATIONS
 from wdrun.tables.filters import kept
@@ -73,6 +76,39 @@ def test_a_root_without_anything_measured_gets_no_table(tmp_path):
     made_up.run(tmp_path, 0.1)
     assert not evaluations.gather(tmp_path, pytest.fail)
     assert not (tmp_path / "evaluation.csv").exists()
+
+
+def test_tables_that_were_handed_on_without_runs_stay_as_they_are(tmp_path):
+    put(tmp_path, row("a"))
+    before = (tmp_path / "evaluation.csv").read_bytes()
+    assert not evaluations.gather(tmp_path, pytest.fail)
+    assert (tmp_path / "evaluation.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_file_of_the_users_with_the_name_of_a_table_stays_as_it_is(tmp_path, name):
+    put(made_up.run(tmp_path, 0.1), row("a"))
+    (tmp_path / f"{name}.csv").write_text("mine\n")
+    told = []
+    assert not evaluations.gather(tmp_path, told.append)
+    assert (tmp_path / f"{name}.csv").read_text() == "mine\n"
+    assert [line.partition(":")[0] for line in told] == [str(tmp_path / f"{name}.csv")]
+
+
+def test_where_nothing_may_be_written_the_error_names_what_would_do(tmp_path, monkeypatch):
+    directory = made_up.run(tmp_path, 0.1)
+
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    put(directory, row("a"))
+    monkeypatch.setattr("os.replace", refuse)
+    for write in (lambda: put(directory, row("a")), lambda: evaluations.gather(tmp_path, pytest.fail)):
+        with pytest.raises(StorageError, match=r"evaluation.csv: Permission denied; .*; try a copy of the folder$"):
+            write()
+    monkeypatch.setattr("wdrun.storage.open_lock", refuse)
+    with pytest.raises(StorageError, match=r"Permission denied; .*; try a copy of the folder$"):
+        evaluations.gather(tmp_path, pytest.fail)
 
 
 @pytest.fixture

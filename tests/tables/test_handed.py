@@ -132,7 +132,7 @@ def numbered(number, **cells):
             "runs",
             lambda rows: [[*rows[0][:-1], "0"], *rows[1:]],
             6,
-            "row 2: run.csv has schema '0', this wdrun reads 1",
+            "row 2: runs.csv has schema '0', this wdrun reads 1",
         ),
     ],
 )
@@ -187,6 +187,17 @@ def test_a_stray_file_and_a_folder_of_answers_are_skipped_with_a_line(sweep, tmp
         f"{tmp_path / 'a+b'}: no results of wdrun there (no run.csv, no runs.csv)",
         f"left out {tmp_path / 'notes.txt'}: notes.txt is not a table of wdrun's (no column id)",
     )
+
+
+def test_a_table_that_a_spreadsheet_saved_as_utf8_is_the_same(sweep, tmp_path):
+    one, two = alone(sweep, tmp_path / "one"), alone(sweep, tmp_path / "two")
+    for path in two.iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    found = [load([folder]) for folder in (one, two)]
+    for name in FRAMES:
+        frames = [getattr(of, name).drop(columns="dir", errors="ignore") for of in found]
+        pd.testing.assert_frame_equal(*frames, check_exact=True)
+    assert found[1].problems == ()
 
 
 def test_what_is_no_table_is_not_read_whole(tmp_path, monkeypatch):

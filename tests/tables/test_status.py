@@ -232,7 +232,7 @@ def test_root_tables_alone_are_told(tmp_path, wdrun, capsys):
     ]
     assert wdrun("status", str(handed), "seed=0", "--json", capture=capsys)[0] == 0
     (handed / "runs.csv").write_bytes(b"a,b\n1,2\n")
-    assert status.report(handed)[-1].endswith("run.csv is not a table of wdrun's (no column id)")
+    assert status.report(handed)[-1].endswith(": runs.csv is not a table of wdrun's (no column id)")
 
 
 @pytest.mark.parametrize("width", [120, 80, 60, 30])

@@ -36,8 +36,8 @@ def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
     settings = TAKES.values(texts)
     formats = settings["formats"]
     out = Path(settings["out"]) if settings["out"] else None
-    if out is not None and out.is_dir():
-        raise ConfigError(f"out={out}: is a folder; give the file, such as out={out / 'report.html'}")
+    if out is not None and (out.is_dir() or settings["out"].endswith("/")):
+        raise ConfigError(f"out={settings['out']}: is a folder; give the file, such as out={out / 'report.html'}")
 
     from wdrun.report import earlier, page, text
     from wdrun.selection import select

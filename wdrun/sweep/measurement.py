@@ -143,7 +143,7 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
         name: evaluations.texts(name, [common | {"weights_digest": digests[r["weights"]]} | r for r in rows])
         for name, rows in found.items()
     }
-    with hold(directory, wait=True):
+    with hold(directory, wait=True, remedy=evaluations.REMEDY):
         if _finished(directory) != row:
             raise ValueError("it was trained anew meanwhile; the same command measures it")
         evaluations.add(directory, tables)

@@ -69,8 +69,9 @@ def _folder(directory: Path) -> tuple[tuple[list[str], list[str]], dict[str, lis
 def refresh(roots: Sequence[Path], tell: Callable[[str], None]) -> None:
     """Write the tables of those folders anew where runs were put there, changed or removed since they were written.
 
-    Nothing is done where nothing may be written, where a file is not wdrun's, and while a process trains there, which
-    writes them itself. What fails is told: whoever only reads has what it needs.
+    Nothing is done where nothing may be written, where a file is not wdrun's, while a process trains there, which
+    writes them itself, and where the run.csv of a run cannot be read any more. What fails is told: whoever only reads
+    has what it needs.
     """
     for root in roots:
         try:
@@ -101,7 +102,8 @@ def _stale(root: Path) -> bool:
     unknown = [name for name in changed if name[-8:] not in known]  # also those with a name of the user's
     changed |= {name: max(changed[name], os.stat(root / name).st_ctime_ns) for name in unknown}  # moved here as a whole
     if new := [name for name, moment in changed.items() if moment > written]:
-        return not any(held(root / name) for name in new)
+        # Of a run that broke since, the row in the tables is the last that is known of it.
+        return not any(held(root / name) or read_run(root / name) is None for name in new)
     known -= {name[-8:] for name in changed}
     return bool(known) and not known <= {(read_run(root / name) or {}).get("id", "") for name in unknown}
 

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from wdrun.storage import hold, write_atomically
 from wdrun.tables.columns import EVALUATIONS, Row
+from wdrun.tables.ownership import EVALUATION_HEADERS, foreign, has_runs
 from wdrun.tables.read import Results, read_table
 from wdrun.tables.sound import left_out, whole
 from wdrun.tables.write import cell, csv_text, render
+from wdrun.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Texts = list[dict[str, str]]  # rows as they stand in a file
+REMEDY = "a copy of the folder"  # where a folder of runs may only be read
 SCORES = ("ece", "brier", "margin")  # of a row of metrics.csv, where the run measured its calibration
 _KINDS = {column.name: column.kind for column in EVALUATIONS["evaluation"]}
 
@@ -56,7 +59,7 @@ def add(directory: Path, found: Mapping[str, Sequence[Mapping[str, str]]]) -> No
         if new := found.get(name):
             replaced = {_measurement(row) for row in new}
             rows = [*(row for row in read(directory, name) if _measurement(row) not in replaced), *new]
-            write_atomically(directory / f"{name}.csv", render(list(new[0]), rows))
+            write_atomically(directory / f"{name}.csv", render(list(new[0]), rows), REMEDY)
 
 
 def _measurement(row: Mapping[str, str]) -> tuple[str, ...]:
@@ -66,10 +69,16 @@ def _measurement(row: Mapping[str, str]) -> tuple[str, ...]:
 def gather(root: Path, tell: Callable[[str], None]) -> bool:
     """Write the tables at `root` from those of the run folders below it; whether there are any.
 
-    `tell` is called with a line for each folder that is left out because a table of it is broken.
+    Without a run folder they were handed on and stay as they are, as does a file of that name that is not wdrun's.
+    `tell` is called with a line for that, and for each folder that is left out because a table of it is broken.
     """
+    if not has_runs(root):
+        return False
+    if path := foreign(root, EVALUATION_HEADERS):
+        tell(printable(f"{path}: is not a table that wdrun wrote, so it stays as it is, and none is written there"))
+        return False
     bodies: dict[str, list[list[str]]] = {name: [] for name in EVALUATIONS}
-    with hold(root, wait=True):
+    with hold(root, wait=True, remedy=REMEDY):
         for directory in sorted(path.parent for path in root.glob("*/run.csv")):
             try:
                 rows = {name: read(directory, name) for name in EVALUATIONS}
@@ -81,7 +90,7 @@ def gather(root: Path, tell: Callable[[str], None]) -> bool:
         for name, lines in bodies.items():
             if lines or (root / f"{name}.csv").exists():
                 header = [column.name for column in EVALUATIONS[name]]
-                write_atomically(root / f"{name}.csv", csv_text([header, *lines]))
+                write_atomically(root / f"{name}.csv", csv_text([header, *lines]), REMEDY)
     return bool(bodies["evaluation"])
 
 

@@ -22,7 +22,7 @@ def columns_lacking(path: Path) -> list[str]:
     """The columns of every table of runs that a file, whatever its name, has not; all where it is no text."""
     needed = [c.name for c in (*FACTORS, *RUN)]
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             header = next(csv.reader([file.readline(LONGEST)]), [])
     except (OSError, ValueError, csv.Error):
         return needed
@@ -91,7 +91,7 @@ class Tables:
 
     def run(self, number: int) -> tuple[dict[str, str], Content]:
         """A row by column, and the header and rows of its run in every table that is there; ValueError: it is none."""
-        row = run_of(self.header, [self.rows[number]])
+        row = run_of(self.header, [self.rows[number]], self.file.name)
         content: Content = {"run": (self.header, [self.rows[number]])}
         for name, (header, by_run) in self.beside.items():
             content[name] = header, by_run.get(row["id"], [])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wdrun.errors import ConfigError
 from wdrun.tables import plan
-from wdrun.tables.columns import FACTORS, TABLES
+from wdrun.tables.columns import EVALUATIONS, FACTORS, TABLES
 
 RESULTS = ("runs.csv", *(f"{name}.csv" for name in TABLES))
 # What the header of each table has, in whatever version: another file of that name is not wdrun's.
@@ -20,6 +20,7 @@ HEADERS = (
         "halving.csv": ["rung", "epochs", "setting"],
     }
 )
+EVALUATION_HEADERS = {f"{name}.csv": [c.name for c in FACTORS] for name in EVALUATIONS}  # which no training writes
 
 
 def check(roots: Iterable[Path]) -> None:
@@ -41,9 +42,9 @@ def check(roots: Iterable[Path]) -> None:
             )
 
 
-def foreign(root: Path) -> Path | None:
+def foreign(root: Path, headers: Mapping[str, Sequence[str]] = HEADERS) -> Path | None:
     """The first file in the folder that has the name of a table of wdrun's and is none; an empty one is no loss."""
-    for name, words in HEADERS.items():
+    for name, words in headers.items():
         header, _ = _lines(root / name)
         if header and not {*words} <= {*next(csv.reader([header]), [])}:
             return root / name

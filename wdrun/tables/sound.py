@@ -45,7 +45,7 @@ def left_out(what: Path | str, error: Exception) -> str:
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header, with the present names, and rows of a CSV; ValueError unless each row is whole and the last one ended."""
-    text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     if not text.endswith("\n"):
         raise ValueError(f"{path.name} is cut off")
     try:
@@ -123,15 +123,15 @@ def _pick(name: str, rows: Sequence[Sequence[str]], column: str) -> list[str]:
     return [row[at] for row in rows]
 
 
-def run_of(header: list[str], rows: list[list[str]]) -> dict[str, str]:
-    """The row of a run.csv; ValueError unless it is one of this wdrun's."""
+def run_of(header: list[str], rows: list[list[str]], file: str = "run.csv") -> dict[str, str]:
+    """The row of a run.csv, or one of another `file`; ValueError unless it is one of this wdrun's."""
     missing = [c.name for c in (*FACTORS, *RUN) if c.name not in header]
     if missing:
-        raise ValueError(f"run.csv is not a table of wdrun's (no column {missing[0]})")
+        raise ValueError(f"{file} is not a table of wdrun's (no column {missing[0]})")
     if len(rows) != 1:
-        raise ValueError(f"run.csv has {len(rows)} rows where one run has one")
+        raise ValueError(f"{file} has {len(rows)} rows where one run has one")
     row = dict(zip(header, rows[0], strict=True))
     if row["schema"] != str(SCHEMA):
-        raise ValueError(f"run.csv has schema {row['schema']!r}, this wdrun reads {SCHEMA}")
+        raise ValueError(f"{file} has schema {row['schema']!r}, this wdrun reads {SCHEMA}")
     typed_row(row)  # ValueError names the text that is no number
     return row

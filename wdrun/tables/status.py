@@ -147,7 +147,7 @@ def look(directory: Path, now: float) -> Line:
 def _handed_on(path: Path) -> list[Line]:
     """The runs of a runs.csv whose folders are elsewhere, by their ids."""
     header, rows = whole(path)
-    lines = [_line(row["id"], row) for row in (run_of(header, [cells]) for cells in rows)]
+    lines = [_line(row["id"], row) for row in (run_of(header, [cells], path.name) for cells in rows)]
     cause = f"it was running when {path.name} was written"
     return [replace(line, status="interrupted", cause=cause) if line.status == "running" else line for line in lines]
 
