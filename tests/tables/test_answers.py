@@ -38,6 +38,12 @@ def test_the_folder_of_the_answers(folders, given, place):
     assert answers.place([Path(name) for name in given]) == Path(place)
 
 
+def test_a_file_whose_folder_would_be_a_file(here):
+    for name in ("b.csv", "b"):
+        Path(name).write_text("x")
+    assert [answers.place([Path(name)]) for name in ("b", "b.csv")] == [Path("b+"), Path("b.csv+")]
+
+
 def test_the_current_folder_and_its_parent_have_names(folders, monkeypatch):
     monkeypatch.chdir("out/a")
     assert answers.place([Path()]) == Path()

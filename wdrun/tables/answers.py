@@ -41,7 +41,10 @@ def _own(path: Path) -> Path:
     """The folder that one folder or file has for itself."""
     if not path.is_file():
         return path
-    return path.parent if path.name in (NAME, "run.csv") else path.with_suffix("")
+    if path.name in (NAME, "run.csv"):
+        return path.parent
+    own = path.with_suffix("")
+    return path.with_name(f"{path.name}+") if own.is_file() else own  # `runs`, or `x.csv` beside a file `x`
 
 
 def write(files: Mapping[Path, bytes], ours: Callable[[Path], bool], *, asked: bool, remedy: str) -> bool:
