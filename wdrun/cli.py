@@ -63,13 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WdrunError as error:
         code = _report(error)
     except OSError as error:  # of a path the user named, or of stdout, which has no name
-        from wdrun.storage import storage_error
-
         if error.filename is None:
             if error.errno not in FULL:  # a bug of ours
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = _report(storage_error(Path(error.filename or "/dev/stdout"), error))
+            code = _report(StorageError(f"/dev/stdout: {error.strerror}; what was to be printed is lost"))
+        elif words and words[0] in COMMANDS and error.errno not in FULL:  # it reads: no other folder helps
+            code = _report(StorageError(f"{error.filename}: {error.strerror}"))
+        else:
+            from wdrun.storage import storage_error
+
+            code = _report(storage_error(Path(error.filename), error))
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     sys.exit(code)
@@ -88,8 +92,8 @@ def _open_streams() -> None:
 
 
 def _report(error: WdrunError) -> int:
-    """One line on stderr, whatever characters a value in it has; the exit code."""
-    print(f"wdrun: {printable(str(error))}", file=sys.stderr)
+    """One line on stderr, folded only to a terminal's width, whatever characters a value in it has; the exit code."""
+    print("\n".join(folded(f"wdrun: {printable(str(error))}", sys.stderr)), file=sys.stderr)
     return error.exit_code
 
 
@@ -233,7 +237,7 @@ def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     job = parse(compose(overrides, flags["config_dir"]))
     from wdrun import data
 
-    print(data.fetch(job.run.data))
+    print("\n".join(folded(data.fetch(job.run.data))))
     return 0
 
 

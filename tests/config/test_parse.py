@@ -345,6 +345,7 @@ seed=range(0,3)              -> seed=range(0,3): several values make a sweep; ad
 decay=l1,l2                  -> decay=l1,l2: several values make a sweep; add -m
 decay=l2 =                   -> '=': not an override; the key is missing before '='
 =1                           -> '=1': not an override; the key is missing before '='
+λ=0.1                        -> 'λ=0.1': <override>; the Greek letter λ is written lambda in a key
 lr==1                        -> 'lr==1': <override>
 lr=1 foo                     -> 'foo': <override>
 lr=1 'a b=1'                 -> 'a b=1': <override>

@@ -1,9 +1,11 @@
 """Where wdrun runs and who reads it: terminals of any kind and width, any encoding, no current folder, no home."""
 
+import errno
 import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -117,6 +119,31 @@ def test_help_and_explanations_keep_to_the_terminal(here, columns):
         long = [line for line in said.splitlines() if screen.cells(line) > columns]
         # what is to be pasted stays whole: a command, or a word that has no room beside its name
         assert all("wdrun " in line or max(map(len, line.split())) > columns // 2 for line in long), long
+
+
+def test_sentences_of_every_command_keep_to_the_terminal(here):
+    assert on_terminal(here, "-m", *TINY, "lambda=0,0.1")[0] == 0
+    runs = here / "outputs" / "default"
+    (damaged := runs / "damaged").mkdir()
+    (damaged / "run.csv").write_text("no,run\n")
+    for words in (
+        [*TINY, "seed=7"], ["-m", *TINY, "seed=7,8"], ["decay=l3"], ["data", "data=synthetic"],
+        *([name, "outputs/default"] for name in ("status", "select", "best", "report")),
+    ):  # fmt: skip
+        _, said = on_terminal(here, *words, columns=60)
+        lines = re.sub(r"\x1b\[\d*[A-Za-z]", "", said).replace("\r", "\n").splitlines()
+        long = [line for line in lines if screen.cells(line) > 60]
+        # what is to be pasted stays whole: a command, or a path that has no room beside its name
+        assert all("wdrun " in line or max(map(len, line.split())) > 30 for line in long), long
+        assert not [line for line in lines if line.split() in (["s"], ["points"])]  # a unit without its number
+
+
+def test_a_folder_that_may_not_be_read_is_said_without_a_remedy_of_runs(wdrun, here, capsys, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "outputs")
+
+    monkeypatch.setattr("wdrun.tables.status.state", refused)
+    assert wdrun("status", ".", capture=capsys) == (5, "", "wdrun: outputs: Permission denied\n")
 
 
 # Folders and users

@@ -113,3 +113,14 @@ def test_nobody_reading_stops_nothing(monkeypatch, clock):
     assert not made.terminal
     made.line("result")
     say("more")
+
+
+def test_sentences_wrap_at_their_words_on_a_terminal_only(monkeypatch):
+    path = "/a/path/that/is/to/be/pasted/whole"
+    text = f"budget   so many digits: timescale τ = 100 epochs\nverdict  decay can act\n{path}"
+    folded = ["budget   so many digits:", "         timescale τ = 100 epochs", "verdict  decay can act"]
+    for stream, lines in ((Screen(), folded), (io.StringIO(), text.split("\n")[:2])):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("COLUMNS", "33")
+        say(text)
+        assert stream.getvalue().split("\n") == [*lines, path, ""]

@@ -87,6 +87,10 @@ def test_words_wrap_and_nothing_is_lost():
         ("short", ["short"]),
         ("budget   total decay is so much that it acts", ["budget   total decay is so much", "         that it acts"]),
         ("a sentence that has no name and is too long", ["a sentence that has no name and", "    is too long"]),
+        (
+            "epoch 1  train 0.1 (2.3)  val 0.2 (2.2)  8.1 s",
+            ["epoch 1  train 0.1 (2.3)", "         val 0.2 (2.2)  8.1 s"],
+        ),
         ("  a name as long as that  and its meaning", ["  a name as long as that", "      and its meaning"]),
         ("tables   /a/path/that/is/to/be/pasted/whole", ["tables   /a/path/that/is/to/be/pasted/whole"]),
         ("sweep    wdrun -m lambda=0,0.1,0.2,0.3,0.4", ["sweep    wdrun -m lambda=0,0.1,0.2,0.3,0.4"]),  # to be pasted

@@ -71,6 +71,7 @@ def override(word: str) -> Any:
     except HydraException as error:
         called = re.match(r"[^=]*=\s*(\w+)\(", word)
         near = nearest(called[1], FUNCTIONS) if called and called[1] not in FUNCTIONS else ""
+        near = near or "; the Greek letter λ is written lambda in a key" * ("λ" in word.partition("=")[0])
         raise ConfigError(f"{word!r}: not an override; write key=value, special characters in quotes{near}") from error
     if not parsed.key_or_group:
         raise ConfigError(f"{word!r}: not an override; the key is missing before '='")

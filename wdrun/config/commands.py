@@ -223,7 +223,7 @@ FLAGS = {
     "multirun": "-m/--multirun",
     "config": "--config FILE (a run's config.yaml)",
     "config_dir": "--config-dir DIR (your own options)",
-    "json": "--json (result lines on a terminal too)",
+    "json": "--json (JSON lines, whatever stdout is)",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,7 @@ def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
     if written and out is None:
         aggregate.refresh(found.folders, say)
     for line in text.whole(found, selection):
-        print(line, file=sys.stderr)
+        say(line)
     return target if written else None
 
 

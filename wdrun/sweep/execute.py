@@ -18,7 +18,6 @@ from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.columns import typed_row
 from wdrun.terminal.board import Board
 from wdrun.terminal.progress import Bar, say
-from wdrun.terminal.screen import folded
 from wdrun.wording import listed
 
 Ended = Callable[[Outcome], None]
@@ -87,7 +86,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
         if outcome.skipped:
             say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
             if outcome.status == "done" and sys.stdout.isatty():  # where no line of JSON says it
-                say("\n".join(folded(scores(outcome.result()), sys.stderr)))
+                say(scores(outcome.result()))
         elif outcome.status == "busy":
             say(f"busy: {cause}")
         elif outcome.status == "failed":

@@ -205,7 +205,8 @@ def told(found: State) -> list[str]:
         return [printable(f"{found.folder}: no runs of wdrun there (no run.csv)")]
     told = ", ".join(f"{found.counts[status]} {status}" for status in ORDER if found.counts[status])
     heading = f"{found.folder}: {counted(len(found.runs), 'run')}: {told}" if found.runs else f"{found.folder}:"
-    return [*screen.lines(printable(heading)), *_table(found.runs), *(f"  {sentence}" for sentence in found.broken)]
+    broken = [part for sentence in found.broken for part in screen.folded(f"  {sentence}")]
+    return [*screen.lines(printable(heading)), *_table(found.runs), *broken]
 
 
 def _table(lines: Sequence[Line]) -> list[str]:

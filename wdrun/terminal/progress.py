@@ -18,9 +18,10 @@ Row = Mapping[str, Any]
 
 
 def say(text: str = "") -> None:
-    """One line on stderr; a closed pipe there never stops a run."""
+    """Lines on stderr, folded to its width where it is a terminal; a closed pipe there never stops a run."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        parts = [part for line in text.split("\n") for part in screen.folded(line, sys.stderr)]
+        print("".join(f"{part}\n" for part in parts), end="", file=sys.stderr, flush=True)
 
 
 class Watch:
@@ -81,7 +82,7 @@ class Bar(Watch):
     def line(self, text: str) -> None:
         if self.terminal:
             self._draw("")
-        say("\n".join(screen.folded(text, sys.stderr)))
+        say(text)
         self.drawn = 0.0
 
     def _draw(self, text: str) -> None:

@@ -114,10 +114,17 @@ def folded(text: str, stream: TextIO | None = None) -> list[str]:
     margin = 4 if not name else cells(name) if beside else 6
     if "wdrun " in rest or max(map(cells, rest.split(" "))) > width - margin:
         return [text]
+    # What stands between gaps, a number and its unit, stays together where it can.
+    parts = rest.split("  ")
+    if whole := len(parts) > 1 and max(map(cells, parts)) <= width - margin:
+        rest = "  ".join(column.replace(" ", "\xa0") for column in parts)
     if name and not beside:
-        return [name.rstrip(), *(" " * margin + line for line in wrapped(rest, width - margin))]
-    first, *others = wrapped(rest, width - cells(name))
-    return [name + first, *(" " * margin + line for line in wrapped(" ".join(others), width - margin) if line)]
+        told = [name.rstrip(), *(" " * margin + line for line in wrapped(rest, width - margin))]
+    else:
+        first, *others = wrapped(rest, width - cells(name))
+        hanging = wrapped(" ".join(others), width - margin)
+        told = [name + first, *(" " * margin + line for line in hanging if line)]
+    return [line.replace("\xa0", " ").rstrip() for line in told] if whole else told
 
 
 def lines(text: str) -> list[str]:
