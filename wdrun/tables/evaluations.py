@@ -66,11 +66,18 @@ def _measurement(row: Mapping[str, str]) -> tuple[str, ...]:
 def gather(root: Path, tell: Callable[[str], None]) -> bool:
     """Write the tables at `root` from those of the run folders below it; whether there are any.
 
-    `tell` is called with a line for each folder that is left out because a table of it is broken.
+    `tell` is called with a line for each folder that is left out because a table of it is broken. Where there is no run
+    folder the tables were handed on, and stay as they are; so does a file of that name that is not wdrun's.
     """
+    directories = sorted(path.parent for path in root.glob("*/run.csv"))
+    odd = [path for name in EVALUATIONS if (path := root / f"{name}.csv").is_file() and not _is_ours(path)]
+    if odd:
+        tell(f"warning: {odd[0]}: not a table of wdrun's, and not replaced; each run's rows are in its folder")
+    if odd or not directories:
+        return False
     bodies: dict[str, list[list[str]]] = {name: [] for name in EVALUATIONS}
     with hold(root, wait=True):
-        for directory in sorted(path.parent for path in root.glob("*/run.csv")):
+        for directory in directories:
             try:
                 rows = {name: read(directory, name) for name in EVALUATIONS}
             except (OSError, ValueError) as error:
@@ -83,6 +90,12 @@ def gather(root: Path, tell: Callable[[str], None]) -> bool:
                 header = [column.name for column in EVALUATIONS[name]]
                 write_atomically(root / f"{name}.csv", csv_text([header, *lines]))
     return bool(bodies["evaluation"])
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file has the columns of one of the EVALUATIONS of any version."""
+    with path.open("rb") as file:
+        return {b"id", b"weights", b"words"} <= {*file.readline().rstrip().split(b",")}
 
 
 def frame(rows: Sequence[Mapping[str, str]], name: str = "evaluation") -> pd.DataFrame:
