@@ -149,7 +149,7 @@ def _found(sources: Sequence[Any]) -> tuple[Results, list[str]]:
 
 
 def _own_runs(places: Sequence[Any]) -> list[str]:
-    """A filter to the runs of sweeps, where their folders hold others too; none where a place is a whole folder."""
+    """A filter to the runs of sweeps where their folders hold others too; nothing where any place is not a sweep."""
     if not all(hasattr(place, "outcomes") for place in places):
         return []
     ids = dict.fromkeys(run for place in places for run in place.runs["id"])
