@@ -32,7 +32,9 @@ def check(key: str, value: Any, accepts: Accepts) -> Any:
     if accepts.fits(value):
         return value
     odd = next((v for v in value if v not in accepts.options), value) if isinstance(value, list) else value
-    raise ConfigError(f"{key}={shown(value)}: must be {accepts.words}{nearest(shown(odd), accepts.options)}")
+    bare = not isinstance(value, list) and value in accepts.options  # a word that only fits in a list
+    hint = f"; did you mean [{value}]?" if bare else nearest(shown(odd), accepts.options)
+    raise ConfigError(f"{key}={shown(value)}: must be {accepts.words}{hint}")
 
 
 def check_known(group: str, given: Iterable[object], takes: Collection[str], owner: str) -> None:

@@ -45,6 +45,20 @@ def test_what_is_loaded_is_the_tables_of_the_folder(swept):
         wdrun.load("no/such")
     with pytest.raises(wdrun.ConfigError, match="name a folder of results, such as 'outputs/default'"):
         wdrun.load()
+    with pytest.raises(
+        wdrun.ConfigError, match=r"tables=metric: must be one of metrics, layers.* did you mean metrics"
+    ):
+        wdrun.load(swept.folder, tables=["metric"])
+
+
+def test_a_sweep_is_its_runs_alone_beside_others_in_its_folder(here):
+    weak, strong = (wdrun.sweep("decay=l2", lam=lams, quiet=True, **SMALL) for lams in ([0.1, 0.2], [1, 3]))
+    for sweep in (weak, strong):
+        lam = wdrun.select(sweep).choices["lambda_min"].item()
+        assert f"lambda={lam:g}" in wdrun.best(sweep, quiet=True)
+        assert set(wdrun.evaluate(sweep, quiet=True)["id"]) == set(sweep.runs["id"])
+    assert wdrun.select(weak, weak).choices["lambda_min"].tolist() == wdrun.select(weak).choices["lambda_min"].tolist()
+    assert len(wdrun.evaluate(weak, strong, quiet=True)) == len(wdrun.evaluate(weak.folder, quiet=True)) == 4 * 3
 
 
 @pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])
@@ -85,6 +99,9 @@ def test_where_picks_runs(swept, where, capsys):
     [
         ({"metric": "val_los"}, "metric=val_los: must be val_loss or val_accuracy.*did you mean val_loss"),
         ({"confidence": 1}, "confidence=1: must be"),
+        ({"confidence": "0.9"}, "confidence=0.9: must be a number"),
+        ({"margin": "small"}, "margin=small: must be a number"),
+        ({"where": "decay='l2"}, "where=decay='l2: not words as a shell reads them"),
         ({"margin": -1}, "margin=-1: must be"),
         ({"where": "decay=l1"}, "decay=l1: no run has decay=l1; there are"),
         ({"where": "dacay=l1"}, "dacay: unknown setting"),
@@ -101,7 +118,9 @@ def test_what_is_no_frame_of_runs_is_refused(swept):
         wdrun.select(swept.metrics)
     with pytest.raises(wdrun.ConfigError, match="a frame without rows"):
         wdrun.select(swept.runs[:0])
-    with pytest.raises(wdrun.ConfigError, match="a float: must be a folder of results"):
+    with pytest.raises(wdrun.ConfigError, match="a frame without seed: must be"):
+        wdrun.select(swept.runs.drop(columns="seed"))
+    with pytest.raises(wdrun.ConfigError, match="float: must be a folder of results"):
         wdrun.select(0.1)
 
 
@@ -211,6 +230,22 @@ def test_the_curve_is_that_of_the_report(swept, here):
     wdrun.report(swept, out=here / "page.html", formats="png", quiet=True)
     drawn = style.render(wdrun.figures.decay_curve(swept), "png")
     assert drawn == (here / "figures" / "decay-curve.png").read_bytes()
+
+
+def test_a_figure_of_a_table_that_pandas_read_is_the_same(swept):
+    metrics = pd.read_csv(swept.folder / "metrics.csv")
+    figures = [wdrun.figures.learning_curves(of_one(table)) for table in (metrics, swept.metrics)]
+    lines = [[line.get_xydata().tolist() for axes in figure.axes for line in axes.lines] for figure in figures]
+    assert lines[0] == lines[1] != []
+
+
+def test_a_frame_of_another_table_is_refused(swept):
+    with pytest.raises(
+        wdrun.ConfigError, match=r"a frame without epoch: must be a frame of metrics, such as wdrun\.lo"
+    ):
+        wdrun.figures.learning_curves(swept.runs)
+    with pytest.raises(wdrun.ConfigError, match="Sweep: must be a frame of timing"):
+        wdrun.figures.speed(swept)
 
 
 def test_a_frame_with_nothing_to_draw_is_refused(swept):

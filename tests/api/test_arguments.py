@@ -141,6 +141,10 @@ def test_what_is_an_axis_and_what_is_one_value(given, word):
         ({"early_stopping__patience": "null"}, "early_stopping.patience=null"),
         ({"folds": 5}, "folds=5"),
         ({"folds": "5"}, "folds=5"),
+        ({"name": "a,b"}, "name='a,b'"),
+        ({"name": " a"}, "name=' a'"),
+        ({"lr": None}, "lr=null"),
+        ({"lam": float("nan")}, "lambda=nan"),
         ({"name": "2024"}, "name=2024"),  # the key takes text, and on the command line too
         ({"device": "cuda:0"}, "device=cuda:0"),
         ({"data__root": "null"}, "data.root='null'"),
@@ -167,7 +171,7 @@ class Thing:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_value_of_a_config_is_refused(value):
-    with pytest.raises(ConfigError, match=r"lam: a \w+ is no value of a config; must be a number, text, true, false"):
+    with pytest.raises(ConfigError, match=r"lam: \w+ is no type of a config; must be a number, text, true, false"):
         words({"lam": value})
 
 

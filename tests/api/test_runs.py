@@ -53,6 +53,15 @@ def test_the_module_has_the_weights_and_the_scores_of_the_run(result):
     assert right / examples == result.run.iloc[0]["test_accuracy"]
 
 
+def test_weights_that_there_are_none_of_are_refused(result):
+    with pytest.raises(ConfigError, match="weights=first: must be last or best"):
+        result.module("first")
+
+
+def test_the_package_offers_what_it_is_for():
+    assert dir(wdrun) == sorted(wdrun.__all__)
+
+
 def test_a_finished_run_is_read_back(result, monkeypatch):
     monkeypatch.setattr(one_run, "train", lambda *given: pytest.fail("trained again"))
     again = wdrun.run(*TINY, "lambda=0.5")
@@ -69,6 +78,10 @@ def test_keywords_are_overrides(here):
 def test_a_sweep_is_refused_before_anything_exists(here):
     with pytest.raises(ConfigError, match=r"sweep=\['seed=0,1'\]: is a sweep of 2 runs; wdrun\.run trains one, wdrun"):
         wdrun.run("sweep=['seed=0,1']")
+    with pytest.raises(
+        ConfigError, match=r"seed=0,1: several values make a sweep; wdrun\.run trains one run, wdrun\.sw"
+    ):
+        wdrun.run("seed=0,1")
     assert list(here.iterdir()) == []
 
 

@@ -66,6 +66,45 @@ def test_what_was_measured_before_is_told_again(three, wdrun, capsys):
     assert again[2].splitlines() == ["3 runs measured before", f"tables   {root / 'evaluation.csv'}"]
 
 
+@pytest.mark.parametrize(("word", "column", "other"), [
+    ("precision=fp64", "precision_used", "fp64"), ("threads=2", "threads_used", "2"),
+])  # fmt: skip
+def test_without_a_word_it_is_measured_as_the_run_was(word, column, other, three, wdrun, capsys):
+    root, (first, *_) = three
+    usual = wdrun("evaluate", str(root), capture=capsys)[1]
+    assert wdrun("evaluate", str(root), word, capture=capsys)[0] == 0
+    assert {row[column] for row in rows(root)} == {other}
+    assert wdrun("evaluate", str(root), capture=capsys)[1] == usual
+    (row,) = rows(first, "run")
+    assert {r[column] for r in rows(root)} == {row[column]} != {other}
+
+
+def test_a_file_of_tables_stands_for_its_folder(three, wdrun, capsys):
+    root, _ = three
+    of_folder = wdrun("evaluate", str(root), capture=capsys)
+    assert wdrun("evaluate", str(root / "runs.csv"), capture=capsys)[:2] == of_folder[:2]
+
+
+def test_tables_that_were_handed_on_stay_as_they_are(three, here, wdrun, capsys):
+    root, _ = three
+    assert wdrun("evaluate", str(root), capture=capsys)[0] == 0
+    (here / "mail").mkdir()
+    sent = {path.name: path.read_bytes() for path in root.glob("*.csv")}
+    for name, content in sent.items():
+        (here / "mail" / name).write_bytes(content)
+    assert wdrun("evaluate", str(here / "mail"), capture=capsys)[0] == 1
+    assert {path.name: path.read_bytes() for path in (here / "mail").iterdir()} == sent
+
+
+def test_a_file_of_the_users_is_not_replaced(three, wdrun, capsys):
+    root, (first, *_) = three
+    (root / "evaluation.csv").write_text("model,stars\nmine,5\n")
+    code, out, err = wdrun("evaluate", str(root), capture=capsys)
+    assert (code, len(out.splitlines()), len(rows(first))) == (0, 9, 3)
+    assert f"warning: {root / 'evaluation.csv'}: not a table of wdrun's, and not replaced" in err
+    assert (root / "evaluation.csv").read_text() == "model,stars\nmine,5\n"
+
+
 def test_filter_words_choose_among_the_runs(three, wdrun, capsys):
     root, found = three
     code, out, err = wdrun("evaluate", str(root), "lambda!=0.1", capture=capsys)
@@ -109,6 +148,11 @@ def test_it_fails_where_not_one_run_can_be_measured(three, wdrun, capsys):
         (("nowhere",), 2, "wdrun: nowhere: no such folder"),
         (("default", "weights=first"), 2, "wdrun: weights=first: must be last or best: "),
         (("default", "evaluate=robust"), 2, "wdrun: evaluate=robust: must be one of accuracy, calibration, full, rob"),
+        (
+            ("default", "diagnostics=oui"),
+            2,
+            "wdrun: diagnostics=oui: must be a list of histograms, oui, hessian; did you mean [oui]?",
+        ),
         (("default", "diagnostics=[rotation]"), 2, "wdrun: diagnostics=[rotation]: rotation is measured of a training"),
         (("-m", "default"), 2, "wdrun: -m: wdrun evaluate does not take it"),
     ],

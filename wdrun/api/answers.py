@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
-from wdrun.accepts import check
+from wdrun.accepts import check, one_of
 from wdrun.api.arguments import Folder, plain
 from wdrun.api.silence import stderr
 from wdrun.config import commands
+from wdrun.config.keys import KEYS
 from wdrun.errors import ConfigError, StorageError
 from wdrun.report.command import write
 from wdrun.selection import command, selecting
 from wdrun.selection.looks import last_look
 from wdrun.selection.selecting import Selection
 from wdrun.tables import filters, read
-from wdrun.tables.columns import TABLES
+from wdrun.tables.columns import FACTORS, TABLES
 from wdrun.tables.read import Results
 from wdrun.terminal.progress import say
 from wdrun.wording import typed
@@ -33,6 +34,8 @@ Place: TypeAlias = "Folder | Result | Sweep"
 Source: TypeAlias = "Place | pd.DataFrame | Results"
 Where: TypeAlias = str | Sequence[str] | Mapping[str, Any]
 
+OUTCOMES = ("status", "val_loss", "val_accuracy")  # of a run, which a frame must have beside its factors
+
 
 def load(*places: Place, tables: Sequence[str] = tuple(TABLES)) -> Results:
     """The runs of these folders, or files of tables, as typed frames: `.runs` has a row each, with its folder `dir`.
@@ -40,6 +43,8 @@ def load(*places: Place, tables: Sequence[str] = tuple(TABLES)) -> Results:
     `.metrics`, `.layers`, `.histograms` and `.timing` have the rows of every run; those not in `tables` stay empty.
     `.problems` is a line for what is broken and left out. ConfigError where there is no sound run at all.
     """
+    for name in tables:
+        check("tables", name, one_of(*TABLES))
     return read.load(_paths(places), tables=tuple(tables))
 
 
@@ -63,16 +68,16 @@ def select(
     check("metric", metric, commands.METRIC.accepts)
     knobs = nuisance.split(",") if isinstance(nuisance, str) else nuisance
     with stderr(quiet):
-        found = _found(sources)
+        found, own = _found(sources)
         for problem in found.problems:
             say(f"warning: {problem}")
-        found = filters.kept(found, _filters(where), "select", commands.COMMANDS["select"].defaults)
+        found = filters.kept(found, [*own, *_filters(where)], "select", commands.COMMANDS["select"].defaults)
         return selecting.select(
             found.runs,
             metric=metric,
-            margin=margin,
+            margin=plain("margin", margin),
             nuisance=[knob for knob in knobs if knob],
-            confidence=confidence,
+            confidence=plain("confidence", confidence),
             config_dir=_text(config_dir),
             plan=found.plan,
             before=last_look(found.folders[0]) if found.folders else None,
@@ -122,7 +127,7 @@ def _paths(places: Sequence[Any]) -> list[Path]:
         elif isinstance(getattr(place, "directory", None), Path):
             found.append(place.directory)
         else:
-            raise ConfigError(f"a {type(place).__name__}: must be a folder of results, such as 'outputs/default'")
+            raise ConfigError(f"{type(place).__name__}: must be a folder of results, such as 'outputs/default'")
     if not found:
         raise ConfigError("name a folder of results, such as 'outputs/default'")
     for path in found:
@@ -131,21 +136,30 @@ def _paths(places: Sequence[Any]) -> list[Path]:
     return found
 
 
-def _found(sources: Sequence[Any]) -> Results:
-    """The results that the sources are: those of folders together, or one frame, sweep or `Results`."""
+def _found(sources: Sequence[Any]) -> tuple[Results, list[str]]:
+    """The results that the sources are, those of folders together, or one frame, sweep or `Results`; and filters."""
     first = sources[0] if len(sources) == 1 else None
     if isinstance(first, Results):
-        return first
+        return first, []
     if isinstance(first, pd.DataFrame):
-        return _of_frame(first)
+        return _of_frame(first), []
     if isinstance(runs := getattr(first, "runs", None), pd.DataFrame):
-        return _of_frame(runs)
-    return read.load(_paths(sources), tables=())
+        return _of_frame(runs), []
+    return read.load(_paths(sources), tables=()), _own_runs(sources)
+
+
+def _own_runs(places: Sequence[Any]) -> list[str]:
+    """A filter to the runs of sweeps where their folders hold others too; nothing where any place is not a sweep."""
+    if not all(hasattr(place, "outcomes") for place in places):
+        return []
+    ids = dict.fromkeys(run for place in places for run in place.runs["id"])
+    there = {path.parent.name.rpartition("-")[2] for folder in _paths(places) for path in folder.glob("*/run.csv")}
+    return [f"id={','.join(ids)}"] if there - {*ids} else []
 
 
 def _of_frame(runs: pd.DataFrame) -> Results:
     """A frame of runs as results; one that pandas read itself is typed first."""
-    if missing := [name for name in ("id", "status", "lambda", "val_loss") if name not in runs]:
+    if missing := [name for name in (*(factor.name for factor in FACTORS), *OUTCOMES) if name not in runs]:
         raise ConfigError(f"a frame without {missing[0]}: must be a frame of runs, such as wdrun.load(…).runs")
     if runs.empty:
         raise ConfigError("a frame without rows: must be a frame of runs, such as wdrun.load(…).runs")
@@ -159,7 +173,10 @@ def _of_frame(runs: pd.DataFrame) -> Results:
 def _filters(where: Where) -> list[str]:
     """The filter words: of a line of them, a list, or a mapping of knobs to values."""
     if isinstance(where, str):
-        return shlex.split(where)
+        try:
+            return shlex.split(where)
+        except ValueError as error:
+            raise ConfigError(f"where={where}: not words as a shell reads them: {error}") from None
     if not isinstance(where, Mapping):
         return list(where)
     return [f"{key}={_values(key, value)}" for key, value in where.items()]
@@ -167,13 +184,15 @@ def _filters(where: Where) -> list[str]:
 
 def _values(name: str, value: Any) -> str:
     given = plain(name, value)
-    return ",".join(typed(item) or "null" for item in (given if isinstance(given, list) else [given]))
+    several = isinstance(given, list) and not (name in KEYS and KEYS[name].fits(given))
+    return ",".join(typed(item) or "null" for item in (given if several else [given]))
 
 
 def typed_words(places: Sequence[Any], where: Where, settings: Mapping[str, Any]) -> list[str]:
     """The words of a command on these places; a setting of None is not typed."""
-    given = [f"{key.replace('__', '.')}={_values(key, value)}" for key, value in settings.items() if value is not None]
-    return [*map(str, _paths(places)), *given, *_filters(where)]
+    keys = {key.replace("__", "."): value for key, value in settings.items() if value is not None}
+    given = [f"{key}={_values(key, value)}" for key, value in keys.items()]
+    return [*map(str, _paths(places)), *given, *_own_runs(places), *_filters(where)]
 
 
 def _text(folder: Folder | None) -> str | None:

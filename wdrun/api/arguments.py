@@ -76,7 +76,7 @@ def plain(name: str, value: Any) -> Any:
     if callable(listed := getattr(value, "tolist", None)):  # a number or an array of numpy, torch or pandas
         return plain(name, listed())
     raise ConfigError(
-        f"{name}: a {type(value).__name__} is no value of a config; must be a number, text, true, false, None, a path, "
+        f"{name}: {type(value).__name__} is no type of a config; must be a number, text, true, false, None, a path, "
         "or a list or mapping of these"
     )
 
@@ -104,7 +104,7 @@ def _is_read_as(key: str, text: str) -> bool:
 
 def _takes_text(key: str, text: str) -> bool:
     """Whether the key takes this text as a value; one that takes numbers or lists has it read as on a command line."""
-    if key in KEYS:
+    if key in KEYS and key not in TEXT:
         return KEYS[key].fits(text)
     return key in TEXT or key not in (*WORDS, *_shipped())
 

@@ -19,7 +19,7 @@ from wdrun.errors import ConfigError
 from wdrun.report.figures import curve, drawings, heatmap, layers, learning, robustness, style
 from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.selecting import Selection
-from wdrun.tables.columns import FACTORS
+from wdrun.tables.columns import FACTORS, TABLES
 
 __all__ = ["corruptions", "decay_curve", "learning_curves", "lr_lambda", "norms", "rotation", "sparsity", "speed"]
 
@@ -48,17 +48,20 @@ def lr_lambda(runs: Source | Selection, metric: str = "val_loss") -> Figure:
 
 def learning_curves(metrics: pd.DataFrame) -> Figure:
     """Data loss, accuracy and their gap over epochs, a line a λ, means over seeds: `load(…).metrics` of one setting."""
+    metrics = _rows(metrics, "metrics")
     return learning.learning(_some(learning.epochs(metrics, _one(metrics)), "a measured epoch"))
 
 
 def norms(layers_table: pd.DataFrame) -> Figure:
     """‖w‖₂ of the largest weight tensors over epochs (`load(…).layers` of one setting), a line a λ."""
+    layers_table = _rows(layers_table, "layers")
     table = layers.over_time(layers_table, _one(layers_table), ["l2_norm"])
     return layers.norms(_some(table, "a measured epoch"))
 
 
 def rotation(layers_table: pd.DataFrame) -> Figure:
     """Degrees by which an epoch's last step turned each tensor, and its equilibrium: layers of one setting."""
+    layers_table = _rows(layers_table, "layers")
     columns = ["last_rotation", "last_rotation_equilibrium"]
     table = layers.over_time(layers_table, _one(layers_table), columns, layers.ROTATION_MOST)
     return layers.rotation(_some(table, "a measured epoch"))
@@ -66,18 +69,30 @@ def rotation(layers_table: pd.DataFrame) -> Figure:
 
 def corruptions(metrics: pd.DataFrame) -> Figure:
     """Test accuracy under corruptions and attacks over λ: metrics of one setting with evaluate=robustness."""
+    metrics = _rows(metrics, "metrics")
     return robustness.robustness(_some(robustness.corrupted(metrics, _one(metrics)), "a corruption; see evaluate="))
 
 
 def sparsity(runs: Source | Selection, layers_table: pd.DataFrame, metric: str = "val_loss") -> Figure:
     """The share of weights that are exactly zero against validation accuracy, a mark a run at its setting's best lr."""
+    layers_table = _rows(layers_table, "layers")
     found = _facets(runs, metric, "lr")[: len(layers.LOOKS)]
     return layers.sparsity(_some(layers.sparse(layers_table, _some(found, "a finished run")), "a measured epoch"))
 
 
 def speed(timing: pd.DataFrame) -> Figure:
     """Training images per second of each run (`load(…).timing`), a bar at the median of a setting."""
-    return learning.speed(_some(learning.speeds(timing), "a timed epoch"))
+    return learning.speed(_some(learning.speeds(_rows(timing, "timing")), "a timed epoch"))
+
+
+def _rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with its empty text as `load` has it, also where pandas read it; ConfigError where it is another."""
+    columns = TABLES[name]
+    missing = [c.name for c in columns if c.name not in table] if isinstance(table, pd.DataFrame) else []
+    if missing or not isinstance(table, pd.DataFrame):
+        odd = f"a frame without {missing[0]}" if missing else type(table).__name__
+        raise ConfigError(f"{odd}: must be a frame of {name}, such as wdrun.load(…).{name}")
+    return table.fillna({c.name: "" for c in columns if c.kind is str})
 
 
 def _facets(runs: Source | Selection, metric: str, nuisance: Sequence[str] | str) -> list[FacetTables]:

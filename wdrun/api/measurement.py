@@ -7,9 +7,12 @@ from typing import Any
 import pandas as pd
 
 from wdrun.api.answers import Place, Where, typed_words
-from wdrun.api.arguments import Folder
+from wdrun.api.arguments import Folder, words
 from wdrun.api.process import turn
+from wdrun.config.commands import MEASURES
 from wdrun.sweep.evaluate import measure
+
+MEASURED = {setting.key for setting in MEASURES}  # knobs of a run; the other settings are of the command
 
 
 def evaluate(
@@ -20,7 +23,11 @@ def evaluate(
     `settings`: evaluate="calibration", evaluate__blur=[1, 2], diagnostics=["histograms"], weights="best", and the
     others of `wdrun evaluate`. What was measured before is read back. stderr says which runs are left out, and why.
     """
+    others, measures = dict(settings), {}
+    for name in settings:
+        key = name.replace("__", ".")
+        if key.startswith("evaluate.") or (key in MEASURED and settings[name] is not None):
+            measures[name] = others.pop(name)
     with turn(quiet=quiet):
-        return measure(
-            *typed_words(places, where, settings), config_dir=None if config_dir is None else str(config_dir)
-        )
+        given = [*typed_words(places, where, others), *words(measures)]
+        return measure(*given, config_dir=None if config_dir is None else str(config_dir))

@@ -16,10 +16,13 @@ import torch
 from torch import nn
 
 from wdrun import data, models
+from wdrun.accepts import check
 from wdrun.api import arguments, notebook
 from wdrun.api.arguments import Folder
 from wdrun.api.process import turn
 from wdrun.config import experiments, targets
+from wdrun.config.axes import is_axis
+from wdrun.config.commands import WEIGHTS
 from wdrun.config.run import Job, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.sweep.execute import execute
@@ -51,6 +54,7 @@ class Result:
 
         FileNotFoundError when the run diverged and so has no weights.
         """
+        check("weights", weights, WEIGHTS.accepts)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")
         with turn():
             dataset = data.load(self.definition.data, self.definition.fold)
@@ -139,6 +143,8 @@ def run(*overrides: str, config_dir: Folder | None = None, quiet: bool = False, 
     """
     words, folder = arguments.split(overrides, config_dir)
     words += arguments.words(options)
+    if several := next(filter(is_axis, words), None):
+        raise ConfigError(f"{several}: several values make a sweep; wdrun.run trains one run, wdrun.sweep trains many")
     with turn(quiet=quiet):
         jobs, asked = experiments.sweep(experiments.lines(words, False, folder), folder)
         if len(jobs) > 1:

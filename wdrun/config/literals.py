@@ -21,7 +21,9 @@ KEY = re.compile(r"[A-Za-z_*?.][\w./*?-]*", re.ASCII)  # of a mapping: the gramm
 
 def word(key: str, value: Any) -> str:
     """An override as it is typed; of ABSENT, its key alone."""
-    return key if value is ABSENT else f"{key}={short(value) if key in ('lambda', 'lr') else written(value)}"
+    if value is ABSENT:
+        return key
+    return f"{key}={(short(value) if key in ('lambda', 'lr') else '') or written(value)}"  # short(nan) is ""
 
 
 def written(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from wdrun.accepts import is_number
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
 from wdrun.selection import planned
@@ -105,9 +106,9 @@ def select(
     selection.csv of an earlier look at these results, `left_out` the runs there that are not looked at: what they tried
     counts as tried. ConfigError for what is out of range.
     """
-    if not 0 < confidence < 1:
+    if not (is_number(confidence) and 0 < confidence < 1):
         raise ConfigError(f"confidence={shown(confidence)}: must be a number between 0 and 1, such as 0.95")
-    if margin is not None and not 0 < margin < float("inf"):
+    if margin is not None and not (is_number(margin) and margin > 0):
         raise ConfigError(f"margin={shown(margin)}: must be a number > 0, in the unit of {metric}")
     grid = cells_.grid(runs, metric, nuisance, confidence, left_out)
     if margin is None:

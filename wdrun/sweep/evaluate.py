@@ -80,7 +80,7 @@ def _measure(
 ) -> None:
     """Measure the runs that the words name; `on_run` sees each as its rows are on disk."""
     filters: list[str] = []
-    folders, texts = folders_and_settings("evaluate", words, TAKES.defaults, filters)
+    folders, texts = folders_and_settings("evaluate", words, TAKES.defaults, filters, files=True)
     weights = TAKES.values(texts)["weights"]
     own = [word for word in filters if word.startswith("evaluate.")]
     own += [f"{key}={text}" for key, text in texts.items() if text and key != "weights"]
@@ -136,8 +136,8 @@ def _each(
 
 
 def _root(folder: Path) -> Path | None:
-    """The folder whose tables are to hold the rows: of a single run's the one above it, where that has tables."""
-    if not (folder / "run.csv").is_file():
+    """The folder whose tables are to hold the rows; of a run's folder, or a file, the one above where it has tables."""
+    if folder.is_dir() and not (folder / "run.csv").is_file():
         return folder
     above = folder.absolute().parent
     return above if (above / "runs.csv").is_file() else None

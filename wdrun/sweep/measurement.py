@@ -120,9 +120,10 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
         of["test"] = "best"
     contents = {name: _weights(directory, name) for name in dict.fromkeys(of.values())}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    same = {"words": wanted.words, "data_digest": row["data_digest"], **wanted.used}
+    same = {"words": wanted.words, "data_digest": row["data_digest"]}
     by_split = {split: same | {"weights": name, "weights_digest": digests[name]} for split, name in of.items()}
     there = [known for known in evaluations.read(directory) if by_split[known["split"]].items() <= known.items()]
+    there = [known for known in there if all(known[column] in used for column, used in _machines(row, wanted).items())]
     if {known["split"] for known in there} == {*SPLITS}:
         return Measured(directory, there, before=True)
     job = _definition(directory, row, wanted.config_dir)
@@ -148,6 +149,19 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
             raise ValueError("it was trained anew meanwhile; the same command measures it")
         evaluations.add(directory, tables)
     return Measured(directory, tables["evaluation"])
+
+
+def _machines(row: Mapping[str, str], wanted: Asked) -> dict[str, set[str]]:
+    """By column what a measurement may have used to count: what was typed, else what the run used or would use here."""
+    own = {key: int(row[key]) if row[key].isdecimal() else row[key] for key in MACHINE}
+    try:
+        here = devices.describe(devices.resolve(**{**own, **wanted.machine}))
+    except ConfigError:  # the run's device is not here
+        here = {}
+    return {
+        column: {wanted.used[column]} if column in wanted.used else {row[column], str(here.get(column, row[column]))}
+        for column in MACHINE.values()
+    }
 
 
 def _finished(directory: Path) -> dict[str, str]:
