@@ -572,8 +572,8 @@ best done out=x              -> out: unknown setting of wdrun best; <best>
 best done confidence=2       -> confidence=2: <confidence>
 best done metric=accuracy    -> metric=accuracy: <chosen>; did you mean val_accuracy?
 status                       -> wdrun status: <name>
-status nowhere               -> nowhere: no such folder
-status text.txt              -> text.txt: no such folder
+status nowhere               -> nowhere: no such folder or file
+status text.txt              -> text.txt: text.txt <foreign-file>
 status done -cd nosuch       -> --config-dir=nosuch: no such folder
 status done x=1              -> x: unknown setting of wdrun status; status takes a knob of these runs
 report                       -> wdrun report: <name>

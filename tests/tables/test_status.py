@@ -129,7 +129,7 @@ def test_the_command(root, wdrun, capsys):
     assert code == 0
     assert out.startswith(f"{root.parent / 'empty'}: no runs of wdrun there (no run.csv)\n\n{folder(root, 1)}: 1 run:")
     code, out, err = wdrun("status", "nowhere", capture=capsys)
-    assert (code, out, err) == (2, "", "wdrun: nowhere: no such folder\n")
+    assert (code, out, err) == (2, "", "wdrun: nowhere: no such folder or file\n")
 
 
 def objects(out):
@@ -231,6 +231,11 @@ def test_root_tables_alone_are_told(tmp_path, wdrun, capsys):
         [jobs[3].run.id, "diverged", "1/2"],
     ]
     assert wdrun("status", str(handed), "seed=0", "--json", capture=capsys)[0] == 0
+    told = status.report(handed)
+    (handed / "runs.csv").rename(tmp_path / "mine.csv")
+    assert wdrun("status", str(tmp_path / "mine.csv"), capture=capsys)[1].splitlines()[1:] == [
+        line.replace("runs.csv", "mine.csv") for line in told[1:]
+    ]
     (handed / "runs.csv").write_bytes(b"a,b\n1,2\n")
     assert status.report(handed)[-1].endswith(": runs.csv is not a table of wdrun's (no column id)")
 

@@ -1,6 +1,6 @@
 """`wdrun status DIR…`: how many runs are finished, and one line for each that is not. Reads run.csv files only.
 
-A folder that has root tables and no run folders is told from its runs.csv.
+A folder that has root tables and no run folders is told from its runs.csv, as is such a file itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wdrun import storage
 from wdrun.errors import ConfigError, Exit
 from wdrun.tables import plan
 from wdrun.tables.columns import run_row
-from wdrun.tables.handed import NAME
+from wdrun.tables.handed import columns_lacking, table_of
 from wdrun.tables.identity import finished_first, identity
 from wdrun.tables.read import NO_RESULTS, Results, read_table, run_folders
 from wdrun.tables.sound import run_of, whole
@@ -81,7 +81,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     With --json an object a line, and the exit code says whether the runs are finished: the worst of the folders'.
     """
     filters: list[str] = []
-    folders, _ = folders_and_settings("status", words, {}, filters)
+    folders, _ = folders_and_settings("status", words, {}, filters, files=True)
     states = [state(folder) for given in folders for folder in _expand(given)]
     if filters:
         states = _filtered(states, filters, flags["config_dir"])
@@ -93,14 +93,16 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 
 
 def _expand(folder: Path) -> list[Path]:
-    """The folder itself, or those in it that have runs where it has none."""
+    """The folder or table itself, or the folders in it that have runs where it has none."""
+    if folder.is_file() and (lacking := columns_lacking(folder)):
+        raise ConfigError(f"{folder}: {folder.name} is not a table of wdrun's (no column {lacking[0]})")
     if _has_runs(folder):
         return [folder]
     return [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_runs(path)] or [folder]
 
 
 def _has_runs(folder: Path) -> bool:
-    return bool(run_folders([folder])) or (folder / plan.NAME).is_file() or (folder / NAME).is_file()
+    return bool(run_folders([folder])) or (folder / plan.NAME).is_file() or table_of(folder) is not None
 
 
 def state(folder: Path, now: float | None = None) -> State:
@@ -117,11 +119,11 @@ def state(folder: Path, now: float | None = None) -> State:
             seen.add(line.run)
         except (OSError, ValueError) as error:
             broken.append(_unreadable(directory, error))
-    if not directories and (folder / NAME).is_file():
+    if not directories and (table := table_of(folder)) is not None:
         try:
-            lines += _handed_on(folder / NAME)
+            lines += _handed_on(table)
         except (OSError, ValueError) as error:
-            broken.append(_unreadable(folder / NAME, error))
+            broken.append(_unreadable(table, error))
     try:
         waiting = [run for run in plan.read(folder) if run.waits] if directories or not lines else []
         lines += [Line(run.name, "waiting", 0, run.epochs, overrides=run.overrides) for run in waiting]
