@@ -28,7 +28,7 @@ setting: dict[str, Any] = {
 print(wdrun.explain("decay=l2", lam=0.03, quiet=True, **setting))
 
 # %% The sweep: a list is an axis; the same cell again reads back what is finished
-sweep = wdrun.sweep("decay=l2", lam=[0, 0.003, 0.03, 0.3], seed=range(3), quiet=True, **setting)
+sweep = wdrun.sweep("decay=l2", lam=[0, 0.03, 0.3, 3], seed=range(3), quiet=True, **setting)
 print(sweep)
 print(sweep.runs.groupby("lambda")["val_loss"].agg(["mean", "std", "count"]))
 
