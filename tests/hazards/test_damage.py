@@ -295,7 +295,6 @@ EDITS = {
     "no epochs": cell("epochs_done", ""),
     "a word for a number": cell("train_accuracy", "high"),
     "semicolons": ("metrics.csv", lambda text: text.replace(b",", b";")),
-    "a byte order mark": ("run.csv", lambda text: b"\xef\xbb\xbf" + text),
     "an empty line at the end": ("layers.csv", lambda text: text + b"\n"),
     "a quote": edit("metrics.csv", b",train,", b',"train,'),
     "a NUL": ("metrics.csv", lambda text: text.replace(b"train", b"tr\0in", 1)),

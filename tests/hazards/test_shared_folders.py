@@ -54,13 +54,16 @@ def test_two_users_of_a_group_train_in_one_folder(older, group_folder, tmp_path,
     `older`: with the rights that lock files had before, which left the second user none.
     """
     first, second = USERS
-    execute(jobs(tmp_path / "own", base=SMALLEST))  # loads what a user may not be able to read from here
+    # What a user may not be able to read from here, the libraries and their files, is read before.
+    execute(jobs(tmp_path / "own", base=SMALLEST))
 
     def sweep(words, dying=False):
+        asked_for = jobs(group_folder, words, base=SMALLEST)
+
         def task():
             if dying:
                 recording.Record.take = lambda *arguments: os._exit(9)
-            outcomes = execute(jobs(group_folder, words, base=SMALLEST))
+            outcomes = execute(asked_for)
             assert [o.status for o in outcomes] == ["done"] * len(outcomes)
 
         return task

@@ -171,7 +171,11 @@ def on_a_terminal(*words, cwd, columns):
     own, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     child = subprocess.Popen(
-        [sys.executable, "-m", "wdrun", *words], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env={**os.environ}
+        [sys.executable, "-m", "wdrun", *words],
+        cwd=cwd,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": str(columns)},
     )
     os.close(theirs)
     seen = b""
