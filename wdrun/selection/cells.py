@@ -1,4 +1,4 @@
-"""From runs to cells: which knobs are compared, and the mean over replicates at each of their settings.
+"""From runs to cells: the mean over replicates at each setting of the knobs that are compared, tuned away, and λ.
 
 A *cell* is one setting of (facets…, nuisance…, λ); its replicates differ in seed and fold only. A run is in a mean when
 it is done and its score is finite; every other run is counted as diverged or as failed, never averaged.
@@ -14,21 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wdrun.config.run import OUTSIDE
 from wdrun.errors import ConfigError
 from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
-from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, LeftOut, data_of, made_apart, of_one_question, texts
-from wdrun.tables.columns import RUN
+from wdrun.selection.question import LeftOut, data_of, made_apart, of_one_question, texts
+from wdrun.selection.varying import REPLICATE, elsewhere_of, facets_of, is_outcome
 from wdrun.wording import nearest
 
 METRICS = ("val_loss", "val_accuracy")
 OUTCOME = ("test_loss", "test_accuracy", "total_decay", "dir")
 SCORES = (*METRICS, "train_loss", "train_accuracy")
-REPLICATE = ["seed", "fold"]
-# Where several knobs say the same, these name it.
-FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling", "data.name")
-WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say where data lie, and do not change a run
 NO_DECAY = "none"  # the option without decay
 
 
@@ -87,15 +82,15 @@ def grid(
     if metric not in METRICS:
         raise ConfigError(f"metric={metric}: must be {' or '.join(METRICS)}{nearest(metric, METRICS)}")
     for name in nuisance:
-        if name not in runs.columns or name in ("lambda", *REPLICATE) or _is_outcome(name):
-            knobs = [c for c in runs.columns if not _is_outcome(c) and c not in ("lambda", *REPLICATE)]
+        if name not in runs.columns or name in ("lambda", *REPLICATE) or is_outcome(name):
+            knobs = [c for c in runs.columns if not is_outcome(c) and c not in ("lambda", *REPLICATE)]
             raise ConfigError(f"nuisance={name}: must name knobs of the runs, such as lr{nearest(name, knobs)}")
     runs = runs.reset_index(drop=True)
     runs, notes = of_one_question(runs, _finished(runs, metric))
     if apart := made_apart(runs):
         notes.append(("made apart", {"columns": apart, "runs": len(runs)}))
-    facets = _facets(runs, nuisance)
-    elsewhere = _elsewhere(runs, runs[:0] if left_out is None else left_out, nuisance)
+    facets = facets_of(runs, nuisance)
+    elsewhere = elsewhere_of(runs, runs[:0] if left_out is None else left_out, nuisance)
     frame = _prepared(runs, metric, facets, nuisance)
     frame, facets = _shared_zero(frame, facets, nuisance)
     key = [*facets, *nuisance, "lambda"]
@@ -160,45 +155,9 @@ def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str
     return f"decay={decays[0]}"
 
 
-def _is_outcome(column: str) -> bool:
-    return column in ("id", "dir", *(c.name for c in RUN))
-
-
 def _finished(runs: pd.DataFrame, metric: str) -> pd.Series:
     """Whether a run is done and its score is finite."""
     return (runs["status"] == "done") & np.isfinite(runs[metric].astype(float))
-
-
-def _facets(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
-    """The knobs that vary, without λ, seed, fold, nuisance and those that follow from the ones before."""
-    knobs = _knobs(runs, nuisance)
-    preferred = {name: i for i, name in enumerate(FIRST)}
-    knobs.sort(key=lambda c: (preferred.get(c, len(FIRST)), not c.endswith(".name")))
-    facets: list[str] = []
-    settled = np.zeros(len(runs), dtype=int)  # a number for each combination of the facets so far
-    for knob in knobs:
-        values = pd.factorize(texts(runs[knob]))[0]
-        refined = pd.factorize(settled * (values.max() + 1) + values)[0]
-        if refined.max() > settled.max():
-            facets.append(knob)
-            settled = refined
-    return facets
-
-
-def _knobs(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
-    """The knobs in which facets may differ, sorted."""
-    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
-    return sorted(c for c in runs.columns if c not in out and not _is_outcome(c) and not c.startswith(WATCHING))
-
-
-def _elsewhere(runs: pd.DataFrame, left_out: pd.DataFrame, nuisance: Sequence[str]) -> pd.DataFrame:
-    """The runs left out that differ from one of these in λ, seed, fold and nuisance knobs only, knobs as text."""
-    decays = runs[runs["lambda"] > 0]
-    if left_out.empty or decays.empty:
-        return left_out[:0]
-    knobs = [knob for knob in _knobs(runs, nuisance) if knob in left_out]
-    shown = left_out.assign(**{knob: texts(left_out[knob]) for knob in knobs})
-    return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(pd.MultiIndex.from_frame(decays[knobs].apply(texts)))]
 
 
 def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: Sequence[str]) -> pd.DataFrame:

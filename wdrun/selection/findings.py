@@ -15,12 +15,13 @@ import pandas as pd
 
 from wdrun.conventions import CANNOT_ACT, DOMINATES, USEFUL
 from wdrun.selection import overrides
-from wdrun.selection.cells import REPLICATE, Grid, best_first, rows_of, seeds_and_folds
+from wdrun.selection.cells import Grid, best_first, rows_of, seeds_and_folds
 from wdrun.selection.choice import FRESH, is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, plain, rounded
 from wdrun.selection.kinds import KINDS, Finding
 from wdrun.selection.line import Typed
 from wdrun.selection.overrides import Line
+from wdrun.selection.varying import REPLICATE
 from wdrun.selection.verdicts import verdict
 from wdrun.tables.plan import Planned
 from wdrun.wording import command_line
