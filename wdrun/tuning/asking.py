@@ -70,8 +70,8 @@ def _asked(facets: Sequence[Facet], settings: Mapping[str, Any], config_dir: str
     question = Question(tuple(facets), margin, options.objective)
     if not question.pairs:
         raise ConfigError(
-            f"{facets[0].name}: nothing to compare: no decay whose λ could be found, and no key has several values; "
-            "name a decay, such as decay=l2, or several values of a key"
+            f"{facets[0].name}: nothing to compare: there is no λ to tune, and no key has several values; name a decay, "
+            "such as decay=l2, or several values of a key"
         )
     if options.halving is not None:
         raise ConfigError(f"halving={options.halving}: wdrun tune trains its runs whole; add halving=null, or leave it")

@@ -56,21 +56,22 @@ class Line:
 def of_lines(lines: Sequence[Sequence[str]], intervals: Sequence[Interval], config_dir: str | None) -> list[Facet]:
     """The facets of these lines, equal ones once; a λ that is given is compared with λ = 0, a facet of its own."""
     found = _lines(lines, intervals, config_dir)
-    fixed = [line for line in found if line.decays and not _has_lambda(line)]
-    bare = {id(line): without(line.words, config_dir) for line in [*fixed, *found] if not _has_lambda(line)}
-    zeros = dict(zip(bare, _lines([*bare.values()], intervals, config_dir), strict=True))
+    _check_known(lines[0], found, intervals, config_dir)
+    _check_comparable(found)
+    fixed = [line for line in found if line.run.lam and not _has_lambda(line)]
+    given = [line for line in found if not _has_lambda(line)]
+    bare = _lines(without([line.words for line in given], config_dir), intervals, config_dir)
+    zeros = {id(line): zero for line, zero in zip(given, bare, strict=True)}
     found = [line if line.run.lam or _has_lambda(line) else zeros[id(line)] for line in found]
     found += [zeros[id(line)] for line in fixed]
     distinct = {(line.run.id, tuple(line.axes)): line for line in reversed(found)}
     kept = [line for line in found if distinct[line.run.id, tuple(line.axes)] is line]
-    for interval in intervals:
-        if not any(axis.key == interval.key for line in kept for axis in line.axes):
-            raise ConfigError(f"{interval.word}: no facet has it to tune; {NO_DECAY} has no λ and no key of a decay")
-    _check_comparable(kept)
     names = _names([line.words for line in kept], kept[0].run)
+    others = without([line.words for line in kept], config_dir)
     return [
-        Facet(name, tuple(line.words), tuple(without(line.words, config_dir)), Space(tuple(line.axes), _has_lambda(line)))
-        for name, line in zip(names, kept, strict=True)
+        Facet(name, tuple(line.words), tuple(other if decays else line.words), Space(tuple(line.axes), decays))
+        for name, line, other in zip(names, kept, others, strict=True)
+        for decays in [_has_lambda(line)]
     ]
 
 
@@ -78,10 +79,11 @@ def _has_lambda(line: Line) -> bool:
     return any(axis.key == "lambda" for axis in line.axes)
 
 
-def without(words: Sequence[str], config_dir: str | None) -> list[str]:
-    """The words of the same run with λ = 0: decay=none, and nothing of a decay's own."""
-    kept = [word for word in words if not (key_of(word).startswith("decay") or key_of(word) in STRENGTH)]
-    return own_keys.without_an_experiments([[*kept, NO_DECAY]], config_dir, lambda line: None)[0]
+def without(lines: Sequence[Sequence[str]], config_dir: str | None) -> list[list[str]]:
+    """The words of the same runs with λ = 0: decay=none, and nothing of a decay's own."""
+    own = ("decay", *STRENGTH)
+    kept = [[*(word for word in words if key_of(word).partition(".")[0] not in own), NO_DECAY] for words in lines]
+    return own_keys.without_an_experiments(kept, config_dir, lambda line: None)
 
 
 def _lines(lines: Sequence[Sequence[str]], intervals: Sequence[Interval], config_dir: str | None) -> list[Line]:
@@ -127,6 +129,20 @@ def _axis(key: str, default: Any, interval: Interval | None) -> Axis:
     middle = math.sqrt(low * high) if log else (low + high) / 2
     start = float(default) if default is not None and low <= default <= high else float(f"{middle:.2g}")
     return Axis(key, float(round(start)) if whole else start, low, high, log, whole)
+
+
+def _check_known(
+    words: Sequence[str], lines: Sequence[Line], intervals: Sequence[Interval], config_dir: str | None
+) -> None:
+    """ConfigError for an interval of a key that no line has, or that only decays have where there is none."""
+    for interval in intervals:
+        key, word = interval.key, f"{interval.key}={typed(interval.low)}"
+        if not any(key in line.config for line in lines):
+            with opened(config_dir) as composed:
+                composed([*words, word])  # says what is wrong with the key
+            raise ConfigError(f"{interval.word}: interval(low,high) bounds a number; {key} is none")
+        if not any(axis.key == key for line in lines for axis in line.axes):
+            raise ConfigError(f"{interval.word}: {NO_DECAY} is given too, which has no λ and nothing of it to tune")
 
 
 def _check_comparable(lines: Sequence[Line]) -> None:
