@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _asked(facets: Sequence[Facet], settings: Mapping[str, Any], config_dir: str
     question = Question(tuple(facets), margin, options.objective)
     if not question.pairs:
         raise ConfigError(
-            f"{facets[0].name}: nothing to compare: there is no λ to tune, and no key has several values; name a decay, "
+            f"{facets[0].name}: nothing to compare: there is no λ to tune and no key has several values; name a decay, "
             "such as decay=l2, or several values of a key"
         )
     if options.halving is not None:
