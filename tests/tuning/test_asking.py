@@ -121,7 +121,9 @@ def test_optimizers_without_decay_are_compared_too():
 
 
 def test_settings_of_the_command():
-    found = asked("time=1h30m", "margin=0.1", "objective=val_accuracy", "require.decided=true", "parallel=2", "name=mine")
+    found = asked(
+        "time=1h30m", "margin=0.1", "objective=val_accuracy", "require.decided=true", "parallel=2", "name=mine"
+    )
     assert (found.seconds, found.question.margin, found.question.objective) == (5400, 0.1, "val_accuracy")
     assert (found.require_decided, found.budget.side_by_side, found.options.parallel) == (True, 2, 2)
     assert found.root.name == "mine"
@@ -153,7 +155,10 @@ def test_an_experiment_brings_its_question(name, expected, tuned):
 
 
 def test_what_is_typed_counts_over_what_an_experiment_asks():
-    assert names(asked("experiment=lr_lambda", "optimizer=adam")) == ["decay.coupling=coupled", "decay.coupling=decoupled"]
+    assert names(asked("experiment=lr_lambda", "optimizer=adam")) == [
+        "decay.coupling=coupled",
+        "decay.coupling=decoupled",
+    ]
     assert names(asked("experiment=decay_comparison", "decay=l2,l1")) == ["decay=l2", "decay=l1"]
     assert list(axes(asked("experiment=decay_comparison", "lr=interval(1e-4,1e-2)").question.facets[0])) == ["lr"]
 

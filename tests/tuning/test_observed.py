@@ -150,7 +150,9 @@ def test_rungs_of_halving_are_left_out(tmp_path):
 
 def test_a_thousand_runs_of_seven_facets_are_seen_at_once():
     found = asked("decay=l2,decoupled,l1,proximal,cautious,elastic_net,huber")
-    lines = [found.question.words(found.question.cell(place, (10.0**-k, 0.1)), k) for place in range(7) for k in range(2)]
+    lines = [
+        found.question.words(found.question.cell(place, (10.0**-k, 0.1)), k) for place in range(7) for k in range(2)
+    ]
     runs = table(lines)
     runs = pd.concat([runs.assign(seed=runs["seed"] + 10 * n) for n in range(72)], ignore_index=True)
     seen(found, runs)
