@@ -1,4 +1,4 @@
-"""Where the search for λ starts: at the λ that the trainer itself says can act, and near it where only a probe tells."""
+"""Where the search for λ starts: at a λ that the trainer itself says can act, or one that a probe says does."""
 
 import math
 from dataclasses import replace
@@ -42,7 +42,8 @@ def test_where_d_has_a_formula_the_first_lambda_has_what_is_useful_of_it_at_any_
     for lr in (trainer.run.lr, 10 * trainer.run.lr, trainer.run.lr / 7):
         assert at(trainer, space.middle((1.0, lr)), lr=lr) == pytest.approx(0.5)
         edge = 0.05 / at(trainer, 1.0, lr=lr)
-        assert space.acts((edge * 1.01, lr)) and not space.acts((edge * 0.99, lr))
+        assert space.acts((edge * 1.01, lr))
+        assert not space.acts((edge * 0.99, lr))
     assert at(trainer, 10**space.zero) == pytest.approx(0.02)
     assert space.axes[0].start == float(f"{space.middle((0.0, trainer.run.lr)):.2g}")
 
@@ -68,7 +69,8 @@ def test_every_decay_has_a_start(decay, optimizer):
     terms = ["decay.terms=[{decay:l2},{decay:l1,weight:0.1}]"] * (decay == "chain")
     space, trainer, lines = strong(f"decay={decay}", f"optimizer={optimizer}", *terms)
     start = space.axes[0].start
-    assert 1e-8 < start < 1e4 and math.isfinite(space.zero)
+    assert 1e-8 < start < 1e4
+    assert math.isfinite(space.zero)
     assert space.acts((start, trainer.run.lr))
     assert all(line.startswith("decay=") and "\n" not in line for line in lines)
     if not any("cannot be told" in line for line in lines):
@@ -80,16 +82,20 @@ def test_every_decay_has_a_start(decay, optimizer):
 @pytest.mark.parametrize("decay", ["l2", "l1", "elastic_net", "huber"])
 def test_where_d_has_no_formula_a_larger_lr_takes_less_lambda(decay):
     space, trainer, lines = strong(f"decay={decay}", "optimizer=adam", "epochs=150")
-    assert len(lines) == 1 and "has no formula; measured on a few steps" in lines[0]
+    assert len(lines) == 1
+    assert "has no formula; measured on a few steps" in lines[0]
     lr = trainer.run.lr
     order = [space.middle((1.0, lr * 2**k)) for k in range(-3, 4)]
     assert order == sorted(order, reverse=True)  # the larger lr, the less λ does it take
-    assert not space.acts((space.axes[0].start / 100, lr)) and space.acts((space.axes[0].start * 100, lr))
+    assert not space.acts((space.axes[0].start / 100, lr))
+    assert space.acts((space.axes[0].start * 100, lr))
 
 
 def test_what_has_to_be_measured_is_measured_alike_every_time():
     one, other = (strong("decay=l2", "optimizer=adam")[0] for _ in range(2))
-    assert one.axes == other.axes and one.zero == other.zero and one.middle((1, 0.01)) == other.middle((1, 0.01))
+    assert one.axes == other.axes
+    assert one.zero == other.zero
+    assert one.middle((1, 0.01)) == other.middle((1, 0.01))
 
 
 def test_a_radius_that_binds_at_the_start_may_be_far_exceeded_and_still_bind_later():
@@ -97,7 +103,8 @@ def test_a_radius_that_binds_at_the_start_may_be_far_exceeded_and_still_bind_lat
     assert "is a radius; measured on a few steps: it binds below" in line
     weights = sum(p.detach().square().sum().item() / 2 for n, p in trainer.model.named_parameters() if p.ndim > 1)
     assert space.axes[0].start < 2 * weights
-    assert space.acts((space.axes[0].start * 50, 0.1)) and not space.acts((space.axes[0].start * 500, 0.1))
+    assert space.acts((space.axes[0].start * 50, 0.1))
+    assert not space.acts((space.axes[0].start * 500, 0.1))
 
 
 def test_where_nothing_can_be_measured_lambda_starts_at_its_default():
@@ -109,15 +116,18 @@ def test_where_nothing_can_be_measured_lambda_starts_at_its_default():
 def test_bounds_that_are_given_hold_and_are_said_to_be_in_vain():
     space, _, lines = strong("lambda=interval(1e-9,1e-8)")
     assert lines == ["decay=l2: no λ of the interval can act (D < 0.05)"]
-    assert space.axes[0].start == 1e-8 and space.acts((1e-9, 0.02))
+    assert space.axes[0].start == 1e-8
+    assert space.acts((1e-9, 0.02))
     space, _, lines = strong("lambda=interval(1e-9,10)")
-    assert lines == [] and not space.acts((1e-9, 0.02))
+    assert lines == []
+    assert not space.acts((1e-9, 0.02))
 
 
 def test_a_facet_without_decay_is_left_as_it_is():
     found = asked("decay=none", "optimizer=sgd,adam")
     question, lines = with_strength(found.question, (ready(job.run) for job in found.jobs))
-    assert question == found.question and lines == []
+    assert question == found.question
+    assert lines == []
 
 
 def test_a_cautious_decay_does_less_than_its_formula_says():
@@ -126,4 +136,5 @@ def test_a_cautious_decay_does_less_than_its_formula_says():
     )
     decoupled = strong("decay=decoupled", "optimizer=adam")[0]
     assert cautious[0].at(0.5, (1.0, 0.001)) > decoupled.middle((1.0, 0.001))
-    assert "is at most what its formula says" in cautious[1] and plain[1]
+    assert "is at most what its formula says" in cautious[1]
+    assert plain[1]

@@ -31,7 +31,7 @@ def test_of_l2_after_the_optimizer_it_is_d_itself(words, model):
     "words", [("decay=l2",), ("decay=l1", "decay.coupling=proximal"), ("decay=huber",)], ids=" ".join
 )
 def test_of_other_rules_it_is_of_the_same_size(words):
-    """Of 20 steps with momentum 0.9 the last ten hardly count; an Ω that is not l2 pulls otherwise than at the start."""
+    """Of 20 steps with momentum 0.9 the last ten hardly count, and an Ω that is not l2 pulls otherwise later on."""
     one = trainer(*MLP, *words, base=LEARNING)
     found = {k: total for k, total in total_decays(one) if -3 < total < -1}
     assert found
@@ -56,9 +56,11 @@ def test_it_leaves_no_trace():
 def test_a_decay_with_a_memory_is_held_against_how_far_the_weights_came(decay):
     one = trainer(*MLP, f"decay={decay}", base=LEARNING)
     totals = [total for _, total in total_decays(one)]
-    assert len(totals) > 3 and totals[:4] == sorted(totals[:4])
+    assert len(totals) > 3
+    assert totals[:4] == sorted(totals[:4])
 
 
 def test_of_a_projection_a_smaller_radius_takes_more():
     totals = [total for _, total in total_decays(trainer(*MLP, "decay=l2_ball", base=LEARNING))]
-    assert totals == sorted(totals, reverse=True) and totals[0] > 0 > totals[-1]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[0] > 0 > totals[-1]

@@ -31,7 +31,8 @@ def test_one_decay_is_compared_with_no_decay_and_lambda_and_lr_are_tuned():
     found = asked("decay=l1", "time=40m", "runs=9")
     (facet,) = found.question.facets
     assert (facet.name, facet.words, facet.without) == ("decay=l1", ("decay=l1",), ("decay=none",))
-    assert list(axes(facet)) == ["lambda", "lr"] and facet.decays
+    assert list(axes(facet)) == ["lambda", "lr"]
+    assert facet.decays
     assert axes(facet)["lr"].start == 0.02  # the optimizer's own
     assert found.question.pairs == (Pair(0, None),)
     assert (found.seconds, found.budget.runs, found.budget.seconds, found.require_decided) == (2400, 9, 2400, False)
@@ -91,7 +92,8 @@ def test_an_interval_bounds_what_is_tuned(words, key, start, bounds, log, whole)
 def test_whole_numbers_stay_whole_and_within_their_bounds():
     (facet,) = asked("batch_size=interval(16,256)", "lr=0.1", "lambda=interval(1e-4,1e-1)").question.facets
     values = {setting[1] for setting in facet.space.grid([(1e-3, 64.0)], decayed=True)}
-    assert values and all(value == int(value) and 16 <= value <= 256 for value in values)
+    assert values
+    assert all(value == int(value) and 16 <= value <= 256 for value in values)
 
 
 def test_a_lambda_that_is_given_is_compared_with_none():
@@ -103,7 +105,8 @@ def test_a_lambda_that_is_given_is_compared_with_none():
 
 def test_several_lambda_are_compared_and_zero_with_them():
     found = asked("decay=l1,l2", "lambda=1e-3,1e-2", "lr=0.1")
-    assert names(found)[-1] == "decay=none" and len(found.question.pairs) == 10
+    assert names(found)[-1] == "decay=none"
+    assert len(found.question.pairs) == 10
     assert [facet.space.axes for facet in found.question.facets] == [()] * 5
     assert names(asked("lambda=0,1e-3")) == ["decay=none", "lambda=0.001"]
 
@@ -129,13 +132,15 @@ def test_settings_of_the_command():
     assert found.root.name == "mine"
     assert asked("objective=val_accuracy").question.margin == 0.005
     assert [asked(f"time={text}").seconds for text in ("90s", "90", "20m", "1h", "0.5h")] == [90, 90, 1200, 3600, 1800]
-    assert asked().seconds is None and asked().budget.runs is None
+    assert asked().seconds is None
+    assert asked().budget.runs is None
 
 
 def test_many_comparisons_are_remarked_on():
     assert asked("decay=l2,l1").notes == ()
     (note,) = asked("lambda=log_range(1e-6,1e-1,8)").notes
-    assert note.startswith("36 comparisons") and "interval" in note
+    assert note.startswith("36 comparisons")
+    assert "interval" in note
 
 
 @pytest.mark.parametrize(("name", "expected", "tuned"), [
@@ -251,13 +256,15 @@ def test_a_finished_sweep_is_a_question_about_its_facets():
     assert [list(axes(facet)) for facet in found.question.facets] == [["lambda", "lr"]] * 2
     assert (found.root, found.budget.runs, found.question.objective) == (folder.resolve(), 60, "val_accuracy")
     one, other = found.question.facets
-    assert one.without == other.without and "decay=none" in one.without
+    assert one.without == other.without
+    assert "decay=none" in one.without
     assert not {"seed", "lambda", "lr"} & {word.partition("=")[0] for word in (*one.words, *one.without)}
 
 
 def test_of_a_finished_sweep_lr_is_tuned_only_where_it_varies():
     (facet,) = asking.of_folder(swept("decay=l2", "lambda=0,1e-3"), []).question.facets
-    assert list(axes(facet)) == ["lambda"] and "lr=0.02" in facet.words
+    assert list(axes(facet)) == ["lambda"]
+    assert "lr=0.02" in facet.words
 
 
 def test_what_a_folder_cannot_answer_is_refused(here):

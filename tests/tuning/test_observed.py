@@ -104,7 +104,8 @@ def test_what_came_of_a_run_is_its_score():
     scores = {run.seed: run.score for run in seen(found, table(lines, status=status, val_loss=loss))}
     assert list(scores) == [0, 1, 2, 3, 5]  # what failed is tried again
     assert (scores[0], scores[1], scores[5]) == (1.5, math.inf, math.inf)
-    assert math.isnan(scores[2]) and math.isnan(scores[3])
+    assert math.isnan(scores[2])
+    assert math.isnan(scores[3])
     accuracy = asked("decay=l2", "objective=val_accuracy")
     assert seen(accuracy, table(lines[:1], val_accuracy=0.75))[0].score == -0.75
 
@@ -123,7 +124,8 @@ def test_the_seconds_of_a_run_are_those_of_its_epochs():
     first = runs["id"].iloc[0]
     timing = pd.DataFrame({"id": [first] * 2, "train_seconds": [1.0, 2.0], "evaluate_seconds": [0.5, 0.25]})
     one, other = seen(found, runs, timing=timing)
-    assert one.seconds == 3.75 and math.isnan(other.seconds)
+    assert one.seconds == 3.75
+    assert math.isnan(other.seconds)
 
 
 @pytest.mark.parametrize(("word", "message"), [
