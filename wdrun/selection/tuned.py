@@ -1,4 +1,4 @@
-"""What `wdrun tune` found in a folder: its verdicts in sentences, the setting to take, and which runs are of a facet."""
+"""What `wdrun tune` found in a folder: its verdicts in sentences, the setting to take, the runs of a facet."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wdrun.selection.question import texts
 from wdrun.selection.varying import knobs_of
 from wdrun.tables import verdicts
 from wdrun.tables.verdicts import Records
-from wdrun.wording import amount, counted, difference, interval, listed
+from wdrun.wording import amount, counted, difference, interval
 
 ZERO = "λ = 0"  # what stands for it in the column `against`
 WORDS = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
 MIXED = (
-    "Runs of the search and fresh ones are mixed here, and the search chose where to look: means, intervals and p of "
-    "these runs do not hold as the verdicts do, so none is drawn from them."
+    "The tables below mix the runs of the search with fresh ones: they are a map of what was tried, and their best "
+    "mean flatters itself. The verdicts are told on the fresh runs alone."
 )
 
 
@@ -46,7 +46,7 @@ def said(row: Mapping[str, Any], minutes: float = math.nan, *, nats: bool = True
         least, most = sorted(abs(row[end]) for end in ("low", "high"))
         by = f"by {amount(abs(row['difference']), metric)}{unit} ({amount(least, metric)} to {amount(most, metric)})"
         by += f", less than the margin of {margin}" * (most < row["margin"])
-    at = _at(row["setting"]) + (f" against {_at(row['against_setting'])}" if tuned else "")
+    at = f"{_at(row['setting'])} against {_at(row['against_setting'])}"
     pairs = f"{counted(int(row['pairs']), 'pair')} of fresh runs"
     return f"{who} {WORDS[word]} {other}{tuned}: {by}; {at}; {pairs}{_cause(row)}"
 
@@ -93,12 +93,13 @@ def level(confidence: float, *, pairs: bool) -> str:
     return sure + own * pairs
 
 
-def told(found: Records, *, nats: bool = True) -> list[str]:
-    """All verdicts of a folder in sentences, and how sure they are together."""
+def told(found: Records, runs: pd.DataFrame) -> list[str]:
+    """All verdicts of a folder with these runs in sentences, and how sure they are together."""
     table = found.verdicts
     if table.empty:
         return ["Nothing is asked there: verdict.csv has no row."]
     sure = level(table["confidence"].iloc[0], pairs=bool((table["against"] != ZERO).any()))
+    nats = bool(runs["val_accuracy"].notna().any())  # a regression has a squared error, and no accuracy
     return [*(said(row, nats=nats) for row in table.to_dict("records")), sure]  # type: ignore[arg-type]
 
 
@@ -144,16 +145,16 @@ def facets_of(found: Records) -> list[str]:
     return list(dict.fromkeys([*found.verdicts["facet"], *pairs["against"]]))
 
 
-def run_of(found: Records, runs: pd.DataFrame, choice: Chosen) -> pd.Series | None:
+def run_of(runs: pd.DataFrame, found: Records, choice: Chosen) -> pd.Series | None:
     """A finished run of the setting, that of the first fresh seed; None where there is none."""
-    own = runs_of(found, runs, choice.facet)
+    own = runs_of(runs, found, choice.facet)
     own = own[(own["status"] == "done") & ((own["lambda"] == 0) | (not choice.bare))]
     asked = found.decisions[found.decisions["setting"] == choice.setting]
     own = own[own["id"].isin(asked["id"])]
     return own.sort_values("seed").iloc[0] if len(own) else None
 
 
-def runs_of(found: Records, runs: pd.DataFrame, facet: str) -> pd.DataFrame:
+def runs_of(runs: pd.DataFrame, found: Records, facet: str) -> pd.DataFrame:
     """The runs of a facet, of earlier sweeps too: those that differ from one it asked for in what is tuned alone.
 
     Its runs with λ = 0 may have any decay.
@@ -162,7 +163,7 @@ def runs_of(found: Records, runs: pd.DataFrame, facet: str) -> pd.DataFrame:
     own = runs[runs["id"].isin(asked["id"])]
     if own.empty:
         return own
-    one = (own["lambda"] > 0).idxmax()
+    one = own.index[int((own["lambda"] > 0).argmax())]
     tuned = [word.partition("=")[0] for word in asked["setting"].iloc[0].split(" ")]
     tuned += [word.partition("=")[0] for word in settings_of(found).get(facet, "").split(" ")]
     knobs = knobs_of(runs, list(dict.fromkeys(tuned)))
@@ -170,8 +171,3 @@ def runs_of(found: Records, runs: pd.DataFrame, facet: str) -> pd.DataFrame:
     same = {knob: texts(runs[knob]) for knob in knobs}
     alike = pd.DataFrame({knob: column == column[one] for knob, column in same.items()}, index=runs.index)
     return runs[alike.all(axis=1) | ((runs["lambda"] == 0) & alike[bare].all(axis=1))]
-
-
-def names(found: Records) -> str:
-    """The facets in a row."""
-    return listed(facets_of(found))
