@@ -19,8 +19,8 @@ from wdrun.wording import amount, counted, difference, interval
 ZERO = "λ = 0"  # what stands for it in the column `against`
 WORDS = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
 MIXED = (
-    "The tables below mix the runs of the search with fresh ones: they are a map of what was tried, and their best "
-    "mean flatters itself. The verdicts are told on the fresh runs alone."
+    "Below is what was tried, runs of the search and fresh ones alike. The best of it flatters itself; the verdicts "
+    "are told on the fresh runs alone."
 )
 
 
