@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.commands import COMMANDS
-from wdrun.report import command, page
+from wdrun.report import page
+from wdrun.report.command import write
 from wdrun.storage import held, write_atomically
 from wdrun.tables.read import run_folders, status_of
 from wdrun.tables.words import folders_and_settings
@@ -31,7 +32,7 @@ def watch(words: Sequence[str], flags: Mapping[str, Any], *, grace: float = GRAC
     folders, _ = folders_and_settings("report", words, COMMANDS["report"].defaults, [], files=True)
     with _ending():
         began = time.monotonic()
-        target = command.write(words, flags, RELOAD)
+        target = write(words, flags, RELOAD)
         if target is None:
             return 0
         try:
@@ -53,7 +54,7 @@ def _again(words: Sequence[str], flags: Mapping[str, Any]) -> float:
     """Write the page once more, and return how many seconds that took; what is to be said was said before."""
     began = time.monotonic()
     with redirect_stderr(io.StringIO()):
-        command.write(words, flags, RELOAD)
+        write(words, flags, RELOAD)
     return time.monotonic() - began
 
 
