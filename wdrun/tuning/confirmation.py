@@ -18,12 +18,11 @@ MOST_PAIRS = 60  # of fresh runs; differences that equal the margin would be loo
 
 
 class Looked(NamedTuple):
-    """What the fresh runs say: an answer a pair, those of each round before, the whole rounds, if it is over."""
+    """What the fresh runs say: an answer a pair, those of each round before, the rounds that are whole."""
 
     answers: Sequence[Answer]
     history: Mapping[int, tuple[Answer, ...]]
     rounds: int
-    over: bool
 
 
 def look(state: State) -> Looked:
@@ -44,7 +43,7 @@ def look(state: State) -> Looked:
         open_ = [n for n in asked if not found[n].verdict]
         active = {column for n in open_ for column in asked[n]}
         if not open_ or rounds == MOST_PAIRS:
-            return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds, True)
+            return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds)
         if any(math.isnan(scores[rounds, column]) for column in active):
             break
         answers = sequential.answers(
@@ -54,14 +53,14 @@ def look(state: State) -> Looked:
             if not found[n].verdict:
                 history[n].append(answer)
             found[n] = answer
-    return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds, False)
+    return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds)
 
 
 def following(state: State, looked: Looked, count: int) -> Iterator[Next]:
     """The next fresh runs: of the round that is not whole yet, then, for those that train side by side, of the next."""
     pairs, question = state.question.pairs, state.question
     open_ = [n for n in looked.history if not looked.answers[n].verdict]
-    if looked.over or not open_:
+    if not open_:
         return
     sides = {n: [cell for cell in state.sides(pairs[n]) if cell is not None] for n in open_}
     cells = list(dict.fromkeys(cell for n in open_ for cell in sides[n]))
