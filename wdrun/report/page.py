@@ -47,7 +47,7 @@ def render(
     parts = {
         **answer,
         "figures": ("Figures", _figures(found, pictures, formats)),
-        "runs": ("Runs", _runs(found)),
+        "runs": ("Runs", _runs(found, records)),
         "reproduce": ("Reproduce", _reproduce(found, config_dir)),
     }
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in parts.items())
@@ -103,10 +103,7 @@ def _verdicts(found: Results, records: Records) -> str:
 
 
 def _tried(found: Results, selection: Selection, records: Records) -> str:
-    parts = [
-        paragraphs(text.tried(found, selection, records)),
-        "".join(table(*one) for one in page_tables.decisions(records)),
-    ]
+    parts = [paragraphs(text.tried(found, selection, records))]
     if warnings := [*found.problems[: text.MOST_WARNINGS], *found.lacking]:
         parts.append(f'<div class="warnings" role="note"><h3>Warnings</h3>\n{bullets(warnings)}</div>\n')
     return "".join(parts)
@@ -140,8 +137,9 @@ def _figures(found: Results, pictures: Sequence[Picture], formats: Sequence[str]
     return files + lacking + "".join(map(figure, pictures))
 
 
-def _runs(found: Results) -> str:
+def _runs(found: Results, records: Records | None) -> str:
     parts = [table(*content) for content in page_tables.runs(found)]
+    parts += [table(*content) for content in (page_tables.decisions(records) if records else ())]
     if found.problems:
         parts.append(f"<h3>Left out</h3>\n{bullets(found.problems)}")
     return "".join(parts)

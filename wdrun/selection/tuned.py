@@ -46,7 +46,7 @@ def said(row: Mapping[str, Any], minutes: float = math.nan, *, nats: bool = True
         least, most = sorted(abs(row[end]) for end in ("low", "high"))
         by = f"by {amount(abs(row['difference']), metric)}{unit} ({amount(least, metric)} to {amount(most, metric)})"
         by += f", less than the margin of {margin}" * (most < row["margin"])
-    at = f"{_at(row['setting'])} against {_at(row['against_setting'])}"
+    at = f"at {_at(row['setting'])} against {_at(row['against_setting'])}"
     pairs = f"{counted(int(row['pairs']), 'pair')} of fresh runs"
     return f"{who} {WORDS[word]} {other}{tuned}: {by}; {at}; {pairs}{_cause(row)}"
 
