@@ -92,8 +92,8 @@ def settled(page: bytes) -> bytes:
 
 def _verdicts(found: Results, records: Records) -> str:
     """What is known of each question, and for one that is open what goes on with it."""
-    *sentences, sure = tuned.told(records, found.runs)
-    parts = [bullets(sentences), paragraphs([sure]), "".join(table(*one) for one in page_tables.verdicts(records))]
+    parts = [bullets(tuned.told(records, found.runs)), paragraphs(tuned.sure(records))]
+    parts += [table(*content) for content in page_tables.verdicts(records)]
     if (records.verdicts["verdict"] == "undecided").any():
         line = command_line(["tune", path_word(found.folders[0])])
         parts.append(

@@ -40,7 +40,7 @@ class Step(NamedTuple):
 def whole(found: Results, selection: Selection, records: Records | None = None) -> list[str]:
     """All of it as plain lines, for a terminal; of a tuned folder its verdicts in the place of the choice."""
     if records is not None:
-        told = [*tuned.told(records, found.runs), *tried(found, selection, records)]
+        told = [*tuned.told(records, found.runs), *tuned.sure(records), *tried(found, selection, records)]
         return told + [f"warning: {sentence}" for sentence in (*found.problems[:MOST_WARNINGS], *found.lacking)]
     lines = [*compared(found, selection), *won(found, selection)]
     lines += [f"not told: {sentence}" for sentence in untold(selection)]

@@ -69,7 +69,9 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
     minutes = seconds_a_run / side_by_side / 60
     nats = _nats(question)
     lines = [said(verdict_row(question, one, ended=plan.ended), minutes * one.more, nats=nats) for one in plan.verdicts]
-    lines.append(level(round(1 - question.alpha, 12), pairs=any(pair.other is not None for pair in question.pairs)))
+    decided = [one.pair for one in plan.verdicts if one.answer.verdict]
+    if decided:
+        lines.append(level(round(1 - question.alpha, 12), pairs=any(pair.other is not None for pair in decided)))
     left = sum(not (one.answer.verdict or one.dropped) for one in plan.verdicts)
     if left:
         which = f"{left} of {_questions(len(plan.verdicts))} {'is' if left == 1 else 'are'} undecided"
