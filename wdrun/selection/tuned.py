@@ -152,7 +152,7 @@ def facets_of(found: Records) -> list[str]:
 
 
 def run_of(runs: pd.DataFrame, found: Records, choice: Chosen) -> pd.Series | None:
-    """A finished run of the setting, that of the first fresh seed; None where there is none."""
+    """A finished run of the setting, that of its first seed; None where there is none."""
     own = runs_of(runs, found, choice.facet)
     own = own[(own["status"] == "done") & ((own["lambda"] == 0) | (not choice.bare))]
     asked = found.decisions[found.decisions["setting"] == choice.setting]
