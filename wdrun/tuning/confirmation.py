@@ -18,12 +18,11 @@ MOST_PAIRS = 60  # of fresh runs; differences that equal the margin would be loo
 
 
 class Looked(NamedTuple):
-    """What the fresh runs say: an answer a pair, those of each round before, the whole rounds, if it is over."""
+    """What the fresh runs say: an answer a pair, those of each round before, the rounds that are whole."""
 
     answers: Sequence[Answer]
     history: Mapping[int, tuple[Answer, ...]]
     rounds: int
-    over: bool
 
 
 def look(state: State) -> Looked:
@@ -45,15 +44,14 @@ def look(state: State) -> Looked:
         own = [answers[place] for answers in looks]
         found[n] = own[-1] if own else Answer()
         history[n] = [answer for k, answer in enumerate(own) if k < answer.pairs]
-    over = len(looks) == MOST_PAIRS or all(found[n].verdict for n in asked)
-    return Looked(found, {n: tuple(own) for n, own in history.items()}, len(looks), over)
+    return Looked(found, {n: tuple(own) for n, own in history.items()}, len(looks))
 
 
 def following(state: State, looked: Looked, count: int) -> Iterator[Next]:
     """The next fresh runs: of the round that is not whole yet, then, for those that train side by side, of the next."""
     pairs, question = state.question.pairs, state.question
     open_ = [n for n in looked.history if not looked.answers[n].verdict]
-    if looked.over or not open_:
+    if not open_:
         return
     sides = {n: [cell for cell in state.sides(pairs[n]) if cell is not None] for n in open_}
     cells = list(dict.fromkeys(cell for n in open_ for cell in sides[n]))

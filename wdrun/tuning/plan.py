@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from wdrun.tuning import confirmation, exploration, sequential
-from wdrun.tuning.confirmation import Looked
+from wdrun.tuning.confirmation import MOST_PAIRS, Looked
 from wdrun.tuning.question import Budget, Cell, Next, Pair, Question, Seen
 from wdrun.tuning.sequential import Answer
 from wdrun.tuning.state import Run, State
@@ -65,7 +65,7 @@ def plan(
     state = State(runs, question, budget, {*training})
     begun = [run for run in state.under_way if run not in state.training]
     finishing = [Next(cell, seed, "finish", "", "was begun before") for cell, seed in begun]
-    looked = confirmation.look(state) if state.chosen_all else Looked([Answer() for _ in question.pairs], {}, 0, False)
+    looked = confirmation.look(state) if state.chosen_all else Looked([Answer() for _ in question.pairs], {}, 0)
     verdicts = tuple(_verdicts(state, looked))
     asked = [*finishing, *(exploration.following(state, count - len(finishing)) if not state.chosen_all else ())]
     if state.chosen_all:
@@ -73,9 +73,9 @@ def plan(
     kept = tuple(asked[: min(count, state.fits)])
     ended = ""
     if not kept and not state.under_way:
-        ended = state.bound
-        if looked.over:
-            ended = "decided" if all(v.answer.verdict or v.dropped for v in verdicts) else "pairs"
+        ended = "pairs" if looked.rounds == MOST_PAIRS else state.bound
+        if all(v.answer.verdict or v.dropped for v in verdicts):
+            ended = "decided"
     return Plan(kept, verdicts, ended, _forecast(state, verdicts))
 
 
