@@ -6,7 +6,7 @@ Legend: u = log10 lr, w = log10(lr·λ), what decay does in all. A world is a qu
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -80,14 +80,15 @@ def world(surfaces, alpha=0.05, **noise):
     return World(Question(tuple(facets), MARGIN, alpha=alpha), tuple(surfaces), **noise)
 
 
-def valley(rng, gain, home=0, far=0.0, corner=False, noise=0.25, varied=False, base=1.65):
+def valley(rng, gain, home=0, optimizer=None, far=0.0, corner=False, noise=0.25, varied=False, base=1.65):
     """A valley in u that moves up as decay acts, with a hollow of depth `gain` where lr·λ is best.
 
-    `far`: that many decades from the start, in u, in w or both; `noise` in margins, 0.3 to 3 times as much if `varied`.
+    `optimizer` are the valley's place and steepness without decay. `far`: that many decades from the start, in u, in
+    w or both; `noise` in margins, 0.3 to 3 times as much if `varied`; with a `corner` of large lr or λ that diverges.
     """
-    side = rng.choice([-1, 1], size=2) * rng.permutation([far, rng.uniform(0, far)])
-    u0, w0 = rng.uniform(-0.4, 0.4, size=2) + (side if far else 0)
-    steep, ridge, wide = rng.uniform(0.1, 0.25), rng.uniform(0, 0.6) * (gain > 0), rng.uniform(0.45, 0.8)
+    u0, steep = optimizer or bare(rng, far)
+    w0 = rng.uniform(-0.4, 0.4) + rng.choice([-far, 0, far])
+    ridge, wide = rng.uniform(0, 0.6) * (gain > 0), rng.uniform(0.45, 0.8)
     salt = int(rng.integers(2**31))
 
     def score(lr, lam):
@@ -99,12 +100,15 @@ def valley(rng, gain, home=0, far=0.0, corner=False, noise=0.25, varied=False, b
         return min(base + steep * (u - ridge * h) ** 2 - gain * h + 0.3 * max(0.0, w - 0.7) ** 2, 2.3)
 
     def spread(lr, lam):
-        if not varied:
-            return noise * MARGIN
         share = zlib.crc32(f"{salt} {lr:.3g} {lam:.3g}".encode()) / 2**32
-        return noise * MARGIN * 0.3 * 10**share
+        return noise * MARGIN * (0.3 * 10**share if varied else 1.0)
 
     return Surface(score, spread, 0.01, 0.01, home, base - gain, base)
+
+
+def bare(rng, far=0.0):
+    """Place and steepness of a valley over u without decay."""
+    return rng.uniform(-0.4, 0.4) + rng.choice([-far, 0, far]), rng.uniform(0.1, 0.25)
 
 
 @cache
@@ -151,29 +155,12 @@ def example(far=0, rng=None, noise=1.0):
     found = [kept(*line) for line in LINES]
     if far:
         found = [s._replace(lr=s.lr * 10 ** (far * a), lam=s.lam * 10 ** (far * b)) for s, (a, b) in
-                 ((s, rng.choice([(1, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1)])) for s in found)]  # fmt: skip
+                 ((s, rng.choice([(1.0, 0), (-1, 0), (0, 1), (0, -1), (1, -1), (-1, 1)])) for s in found)]  # fmt: skip
     louder = [s._replace(noise=lambda lr, lam, s=s: noise * s.noise(lr, lam)) for s in found]
     return louder if noise != 1 else found
 
 
-def four(rng, gains=(2.0, 2.0, 2.0, 2.0), **how):
+def four(rng, gains=(2.0, 2.0, 2.0, 2.0), far=0.0, **how):
     """Four facets of two optimizers, whose gains over λ = 0 are so many margins."""
-    return [valley(rng, gain * MARGIN, home=2 * (place // 2), **how) for place, gain in enumerate(gains)]
-
-
-def shared_zero(surfaces):
-    """The same with one line of λ = 0 for facets of one home, which valleys of their own lack."""
-    return [
-        s._replace(score=_with_zero(s, surfaces[s.home]), noise=_noise_zero(s, surfaces[s.home])) for s in surfaces
-    ]
-
-
-def _with_zero(own, home):
-    return lambda lr, lam: own.score(lr, lam) if lam > 0 else home.score(lr, 0.0)
-
-
-def _noise_zero(own, home):
-    return lambda lr, lam: own.noise(lr, lam) if lam > 0 else home.noise(lr, 0.0)
-
-
-__all__ = ["MARGIN", "Surface", "World", "example", "four", "replace", "shared_zero", "valley", "world"]
+    lines = [line for line in (bare(rng, far), bare(rng, far)) for _ in range(2)]
+    return [valley(rng, gain * MARGIN, 2 * (k // 2), lines[k], far, **how) for k, gain in enumerate(gains)]

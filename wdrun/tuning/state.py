@@ -10,7 +10,8 @@ import numpy as np
 
 from wdrun.tuning import search
 from wdrun.tuning.question import FRESH, Budget, Cell, Pair, Question, Seen
-from wdrun.tuning.search import Setting, Space, Tried
+from wdrun.tuning.search import Tried
+from wdrun.tuning.space import Setting, Space
 
 RESERVED = 4  # pairs of fresh runs that a search leaves the budget for
 UNBOUNDED = 10**9
