@@ -115,7 +115,7 @@ def bare(rng, far=0.0):
 def kept(optimizer, coupling):
     """The surface of a setting of the kept table, and its noise: seeds' differences, over a cell and its neighbours."""
     import pandas as pd
-    from scipy.interpolate import RegularGridInterpolator
+    from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
     from scipy.ndimage import uniform_filter
 
     runs = pd.read_csv(KEPT)
@@ -128,9 +128,11 @@ def kept(optimizer, coupling):
     v = np.r_[v[0] - 1, v]  # λ = 0 stands a decade below the first
     u = np.r_[u[0] - 1, u, u[-1] + 1]
     y = np.vstack([means.iloc[0] + 0.3, means, np.minimum(means.iloc[-1] + 0.3, 2.4)])
+    rates, lams = np.linspace(u[0], u[-1], 201), np.linspace(v[0], v[-1], 301)
+    dense = PchipInterpolator(v, PchipInterpolator(u, y)(rates), axis=1)(lams)
     of = {
-        name: RegularGridInterpolator((u, v), table, method=method, bounds_error=False, fill_value=None)
-        for name, table, method in (("y", y, "pchip"), ("sd", np.vstack([sd[0], sd, sd[-1]]), "linear"))
+        "y": RegularGridInterpolator((rates, lams), dense),
+        "sd": RegularGridInterpolator((u, v), np.vstack([sd[0], sd, sd[-1]])),
     }
 
     @cache
@@ -138,8 +140,6 @@ def kept(optimizer, coupling):
         place = v[0] if lam == 0 else min(max(math.log10(lam), v[0]), v[-1])
         return float(of[name]([[min(max(math.log10(lr), u[0]), u[-1]), place]])[0])
 
-    rates, lams = np.linspace(u[0], u[-1], 81), np.linspace(v[0], v[-1], 121)
-    dense = of["y"](np.stack(np.meshgrid(rates, lams, indexing="ij"), axis=-1))
     lr = RATES[optimizer]
     lam = 0.5 / (lr * STEPS / 2 * LINES[optimizer, coupling])  # total decay is 0.5 there
     home = 0 if optimizer == "sgd" else 2

@@ -14,19 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg, special
+from scipy import special
 
 from wdrun.tuning.space import REACH, Numbers, Setting, Space
 
-PROMISE = 0.3  # a search goes on while some setting promises this share of the margin
-CLIPPED = 15.0  # scores this many margins above the best are all the same: bad
+PROMISE = 0.2  # a search goes on while some setting promises this share of the margin
+CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
 LENGTHS = (0.5, 1.0, 2.0)  # of the covariance, in units of a coordinate
 NOISES = (0.02, 0.05, 0.15)  # standard deviation of the noise, in units of the process's own
+FITTED = 40  # settings, those with the lowest scores, that tell the lengths and the noise
 GRID_MOST = 4000  # settings of the grid that are asked; beyond, those near the best
 
 
@@ -69,17 +70,23 @@ def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool
 
 def _next(space: Space, believed: Sequence[Tried], margin: float) -> Setting | None:
     """The setting to try next, None where the search is over."""
-    settings = [t.setting for t in believed]
-    if first := space.new(space.without(), settings):
-        return first[0]
+    if (first := _first(space, believed, space.without(), decayed=not space.decays)) is not None:
+        return first
     known = _Known(space, believed, margin)
     found = known.promised((False,) if space.decays else (True,))
     if found is not None or not space.decays:
         return found
     zero = known.best(decayed=False)
-    if zero is not None and (first := space.new(space.beside(zero), settings)):
-        return first[0]
+    if zero is not None and (first := _first(space, believed, space.beside(zero), decayed=True)) is not None:
+        return first
     return known.promised((True, False))
+
+
+def _first(space: Space, believed: Sequence[Tried], settings: Sequence[Setting], *, decayed: bool) -> Setting | None:
+    """The first of these settings that is new, unless as many of their kind are known, of a sweep."""
+    settled = [t.setting for t in believed if space.belongs(t.setting, decayed=decayed)]
+    new = space.new(settings, settled) if len(settled) < len(settings) else []
+    return new[0] if new else None
 
 
 class _Known:
@@ -152,27 +159,39 @@ class Process:
 
     def __init__(self, x: Numbers, y: Numbers) -> None:
         self.x, self.mean = x, float(y.mean())
-        rest = y - self.mean
-        best = -math.inf
-        for lengths in product(LENGTHS, repeat=x.shape[1]):
-            k = matern(x, x, lengths)
-            for noise in NOISES:
-                root = linalg.cholesky(k + noise**2 * np.eye(len(x)), lower=True)
-                weights = linalg.cho_solve((root, True), rest)
-                # The process's own variance is integrated out, under a prior worth two observations of 0.1².
-                variance = (rest @ weights + 2 * 0.1**2) / (len(x) + 2)
-                likely = -0.5 * (len(x) + 2) * math.log(variance) - np.log(np.diag(root)).sum()
-                likely -= sum((math.log(length) / 0.7) ** 2 for length in lengths) / 2  # lengths near 1 are expected
-                if likely > best:
-                    best, self.lengths, self.noise = likely, lengths, noise
-                    self.root, self.weights, self.variance = root, weights, variance
+        rest, lowest = y - self.mean, np.sort(np.argsort(y, kind="stable")[:FITTED])
+        self.lengths, self.noise = _likeliest(x[lowest], rest[lowest])
+        root = np.linalg.cholesky(matern(x, x, self.lengths) + self.noise**2 * np.eye(len(x)))
+        self.whitens = np.linalg.inv(root)
+        self.weights = self.whitens.T @ (self.whitens @ rest)
+        self.variance = _own_variance(float(rest @ self.weights), len(x))
 
     def at(self, x: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation, shape (settings,) each."""
         k = matern(x, self.x, self.lengths)
-        known = linalg.solve_triangular(self.root, k.T, lower=True)
-        variance = self.variance * np.maximum(1 - (known**2).sum(axis=0), 1e-12)
+        # einsum and not @: the threads of a matrix product would wait for cores that train
+        known = (np.einsum("ij,kj->ik", k, self.whitens) ** 2).sum(axis=1)
+        variance = self.variance * np.maximum(1 - known, 1e-12)
         return self.mean + k @ self.weights, np.sqrt(variance)
+
+
+def _likeliest(x: Numbers, rest: Numbers) -> tuple[tuple[float, ...], float]:
+    """The lengths and the noise under which the scores are likeliest; lengths near 1 are expected."""
+    lengths = list(product(LENGTHS, repeat=x.shape[1]))
+    k = np.stack([matern(x, x, each) for each in lengths])
+    noisy = k[:, None] + np.array(NOISES)[:, None, None] ** 2 * np.eye(len(x))
+    root = np.linalg.cholesky(noisy)  # (lengths, noises, settings, settings)
+    white = np.linalg.solve(root, np.broadcast_to(rest[:, None], (*root.shape[:-1], 1)))[..., 0]
+    variance = _own_variance((white**2).sum(axis=-1), len(x))
+    likely = -0.5 * (len(x) + 2) * np.log(variance) - np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+    likely -= np.array([sum((math.log(length) / 0.7) ** 2 for length in each) / 2 for each in lengths])[:, None]
+    place, noise = np.unravel_index(int(np.argmax(likely)), likely.shape)
+    return lengths[int(place)], NOISES[int(noise)]
+
+
+def _own_variance(squares: Any, count: int) -> Any:
+    """The process's own variance, integrated out under a prior worth two observations of 0.1²."""
+    return (squares + 2 * 0.1**2) / (count + 2)
 
 
 def matern(a: Numbers, b: Numbers, lengths: Sequence[float]) -> Numbers:
