@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from wdrun.tuning.search import Setting, Space
+from wdrun.tuning.space import Setting, Space
 from wdrun.wording import typed
 
 FRESH = 1000  # seeds from here on are for verdicts; those below choose
