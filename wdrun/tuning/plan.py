@@ -1,23 +1,26 @@
-"""plan(runs, question, budget) -> the next runs or the verdicts: a pure function of what the folder's tables hold."""
+"""plan(runs, question, budget) -> the next runs, or the verdicts: a pure function of what a folder's tables hold.
+
+First each facet is searched (`search`), fewest runs first, on seeds that choose. Then the chosen cells are trained on
+fresh seeds, round by round: a seed is trained for every cell of an open pair, then all open pairs are looked at
+(`sequential`); a pair that is decided asks for no more. A cell that has a fresh run stays the one of its side, so that
+no verdict is told of a cell that its own verdict's runs chose; one that diverges on a fresh seed gives way to the next
+best, and its pairs count as asked once more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from wdrun.tuning.question import Budget, Cell, Pair, Question, Seen
+from wdrun.tuning import confirmation, exploration, sequential
+from wdrun.tuning.confirmation import MOST_PAIRS, Looked
+from wdrun.tuning.question import Budget, Cell, Next, Pair, Question, Seen
 from wdrun.tuning.sequential import Answer
+from wdrun.tuning.state import Run, State
+from wdrun.wording import counted
 
-
-class Next(NamedTuple):
-    """A run to train: its cell and seed, and why it is asked for."""
-
-    cell: Cell
-    seed: int
-    why: str  # search | confirm | finish (begun before, and interrupted)
-    known: str  # what was known when it was asked for, in words
-    reason: str  # why this one, in words
+USUAL_PAIRS = 6  # of a forecast before any is there
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,95 @@ class Verdict:
     other: Cell | None
     answer: Answer
     history: tuple[Answer, ...] = ()
-    more: float = float("nan")
+    more: float = math.nan
     dropped: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The next runs, none where it is over; `ended` then says why: decided, runs, time, or nothing (left to do).
+    """The next runs; none where it is over, or while all that is to be known is under way.
 
+    `ended` says why it is over: decided, runs, time, or pairs (as many as are ever looked at); "" while it goes on.
     `forecast` is about how many runs are still to be trained until all is decided, without regard to the budget.
     """
 
     next: tuple[Next, ...]
     verdicts: tuple[Verdict, ...]
     ended: str = ""
-    forecast: float = float("nan")
+    forecast: float = math.nan
 
 
-def plan(runs: Sequence[Seen], question: Question, budget: Budget, count: int = 1) -> Plan:
-    """Up to `count` runs to train next, given those that were trained; the verdicts as they stand."""
-    raise NotImplementedError
+def plan(
+    runs: Sequence[Seen], question: Question, budget: Budget, count: int = 1, training: Collection[Run] = ()
+) -> Plan:
+    """Up to `count` runs to train next, given those that were trained, and the verdicts as they stand.
+
+    `training` are those that train at this moment. Others that have begun and not ended come before all.
+    """
+    state = State(runs, question, budget, {*training})
+    begun = [run for run in state.under_way if run not in state.training]
+    finishing = [Next(cell, seed, "finish", "", "was begun before") for cell, seed in begun]
+    looked = confirmation.look(state) if state.chosen_all else Looked([Answer() for _ in question.pairs], {}, 0)
+    verdicts = tuple(_verdicts(state, looked))
+    asked = [*finishing, *(exploration.following(state, count - len(finishing)) if not state.chosen_all else ())]
+    if state.chosen_all:
+        asked += confirmation.following(state, looked, count - len(asked))
+    kept = tuple(asked[: min(count, state.fits)])
+    ended = ""
+    if not kept and not state.under_way:
+        ended = "pairs" if looked.rounds == MOST_PAIRS else state.bound
+        if all(v.answer.verdict or v.dropped for v in verdicts):
+            ended = "decided"
+    return Plan(kept, verdicts, ended, _forecast(state, verdicts))
+
+
+def _verdicts(state: State, looked: Looked) -> Iterator[Verdict]:
+    for n, pair in enumerate(state.question.pairs):
+        if not state.chosen_all:
+            yield Verdict(pair, None, None, Answer())
+            continue
+        one, other = state.sides(pair)
+        answer, history = looked.answers[n], looked.history.get(n, ())
+        if one is None or other is None:
+            yield Verdict(pair, one, other, answer, dropped=_why_dropped(state, pair, one))  # "" if it was not searched
+            continue
+        more = 2 * (sequential.needed(answer, state.question.margin) - answer.pairs)
+        yield Verdict(pair, one, other, answer, history, more)
+
+
+def _why_dropped(state: State, pair: Pair, one: Cell | None) -> str:
+    facet = pair.one if one is None or pair.other is None else pair.other
+    name = state.question.facets[facet].name
+    tried = state.known[facet]
+    if not tried:
+        return ""
+    lost = sum(math.inf in own.values() for _, own in tried)
+    zero = " with λ = 0" if one is not None and pair.other is None else ""
+    return f"{name}{zero}: no setting can be trained ({lost} of {counted(len(tried), 'setting')} diverged or failed)"
+
+
+def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
+    """About how many runs are still to be trained; what is not known yet is taken to be as usual."""
+    question = state.question
+    if not state.chosen_all:
+        searched = 0.0
+        for facet, own in enumerate(question.facets):
+            if state.searching(facet):
+                zero = own.decays and question.home(facet) != facet
+                searched += max(1, _usual(len(own.space.axes), zero) - len(state.known[facet]))
+        facets = range(len(question.facets))
+        sides = sum(question.facets[f].decays for f in facets) + len({question.home(f) for f in facets})
+        return searched + USUAL_PAIRS * sides
+    needed: dict[Cell, float] = {}
+    for verdict in verdicts:
+        if not verdict.answer.verdict and verdict.one and verdict.other:
+            pairs = sequential.needed(verdict.answer, question.margin)
+            for cell in (verdict.one, verdict.other):
+                has = len(state.fresh(cell))
+                needed[cell] = max(needed.get(cell, 0), (USUAL_PAIRS if math.isnan(pairs) else pairs) - has)
+    return sum(max(0.0, runs) for runs in needed.values())
+
+
+def _usual(axes: int, shared: bool) -> int:
+    """Runs that the search of so many axes usually takes; those with λ = 0 may be there already."""
+    return max(1, 6 * axes + 1 - (2 * axes if shared else 0))

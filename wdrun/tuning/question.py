@@ -138,16 +138,28 @@ class Question:
         return " ".join(f"{key}={typed(value)}" for key, value in (zero | values).items())
 
 
+class Next(NamedTuple):
+    """A run to train: its cell and seed, what for (search, confirm or finish), what was known, and why this one."""
+
+    cell: Cell
+    seed: int
+    phase: str
+    known: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Budget:
     """What may still be trained: so many runs in all, those already there among them, and so many seconds from now.
 
-    None: no bound. `side_by_side` runs train at once.
+    None: no bound. `side_by_side` runs train at once. `a_run` is how many seconds one is expected to take while none
+    has ended, nan if that is not known.
     """
 
     runs: int | None = None
     seconds: float | None = None
     side_by_side: int = 1
+    a_run: float = float("nan")
 
 
 def of_pair(question: Question, pair: Pair) -> tuple[str, str]:

@@ -66,7 +66,7 @@ class Axis:
 
 
 class Tried(NamedTuple):
-    """A setting and its score, inf where it diverged."""
+    """A setting and its score, inf where it diverged, nan while it trains."""
 
     setting: Setting
     score: float
@@ -193,7 +193,9 @@ def following(space: Space, tried: Sequence[Tried], margin: float, count: int = 
     First without decay, then with decay from the best without, then both. Of several at once, each is chosen as if
     those before it had scored what is expected of them.
     """
-    believed = _clipped(tried, margin)
+    believed = _clipped([t for t in tried if not math.isnan(t.score)], margin)
+    for trains in (t.setting for t in tried if math.isnan(t.score)):
+        believed.append(Tried(trains, _expected(space, believed, trains)))
     found: list[Setting] = []
     while len(found) < count and len(believed) < MOST:
         setting = _next(space, believed, margin)

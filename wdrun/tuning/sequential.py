@@ -1,7 +1,8 @@
 """Verdicts that may be looked at after every run: paired differences on fresh seeds, at an error rate that holds.
 
-Legend: d the paired differences of one question (a cell minus the one it is held against, lower scores better), n pairs,
-s their standard deviation, s̄² the mean of s² over the open questions, m the margin, q how many questions are open.
+Legend: d the paired differences of one question (a cell minus the one it is held against, lower scores better), n
+pairs, s their standard deviation, s̄² the mean of s² over the open questions, m the margin, q how many questions are
+open.
 
 After n ≥ 3 pairs the interval of a question is
 
@@ -52,13 +53,14 @@ class Answer:
 
 
 def answers(
-    scores: Numbers, questions: Sequence[tuple[int, int]], margin: float, alpha: float = ALPHA
+    scores: Numbers, questions: Sequence[tuple[int, int]], margin: float, alpha: float = ALPHA, abandoned: int = 0
 ) -> tuple[Answer, ...]:
     """The answer to each question (a, b): is cell a better than cell b?
 
     `scores` (seeds, cells) has the seeds in the order in which they are used and nan where a run is not there yet; a
     question sees the seeds before the first that one of its cells lacks. The looks are repeated from the first one, so
-    the answers do not depend on when, or how often, this was called.
+    the answers do not depend on when, or how often, this was called. So many questions as were `abandoned` on the way,
+    for cells that took the place of others, keep their share of alpha.
     """
     found = [Answer() for _ in questions]
     pairs = [_pairs(scores, a, b) for a, b in questions]
@@ -67,7 +69,7 @@ def answers(
             if not found[number].verdict and len(d) >= n:
                 found[number] = Answer(float(d[:n].mean()), pairs=n)
         if n >= FIRST:
-            _look(found, pairs, n, margin, alpha)
+            _look(found, pairs, n, margin, alpha, abandoned)
     return tuple(found)
 
 
@@ -78,14 +80,14 @@ def _pairs(scores: Numbers, a: int, b: int) -> Numbers:
     return d[: lacking[0]] if len(lacking) else d
 
 
-def _look(found: list[Answer], pairs: Sequence[Numbers], n: int, margin: float, alpha: float) -> None:
+def _look(found: list[Answer], pairs: Sequence[Numbers], n: int, margin: float, alpha: float, abandoned: int) -> None:
     """Look at the open questions after n pairs, again as long as a decision leaves more of α to the others."""
     while True:
         open_ = [number for number, answer in enumerate(found) if not answer.verdict]
         seen = {number: pairs[number][:n] for number in open_ if len(pairs[number]) >= n}
         common = float(np.mean([d.var(ddof=1) for d in seen.values()])) if seen else math.nan
         for number, d in seen.items():
-            share = alpha / len(open_)
+            share = alpha / (len(open_) + abandoned)
             noise, half = _half(float(d.var(ddof=1)), common, n, share, alone=len(seen) == 1)
             mean = float(d.mean())
             verdict = _verdict(mean, half, margin)
