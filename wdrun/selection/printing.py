@@ -18,17 +18,27 @@ from wdrun.wording import p_value, printable, ranged, rough, typed
 MOST_CURVES = 8  # facets whose curves are printed; more are in the report
 
 
-def show(selection: Selection) -> None:
-    """Curves, choices, leaderboard, what they say, and the findings."""
+def show(selection: Selection, verdicts: Sequence[str] = ()) -> None:
+    """Curves, choices, leaderboard, what they say, and the findings.
+
+    Where there are `verdicts` of `wdrun tune`, these say what is known and stand first; the tables say nothing beside.
+    """
     width = screen.columns()
+    _paragraphs(verdicts)
+    print("\n" * bool(verdicts), end="")
     for table in _tables(selection):
         for line in screen.lines(printable(table.title)):
             print(screen.bold(line))
         print("\n".join(laid_out(table.columns, table.rows, width, more=table.more, rule=width is not None)))
         print()
-    chosen = selection.choices[selection.choices["n"] > 0]
-    lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
-    for sentence in [*lines, *ranking(selection), *warnings(selection, selection.findings)]:
+    if not verdicts:
+        chosen = selection.choices[selection.choices["n"] > 0]
+        lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
+        _paragraphs([*lines, *ranking(selection), *warnings(selection, selection.findings)])
+
+
+def _paragraphs(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
         print("\n".join(screen.lines(printable(sentence))))
 
 

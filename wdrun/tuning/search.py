@@ -45,6 +45,7 @@ class Axis:
     low: float = -math.inf
     high: float = math.inf
     log: bool = True
+    whole: bool = False  # whole numbers only
 
     def coordinate(self, value: float) -> float:
         """Decades, or half spans above the lower bound."""
@@ -52,9 +53,8 @@ class Axis:
 
     def value(self, step: int) -> float:
         """The value at a step of the grid, to two digits on a log axis: 1, 1.8, 3.2 and 5.6 in each decade."""
-        if self.log:
-            return float(f"{10 ** (step / STEP):.2g}")
-        return float(f"{self.low + step / STEP * self._half:.6g}")
+        found = float(f"{10 ** (step / STEP):.2g}" if self.log else f"{self.low + step / STEP * self._half:.6g}")
+        return float(round(found)) if self.whole else found
 
     def step(self, value: float) -> int:
         """The step of the grid nearest to a value."""
