@@ -37,6 +37,7 @@ COMMANDS = {
     "select": "wdrun.selection:select_command",
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",
+    "tune": "wdrun.sweep.tune:command",
     "bench": "wdrun.bench:command",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -202,8 +203,9 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    engine = [word for word in overrides if re.match(r"[+~]*hydra[./](launcher|sweeper)\b", word)]
-    if engine:
+    from wdrun.config import axes
+
+    if engine := axes.engine_words(overrides):
         from wdrun.sweep import launch
 
         return launch.command([word for word in overrides if word not in engine], engine, flags)
