@@ -84,10 +84,11 @@ def _names(text: str) -> list[str]:
 def _seconds(text: str) -> Any:
     """1h30m, 20m, 90s or 90 in seconds; the text where it is none of these."""
     parts = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text, re.ASCII)
-    try:
-        return sum(float(part or 0) * size for part, size in zip(parts.groups(), (3600, 60, 1), strict=True))
-    except (AttributeError, ValueError):
+    if parts is None:
         return text
+    hours, minutes, seconds = (_number(part or "0") for part in parts.groups())
+    numbers = all(isinstance(part, float) for part in (hours, minutes, seconds))
+    return 3600 * hours + 60 * minutes + seconds if numbers else text
 
 
 def _truth(text: str) -> Any:
@@ -115,9 +116,7 @@ ALLOWED = (
     ),
     Setting("runs", "", whole(1), "how many runs there may be in all, those of the folder among them", _whole),
 )  # fmt: skip
-DECIDED = Setting(
-    "require.decided", "false", boolean(), "true: exit code 6 where a question is left undecided", _truth
-)
+DECIDED = Setting("require.decided", "false", boolean(), "true: exit code 6 where a question is left undecided", _truth)
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
 )

@@ -34,9 +34,10 @@ def lines(
 ) -> list[list[str]]:
     """The overrides of each job: one line, the grid of `-m`, or that of an experiment's `sweep:`.
 
-    `brought` gives other axes of an experiment's config than its `sweep:`. A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set. A
-    key that only some of the chosen options have is left out of the lines of the others, which `say` is told, and so
-    is what an experiment sets for its own option where another is typed.
+    `brought` gives other axes of an experiment's config than its `sweep:`. A key on the command line takes the place of
+    the experiment's own axis or of what `as_written=true` would set. A key that only some of the chosen options have is
+    left out of the lines of the others, which `say` is told, and so is what an experiment sets for its own option where
+    another is typed.
     """
     names.check(overrides, config_dir)
     typed.check(overrides)

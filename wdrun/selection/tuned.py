@@ -19,8 +19,8 @@ from wdrun.wording import amount, counted, difference, interval
 ZERO = "λ = 0"  # what stands for it in the column `against`
 WORDS = {"better": "is better than", "worse": "is worse than", "equivalent": "is equivalent to"}
 MIXED = (
-    "The tables below mix the runs of the search with fresh ones: they are a map of what was tried, and their best "
-    "mean flatters itself. The verdicts are told on the fresh runs alone."
+    "Below is what was tried, runs of the search and fresh ones alike. The best of it flatters itself; the verdicts "
+    "are told on the fresh runs alone."
 )
 
 
@@ -46,7 +46,7 @@ def said(row: Mapping[str, Any], minutes: float = math.nan, *, nats: bool = True
         least, most = sorted(abs(row[end]) for end in ("low", "high"))
         by = f"by {amount(abs(row['difference']), metric)}{unit} ({amount(least, metric)} to {amount(most, metric)})"
         by += f", less than the margin of {margin}" * (most < row["margin"])
-    at = f"{_at(row['setting'])} against {_at(row['against_setting'])}"
+    at = f"at {_at(row['setting'])} against {_at(row['against_setting'])}"
     pairs = f"{counted(int(row['pairs']), 'pair')} of fresh runs"
     return f"{who} {WORDS[word]} {other}{tuned}: {by}; {at}; {pairs}{_cause(row)}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from wdrun.config.commands import COMMANDS, MARGINS
 from wdrun.config.keys import SAME
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
+from wdrun.tuning import swept
 from wdrun.tuning.facets import Interval, of_lines
 from wdrun.tuning.question import Budget, Facet, Question
 from wdrun.wording import counted
 
+OF_ALL = ("objective", "parallel", "fuse", "fail_fast")  # what may be asked of the runs of a folder
 MANY = 30  # comparisons beyond which it is said that a list is compared, and an interval searched
 OWN = ("lambda", "lr", "seed", "fold", "folds", "data.folds")  # keys of an experiment's sweep that are not compared
 
@@ -53,6 +55,23 @@ def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     return _asked(of_lines(lines, intervals, config_dir), settings, config_dir, notes)
 
 
+def of_folder(folder: Path, words: Sequence[str], config_dir: str | None = None) -> Asked:
+    """The question that a finished sweep leaves: its facets as `select` finds them, λ tuned, and lr where it varies.
+
+    `words` are settings of the command, not knobs: those are in the folder. Its runs are there to search with.
+    """
+    settings, rest = _settings(words)
+    for word in rest:
+        if key_of(word) not in OF_ALL:
+            takes = ", ".join(f"{key}=" for key in (*settings, *OF_ALL))
+            raise ConfigError(f"{word}: {folder} has the knobs of its runs; wdrun tune DIR takes {takes}")
+    lines, config_dir = swept.lines(folder, config_dir)
+    found = _asked(of_lines([[*line, *rest] for line in lines], [], config_dir), settings, config_dir, [])
+    if found.root.resolve() != folder.resolve():
+        raise ConfigError(f"{folder}: its runs were typed for {found.root}; give the folder that they lie in")
+    return found
+
+
 def _settings(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """The command's own settings, and the words that are a run's."""
     texts = dict(COMMANDS["tune"].defaults)
@@ -70,7 +89,7 @@ def _asked(facets: Sequence[Facet], settings: Mapping[str, Any], config_dir: str
     question = Question(tuple(facets), margin, options.objective)
     if not question.pairs:
         raise ConfigError(
-            f"{facets[0].name}: nothing to compare: there is no λ to tune, and no key has several values; name a decay, "
+            f"{facets[0].name}: nothing to compare: there is no λ to tune and no key has several values; name a decay, "
             "such as decay=l2, or several values of a key"
         )
     if options.halving is not None:

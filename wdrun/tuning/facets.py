@@ -119,7 +119,7 @@ def _axis(key: str, default: Any, interval: Interval | None) -> Axis:
     if interval is None:
         return Axis(key, float(default))
     word, _, low, high = interval
-    if default is not None and not is_number(default) or key in TEXT:
+    if key in TEXT or not (default is None or is_number(default)):
         raise ConfigError(f"{word}: interval(low,high) bounds a number; {key} is {shown(default)} by default")
     log = key in ("lambda", "lr") or (low > 0 and high / low >= DECADE)
     if log and low <= 0:
@@ -174,4 +174,3 @@ def _names(lines: Sequence[Sequence[str]], first: Run) -> list[str]:
     keys = dict.fromkeys(key for words in said for key in words)
     varying = [key for key in keys if len({words.get(key) for words in said}) > 1]
     return [" ".join(words[key] for key in varying if key in words) for words in said]
-

@@ -68,15 +68,15 @@ class _Table:
         if key not in self._known:
             import pandas as pd
 
-            codes, found = pd.factorize(self.runs[key], use_na_sentinel=False)
-            self._known[key] = codes, [knob(cell) for cell in found]
+            codes, cells = pd.factorize(self.runs[key], use_na_sentinel=False)
+            self._known[key] = codes, [knob(cell) for cell in cells]
         codes, found = self._known[key]
         wanted = canonical(value)
         equal = [one == wanted or (one is None and key in LATER and canonical(LATER[key]) == wanted) for one in found]
         return np.array(equal, dtype=bool)[codes]
 
     def alike(self, knobs: dict[str, Any], but: Sequence[str]) -> Mask:
-        """Which runs have these knobs, and no others, but for some keys; one that ends in a dot stands for its group."""
+        """Which runs have these knobs and no others, but for some keys; one that ends in a dot stands for its group."""
         groups = tuple(key for key in but if key.endswith("."))
         keys = dict.fromkeys([*knobs, *self.knobs])
         left = [k for k in keys if k not in but and k not in OUTSIDE and not (groups and k.startswith(groups))]
@@ -132,10 +132,9 @@ def _check_folder(table: _Table, jobs: Sequence[Job]) -> None:
     short = {epochs for folder in folders for epochs in rungs(Path(folder)) if epochs < run.epochs}
     counted = ~table.runs["epochs"].isin(short).to_numpy()
     for key, value in run.knobs.items():
-        if key.startswith(ASKED_OF_ALL) and key not in OUTSIDE:
-            if (odd := counted & ~table.has(key, value)).any():
-                other = shown(knob(table.runs.loc[odd, key].iloc[0])) if key in table.runs else "another"
-                word = f"{key.removesuffix('.name')}={shown(value)}"
-                where = ", ".join(sorted(folders))
-                raise ConfigError(f"{word}: {where} holds runs of {other}, which do not compare; give another name=")
-
+        if not key.startswith(ASKED_OF_ALL) or key in OUTSIDE:
+            continue
+        if (odd := counted & ~table.has(key, value)).any():
+            other = shown(knob(table.runs.loc[odd, key].iloc[0])) if key in table.runs else "another"
+            word, where = f"{key.removesuffix('.name')}={shown(value)}", ", ".join(sorted(folders))
+            raise ConfigError(f"{word}: {where} holds runs of {other}, which do not compare; give another name=")

@@ -7,6 +7,7 @@ there once, as one of the first facet that has it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,14 @@ class Facet:
     def decays(self) -> bool:
         """Whether λ is among what is tuned, as the first axis."""
         return self.space.decays
+
+    @property
+    def strength(self) -> float:
+        """The λ that its words fix where it is not tuned, 0 of decay=none; nan where they do not say it."""
+        given = [text for key, _, text in (word.partition("=") for word in self.words) if key.lstrip("+") == "lambda"]
+        if given or "decay=none" not in self.words:
+            return float(given[-1]) if given else math.nan
+        return 0.0
 
     def values(self, setting: Setting) -> dict[str, float]:
         """Key -> value of a setting; of λ = 0 only the keys that its runs have."""
@@ -131,11 +140,12 @@ class Question:
         return [*(facet.without if at_zero else facet.words), *tuned, f"seed={seed}"]
 
     def named(self, cell: Cell) -> str:
-        """The tuned values of a cell in words, `lambda=0.003 lr=0.02`."""
+        """λ and the tuned values of a cell in words, `lambda=0.003 lr=0.02`; `as given` where that is nothing."""
         facet = self.facets[cell.facet]
         values = facet.values(cell.setting)
-        zero = {} if "lambda" in values else {"lambda": 0.0}
-        return " ".join(f"{key}={typed(value)}" for key, value in (zero | values).items())
+        strength = {"lambda": values.get("lambda", 0.0 if facet.decays else facet.strength)}
+        told = (strength | values).items()
+        return " ".join(f"{key}={typed(value)}" for key, value in told if not math.isnan(value)) or "as given"
 
 
 class Next(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,20 +25,15 @@ ENDED = {
 
 def verdict_rows(question: Question, plan: Plan, seen: Sequence[Seen]) -> list[Values]:
     """The rows of verdict.csv, as the verdicts stand."""
-    ended = [run.cell for run in seen if not math.isnan(run.score)]
-    own = [
-        {n for n, cell in enumerate(ended) if _belongs(question, facet, cell)} for facet in range(len(question.facets))
-    ]
+    ended = Counter(run.cell for run in seen if not math.isnan(run.score))
+    facets = range(len(question.facets))
+    of = {cell: {facet for facet in facets if question.setting(facet, cell) is not None} for cell in ended}
     rows = []
     for verdict in plan.verdicts:
-        one, other = verdict.pair.one, verdict.pair.other
-        runs = own[one] if other is None else own[one] | own[other]
-        rows.append(verdict_row(question, verdict, len(runs), plan.ended))
+        sides = {verdict.pair.one, verdict.pair.other}
+        runs = sum(number for cell, number in ended.items() if of[cell] & sides)
+        rows.append(verdict_row(question, verdict, runs, plan.ended))
     return rows
-
-
-def _belongs(question: Question, facet: int, cell: Cell) -> bool:
-    return question.setting(facet, cell) is not None or question.home(facet) == cell.facet == facet
 
 
 def verdict_row(question: Question, verdict: Verdict, runs: int = 0, ended: str = "") -> Values:
@@ -96,7 +92,8 @@ def _lambda_and_lr(question: Question, cell: Cell | None) -> dict[str, float]:
         return {"lambda": math.nan, "lr": math.nan}
     facet = question.facets[cell.facet]
     values = facet.values(cell.setting)
-    return {"lambda": values.get("lambda", 0.0), "lr": values.get("lr", _typed(facet, "lr"))}
+    strength = 0.0 if facet.decays else facet.strength
+    return {"lambda": values.get("lambda", strength), "lr": values.get("lr", _typed(facet, "lr"))}
 
 
 def _typed(facet: Facet, key: str) -> float:
