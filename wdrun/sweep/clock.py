@@ -19,22 +19,28 @@ FORWARD = 1 / 3  # of a step's work is done to evaluate as many examples
 
 
 class Clock:
-    """The time that a command may take (None: all it needs), and what a run of each facet is expected to take.
+    """The `seconds` that a command may take (None: all it needs), and what a run of each facet is expected to take.
 
     `guesses` are seconds by facet, from elsewhere; a run that ends corrects that of its own facet, and until then those
     of the others in the same proportion.
     """
 
-    def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, began: float | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
-        self.until = None if seconds is None else now() + seconds
+        self.began = now() if began is None else began
+        self.seconds: float | None = None
         self.guesses: Sequence[float] = ()
         self.took: dict[int, list[float]] = {}
 
     @property
+    def spent(self) -> float:
+        """Seconds since the command began."""
+        return self.now() - self.began
+
+    @property
     def left(self) -> float | None:
         """Seconds until the time is over, negative after it; None without a bound."""
-        return None if self.until is None else self.until - self.now()
+        return None if self.seconds is None else self.seconds - self.spent
 
     def learn(self, facet: int, seconds: float) -> None:
         """Take note of what a run of the facet took."""

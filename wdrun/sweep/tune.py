@@ -62,7 +62,7 @@ class Tuned:
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Tune; stdout gets a JSON line a run and one a verdict, on a terminal without --json a table of the verdicts."""
     try:
-        found = tune(words, flags["config_dir"], partial(print_result, always=flags["json"]))
+        found = tune(words, flags["config_dir"], partial(print_result, always=flags["json"]), flags["began"])
     except Interrupted as interrupted:
         return interrupted.exit_code
     table = found.records.verdicts.to_dict("records")
@@ -71,7 +71,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     else:
         for row in table:
             known = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
-            print(json.dumps({"question": known}, ensure_ascii=False), flush=True)
+            print(json.dumps({"question": known}, allow_nan=False), flush=True)
     return found.code
 
 
@@ -83,12 +83,21 @@ def _row(row: Mapping[Any, Any]) -> list[str]:
     return [question, row["verdict"], difference(row["difference"], metric), ends, str(row["pairs"]), row["setting"]]
 
 
-def tune(words: Sequence[str], config_dir: str | None = None, tell: Tell = lambda outcome: None) -> Tuned:
-    """Train what the question of these words asks for, until it is settled or its budget is spent; `tell` hears of
-    each run as it ends. ConfigError, before anything is created, for what cannot be asked or spent."""
+def tune(
+    words: Sequence[str],
+    config_dir: str | None = None,
+    tell: Tell = lambda outcome: None,
+    began: float | None = None,
+) -> Tuned:
+    """Train what the question of these words asks for, until it is settled or its budget is spent.
+
+    `tell` hears of each run as it ends; `began`: when the time allowed did, by the monotonic clock. ConfigError, before
+    anything is created, for what cannot be asked, or where not one run fits.
+    """
+    clock = Clock(began)
     engine = engine_words(words)
     asked = _asked([word for word in words if word not in engine], config_dir)
-    clock = Clock(asked.seconds)
+    clock.seconds = asked.seconds
     from wdrun.sweep import launch
 
     workers = launch.workers(engine) if engine else None
@@ -107,7 +116,7 @@ def tune(words: Sequence[str], config_dir: str | None = None, tell: Tell = lambd
         if workers is None:
             outcomes = execute((), asked.options, end, source=tuner)
         else:
-            outcomes = launch.grow(tuner, end, engine, asked.root, config_dir)
+            outcomes = launch.grow(tuner, end, engine, asked.root, asked.jobs[0].config_dir)
             tell_missed(outcomes)
     finally:
         if asked.root.is_dir():  # else nothing had begun
@@ -175,11 +184,12 @@ def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> fl
 
 def _check_budget(tuner: Tuner) -> None:
     """ConfigError where not one run fits into the time."""
+    clock = tuner.clock
     if tuner.plan.ended == "time":
-        least = min(tuner.clock.expected(facet) for facet in range(len(tuner.question.facets)))
+        least = min(clock.expected(facet) for facet in range(len(tuner.question.facets)))
         raise ConfigError(
-            f"time={tuner.asked.seconds:g}: no run fits, one takes about {duration(least)} here; give more time, or "
-            "fewer epochs="
+            f"time={tuner.asked.seconds:g}: no run fits: one takes about {rough(least)} s, and {rough(clock.spent)} s "
+            "are over; give more time, or fewer epochs="
         )
 
 

@@ -184,7 +184,8 @@ class Board:
         counts = ", ".join(f"{n} {name}" for name, n in [*self.counts.items(), ("waiting", waiting)] if n)
         before = f" ({self.skipped} of them before)" if self.skipped else ""
         what = "tune " if self.outlook else "sweep"
-        lines = [f"{what}    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"]
+        told = f"{what}    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"
+        lines = [told] if self.total else []
         if self.best and not self.outlook:
             lines.append(f"best     {self.winner()} (one run, by {self.objective})")
         lines += [f"failed   {slug}: {cause}; log {_short(log)}" for slug, cause, log in self.failures]
