@@ -139,9 +139,9 @@ class Tuner(Source):
         return max(0.0, min(bounds))
 
     def lines(self, wide: int) -> list[str]:
-        """See `Source`: a row an open question, then a line between them and the runs."""
+        """See `Source`: a row an open question."""
         table = sentences.board(self.question, self.plan)
-        return [*_fitted([HEADERS, *table], wide), ""] if table else []
+        return _fitted([HEADERS, *table], wide) if table else []
 
 
 def _settled(verdict: Verdict) -> bool:

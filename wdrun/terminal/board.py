@@ -163,7 +163,7 @@ class Board:
         waiting = len(self.runs) - len(training)
         counts = {**self.counts, "running": len(training), "waiting": waiting}
         told, eta = ", ".join(f"{count} {name}" for name, count in counts.items() if count), f"ETA {self.eta()}"
-        above = self.outlook.lines(wide)[: max(high - OTHERS - 1, 0)] if self.outlook else []
+        above = self._above(wide, max((high - OTHERS) // 2, 1))
         runs = f"{self.whole()} runs" if self.outlook else counted(self.total, "run")
         heading = screen.fitting(wide, f"{runs}: {told}; {eta}", f"{eta}; {told}")
         most = min(SHOWN, max(high - OTHERS - len(above), 1))
@@ -173,6 +173,13 @@ class Board:
         if self.best and not self.outlook:  # the best of many flatters itself, which is what a question is asked for
             lines.append(screen.cut(shown(f"best so far: {self.winner()}", self.stream), wide))
         return lines
+
+    def _above(self, wide: int, most: int) -> list[str]:
+        """What the outlook has to show, in at most so many lines, and an empty one below it."""
+        lines = self.outlook.lines(wide) if self.outlook else []
+        if len(lines) > most:
+            lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+        return [*lines, ""] if lines else []
 
     def winner(self) -> str:
         """The best run by validation so far, with its scores; empty before there is one."""
