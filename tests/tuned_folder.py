@@ -10,7 +10,7 @@ from wdrun.tables import aggregate, verdicts
 from wdrun.tuning import rows
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import Budget, Facet, Question, Seen
-from wdrun.tuning.search import Axis, Space
+from wdrun.tuning.space import Axis, Space
 
 GAINS = {"l2": 0.08, "l1": 0.05}  # nats at the best λ and lr
 

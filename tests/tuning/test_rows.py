@@ -10,8 +10,8 @@ from wdrun.tables import verdicts
 from wdrun.tuning import rows
 from wdrun.tuning.plan import Plan, Verdict
 from wdrun.tuning.question import Cell, Facet, Pair, Question, Seen
-from wdrun.tuning.search import Axis, Space
 from wdrun.tuning.sequential import Answer
+from wdrun.tuning.space import Axis, Space
 
 BOUNDED = Axis("lambda", 1e-3, 1e-5, 1e-2), Axis("lr", 0.02)
 FACETS = tuple(

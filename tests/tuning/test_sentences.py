@@ -9,8 +9,8 @@ from tests import tuned_folder
 from wdrun.tuning import sentences
 from wdrun.tuning.plan import Verdict
 from wdrun.tuning.question import Cell, Facet, Pair, Question
-from wdrun.tuning.search import Axis, Space
 from wdrun.tuning.sequential import Answer
+from wdrun.tuning.space import Axis, Space
 
 SURE = "told: on pairs of runs with seeds from 1000, which choose nothing; all together right with 95 %"
 

@@ -14,7 +14,7 @@ from wdrun.conventions import CANNOT_ACT, USEFUL
 from wdrun.training.probe import Curve, total_decays
 from wdrun.training.trainer import Trainer
 from wdrun.tuning.question import Cell, Question
-from wdrun.tuning.search import Axis, Setting, Space
+from wdrun.tuning.space import Axis, Setting, Space
 from wdrun.wording import rough
 
 WEAK = 0.02  # D that is put where λ = 0 is

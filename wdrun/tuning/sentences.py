@@ -9,7 +9,7 @@ from wdrun.selection.tuned import duration, level, said
 from wdrun.tuning.plan import Plan, Verdict
 from wdrun.tuning.question import FRESH, Facet, Question, of_pair
 from wdrun.tuning.rows import difference_of, verdict_row
-from wdrun.tuning.search import Axis
+from wdrun.tuning.space import Axis
 from wdrun.wording import amount, counted, difference, interval, listed, typed
 
 NAMES = {"lambda": "λ"}
