@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wdrun.selection import settling
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
 from wdrun.selection.question import USED
@@ -134,7 +135,8 @@ def steps(selection: Selection) -> list[Step]:
         known = {command for step in proposed for command in step.commands}
         if commands := tuple(command for command in map(command_line, found.settles) if command not in known):
             proposed.append(Step(f"{found.facet}: {_said(found)}", commands))
-    return proposed[:MOST_STEPS]
+    goes_on = settling.words(selection) if proposed else ()
+    return [*proposed[:MOST_STEPS], *([Step(f"or {settling.SAYS}", (command_line(goes_on),))] if goes_on else [])]
 
 
 def warnings(found: Results, selection: Selection) -> list[str]:
