@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.selection import settling
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
 from wdrun.selection.question import USED
@@ -135,8 +134,7 @@ def steps(selection: Selection) -> list[Step]:
         known = {command for step in proposed for command in step.commands}
         if commands := tuple(command for command in map(command_line, found.settles) if command not in known):
             proposed.append(Step(f"{found.facet}: {_said(found)}", commands))
-    goes_on = settling.words(selection) if proposed else ()
-    return [*proposed[:MOST_STEPS], *([Step(f"or {settling.SAYS}", (command_line(goes_on),))] if goes_on else [])]
+    return proposed[:MOST_STEPS]
 
 
 def warnings(found: Results, selection: Selection) -> list[str]:
