@@ -12,7 +12,7 @@ import pandas as pd
 
 from wdrun.config.commands import COMMANDS, METRIC
 from wdrun.errors import ConfigError
-from wdrun.selection import line, printing, tuned
+from wdrun.selection import line, printing, settling, tuned
 from wdrun.selection.cells import rows_of
 from wdrun.selection.kinds import Finding
 from wdrun.selection.looks import NAME, last_look
@@ -54,6 +54,8 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     best = command_line(["best", *map(path_word, found.folders), *same, *filters, *one, *own])
     place = f"{where / NAME} and leaderboard.csv; " if written else ""
     say(f"tables   {place}`{best}` prints the command")
+    if not filters and (goes_on := settling.words(selection, flags["config_dir"])):
+        say(f"settle   `{command_line(goes_on)}` trains {settling.SAYS}")
     return 0
 
 

@@ -1,0 +1,44 @@
+"""The one command that settles what is open: named where `wdrun tune` can go on with the runs, and nowhere else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import made_up
+from wdrun.selection import select, settling
+from wdrun.tables.read import load
+
+
+def chosen(*folders):
+    return select(load([Path(folder) for folder in folders], tables=()).runs)
+
+
+@pytest.fixture
+def few(here):
+    """Two seeds at each of two λ: too few to tell."""
+    for seed in (0, 1):
+        for lam in (0.0, 0.1):
+            made_up.run(Path("few"), lam, 1.0 + lam * (seed - 0.4), seed=seed)
+    return Path("few")
+
+
+def test_what_is_open_is_settled_by_tuning_the_folder(few):
+    assert settling.words(chosen(few)) == ("tune", "few")
+    assert settling.words(chosen(few), "mine") == ("tune", "few", "--config-dir=mine")
+
+
+def test_two_folders_are_not_gone_on_with(few):
+    made_up.run(Path("more"), 0.2, seed=7, id="zzzzzzzz")
+    assert settling.words(chosen(few, "more")) == ()
+
+
+def test_folds_and_tables_alone_are_not_gone_on_with(few):
+    selection = chosen(few)
+    for folder in list(few.iterdir()):
+        shutil.rmtree(folder)
+    assert settling.words(selection) == ()
+    for fold in (0, 1):
+        for lam in (0.0, 0.1):
+            made_up.run(Path("folds"), lam, 1 + lam, fold=fold)
+    assert settling.words(chosen("folds")) == ()
