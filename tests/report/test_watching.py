@@ -1,4 +1,4 @@
-"""`wdrun report --watch`: current while runs train, over when they are, tidy when it is interrupted."""
+"""A report with --watch: current while runs train, over when they are, tidy when it is interrupted."""
 
 import contextlib
 import io
