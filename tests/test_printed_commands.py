@@ -34,6 +34,7 @@ def kind_of(line):
         (r"verify .*=cubic", "own laws"),
         (r"=cubic", "example"),
         (r"HOST:|outputs/smoke$|experiment=smoke$", "elsewhere"),  # needs a cluster; the way from sweep to report
+        (r"^wdrun tune|--watch$", "elsewhere"),  # tests/sweep, tests/report/test_watching.py
         (r"hydra/", "engine"),
         (r"--(help|version|cfg|shell-completion)", "flag"),
         (r"^wdrun data$", "data"),

@@ -1,17 +1,19 @@
-"""`wdrun report --watch`: current while runs train, over when they are, tidy when it is interrupted."""
+"""A report with --watch: current while runs train, over when they are, tidy when it is interrupted."""
 
 import contextlib
 import io
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from tests import made_up
 from tests.report.pages import NO_FLAGS
 from wdrun.errors import ConfigError
-from wdrun.report import page, watching
+from wdrun.report import command, page, watching
+from wdrun.report.command import write
 from wdrun.storage import hold
 
 FLAGS = NO_FLAGS | {"watch": True}
@@ -31,7 +33,7 @@ def watched(root, **times):
     """The exit code, or what ended it; stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = watching.watch([str(root), "formats=svg"], FLAGS, **times)
+        code = watching.watch(partial(write, [str(root), "formats=svg"], FLAGS), [root], **times)
     return code, out.getvalue(), err.getvalue()
 
 
@@ -79,8 +81,6 @@ def test_where_nothing_trains_it_is_over_with_the_page_as_ever(tmp_path):
     root = made_up.sweep(tmp_path / "r", {0: [1.0], 0.1: [0.9]})
     assert watched(root, grace=0.1, pace=5)[0] == 0
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        from wdrun.report.command import write
-
         last = (root / "report.html").read_bytes()
         write([str(root), "formats=svg"], NO_FLAGS)
     assert (root / "report.html").read_bytes() == last
@@ -127,4 +127,4 @@ def test_only_report_watches(here, wdrun, capfd, words):
 def test_a_folder_without_results_is_refused_as_ever(here):
     (here / "empty").mkdir()
     with pytest.raises(ConfigError, match="no results of wdrun there"):
-        watching.watch(["empty"], FLAGS)
+        command(["empty"], FLAGS)

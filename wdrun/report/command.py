@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,8 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     if flags.get("watch"):
         from wdrun.report.watching import watch
 
-        return watch(words, flags)
+        folders, _ = folders_and_settings("report", words, TAKES.defaults, [], files=True)
+        return watch(partial(write, words, flags), folders)
     if (page := write(words, flags)) is not None:
         print(page)
     return 0

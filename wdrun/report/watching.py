@@ -5,17 +5,13 @@ from __future__ import annotations
 import io
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Any
 
-from wdrun.config.commands import COMMANDS
 from wdrun.report import page
-from wdrun.report.command import write
 from wdrun.storage import held, write_atomically
 from wdrun.tables.read import run_folders, status_of
-from wdrun.tables.words import folders_and_settings
 from wdrun.terminal.progress import say
 
 RELOAD = 10  # seconds after which a browser reads the page again
@@ -23,38 +19,36 @@ PACE, SHARE = 15.0, 10.0  # seconds between two pages, and how many times as lon
 GRACE = 20.0  # seconds without a run that trains, after which it is over: a planner may think between two runs
 LOOK = 1.0  # seconds between two looks at what trains
 
+Write = Callable[[int | None], Path | None]  # seconds after which it is read again -> the page that was written
 
-def watch(words: Sequence[str], flags: Mapping[str, Any], *, grace: float = GRACE, pace: float = PACE) -> int:
+
+def watch(write: Write, folders: Sequence[Path], grace: float = GRACE, pace: float = PACE) -> int:
     """Write the page until nothing has trained in its folders for `grace` seconds, at most every `pace` seconds.
 
     stdout gets its path at once. The last page, also of an interruption, is not read again by itself.
     """
-    folders, _ = folders_and_settings("report", words, COMMANDS["report"].defaults, [], files=True)
     with _ending():
         began = time.monotonic()
-        target = write(words, flags, RELOAD)
-        if target is None:
+        if (target := write(RELOAD)) is None:
             return 0
         try:
             print(target, flush=True)
             say(f"watching  until nothing has trained there for {grace:g} s; Ctrl-C ends it")
             last = time.monotonic()
-            took = time.monotonic() - began
-            while True:
+            took = last - began
+            while time.monotonic() - last <= grace:
                 last = _waited(folders, last, time.monotonic() + max(pace, SHARE * took), grace)
-                took = _again(words, flags)
-                if time.monotonic() - last > grace:
-                    break
+                took = _again(write)
         finally:
             write_atomically(target, page.settled(target.read_bytes()))
     return 0
 
 
-def _again(words: Sequence[str], flags: Mapping[str, Any]) -> float:
+def _again(write: Write) -> float:
     """Write the page once more, and return how many seconds that took; what is to be said was said before."""
     began = time.monotonic()
     with redirect_stderr(io.StringIO()):
-        write(words, flags, RELOAD)
+        write(RELOAD)
     return time.monotonic() - began
 
 
