@@ -80,3 +80,8 @@ def sweep(root, cells, **common):
         for seed, loss in enumerate(losses):
             run(root, lam, loss, seed=seed, **common)
     return root
+
+
+def id_of(folder):
+    """The id of the run in a folder made up."""
+    return (folder / "run.csv").read_text().splitlines()[1].partition(",")[0]

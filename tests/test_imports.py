@@ -29,7 +29,8 @@ wording, wdrun
 errors
 """
 # The imports that point up: wdrun.run(…) loads the door it stands for when it is called.
-FACE = {("wdrun", f"wdrun.api.{module}") for module in ("answers", "explanation", "figures", "measurement", "runs")}
+DOORS = ("answers", "explanation", "figures", "measurement", "runs", "tuning")
+FACE = {("wdrun", f"wdrun.api.{module}") for module in DOORS}
 
 LINES = [re.findall(r"(\w+)(?: \[(.*?)\])?", line) for line in FLOORS.split("\n") if line]
 FLOOR = {room: floor for floor, line in enumerate(LINES) for room, _ in line}

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
@@ -37,6 +38,7 @@ COMMANDS = {
     "select": "wdrun.selection:select_command",
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",
+    "tune": "wdrun.sweep.tune:command",
     "bench": "wdrun.bench:command",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -48,13 +50,14 @@ FLAGS = ("-m", "--multirun", "--resolve", "--json", "--help", "--version", *VALU
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; exits with the documented code."""
+    began = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     # Read by the OpenMP runtime when torch loads it. Its threads spin while they wait for each other; with the usual
     # long spin a run beside another busy process slows down a hundredfold, with this one it shares the machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        code = dispatch(words)
+        code = dispatch(words, began)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of stdout left (`| head -1`): nothing more can be said there, and it is not our failure.
@@ -97,8 +100,8 @@ def _report(error: WdrunError) -> int:
     return error.exit_code
 
 
-def dispatch(words: list[str]) -> int:
-    """Do what the words ask; the exit code."""
+def dispatch(words: list[str], began: float | None = None) -> int:
+    """Do what the words ask; the exit code. `began`: when the command did, by the monotonic clock."""
     if any(word.startswith("'") for word in words):
         from wdrun.config import files
 
@@ -130,8 +133,10 @@ def dispatch(words: list[str]) -> int:
             raise ConfigError(f"{shown}: wdrun {name} does not take it; see wdrun {name} --help")
         rest = _again(rest, flags)
         module, _, function = COMMANDS[name].partition(":")
-        code: int = getattr(importlib.import_module(module), function)(rest, flags)
+        code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
+    if flags["watch"]:
+        raise ConfigError("--watch: only wdrun report takes it")
     words = _again(words, flags)
     if flags["cfg"]:
         return _show_config(words, flags)
@@ -171,9 +176,9 @@ def _help(words: Sequence[str]) -> int:
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve, --json."""
+    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, those without a value."""
     flags: dict[str, Any] = dict.fromkeys(("cfg", "config", "config_dir"))
-    flags |= dict.fromkeys(("multirun", "resolve", "json"), False)
+    flags |= dict.fromkeys(("multirun", "resolve", "json", "watch"), False)
     rest: list[str] = []
     queue = list(words)
     while queue:
@@ -181,7 +186,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         name, has_value, value = word.partition("=")
         if word in ("-m", "--multirun"):
             flags["multirun"] = True
-        elif word in ("--resolve", "--json"):
+        elif word in ("--resolve", "--json", "--watch"):
             flags[word[2:]] = True
         elif name in VALUED:
             if not has_value and not queue:
@@ -192,7 +197,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
             if advice := flag_advice(name, value if has_value else next(iter(queue), "")):
                 raise ConfigError(f"{name}: a setting is a word without dashes; write {advice}")
-            raise ConfigError(f"{word}: unknown flag{nearest(name, FLAGS)}; see wdrun --help")
+            raise ConfigError(f"{word}: unknown flag{nearest(name, (*FLAGS, '--watch'))}; see wdrun --help")
         else:
             rest.append(word)
     if flags["cfg"] not in (None, "job"):
@@ -202,8 +207,9 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    engine = [word for word in overrides if re.match(r"[+~]*hydra[./](launcher|sweeper)\b", word)]
-    if engine:
+    from wdrun.config import axes
+
+    if engine := axes.engine_words(overrides):
         from wdrun.sweep import launch
 
         return launch.command([word for word in overrides if word not in engine], engine, flags)

@@ -20,7 +20,8 @@ REMEDY = "output_dir=PATH"
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 # … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
-TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?"
+TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?|"
+TABLE += "verdict|looks|decisions"
 TEMPORARY = re.compile(
     rf"\.(?:(?:{TABLE})\.csv|config\.yaml|overrides\.yaml|error\.log|checkpoint|(?:last|best)\.safetensors)\.(\d{{1,9}})\.tmp"
 )

@@ -38,17 +38,23 @@ def jobs(tmp_path):
     return experiments.jobs([*TINY, f"output_dir={tmp_path / 'out'}", "seed=0,1,2"], True)
 
 
-def test_in_turn_until_it_is_enough(jobs, monkeypatch):
+def giving(*numbers):
+    """Gives these numbers, as many at a time as are asked for."""
+    left = list(numbers)
+    return lambda count: [left.pop(0) for _ in range(min(count, len(left)))]
+
+
+def test_in_turn_as_long_as_there_is_one_to_take(jobs, monkeypatch):
     seen = []
     monkeypatch.setattr(workers, "settle", lambda job, *rest: seen.append((job, *rest)) or Outcome(job, "done"))
-    endings = workers.in_turn(jobs, "abc", "stop", lambda: len(seen) == 2, "prepare", "rows")
+    endings = workers.in_turn(giving(0, 1), jobs, "abc", "stop", "prepare", "rows")
     assert [(number, outcome.job) for number, outcome in endings] == [(0, jobs[0]), (1, jobs[1])]
     assert seen == [(jobs[0], "stop", "a", "prepare", "rows"), (jobs[1], "stop", "b", "prepare", "rows")]
 
 
 def test_what_a_worker_trains_is_told_here(jobs):
     watches = [Kept() for _ in jobs]
-    ended = dict(workers.side_by_side(jobs, watches, lambda: False, lambda: None, 2))
+    ended = dict(workers.side_by_side(giving(0, 1, 2), jobs, watches, lambda: False, lambda: None, 2))
     assert sorted(ended) == [0, 1, 2]
     for number, outcome in ended.items():
         assert outcome.status == "done"
@@ -57,15 +63,15 @@ def test_what_a_worker_trains_is_told_here(jobs):
         assert watches[number].epochs == [(1, 2, ()), (2, 2, ())]
 
 
-def test_nothing_starts_once_it_is_enough(jobs, tmp_path):
-    assert list(workers.side_by_side(jobs, [Kept()] * 3, lambda: True, lambda: None, 2)) == []
+def test_nothing_starts_where_there_is_none_to_take(jobs, tmp_path):
+    assert list(workers.side_by_side(giving(), jobs, [Kept()] * 3, lambda: True, lambda: None, 2)) == []
     assert not (tmp_path / "out").exists()
 
 
 def test_the_error_that_ends_a_single_run_is_raised_here(jobs, tmp_path):
     (tmp_path / "out").write_text("no folder")
     with pytest.raises(StorageError, match="Not a directory"):
-        list(workers.side_by_side(jobs[:1], [Kept()], lambda: False, lambda: None, 1))
+        list(workers.side_by_side(giving(0), jobs[:1], [Kept()], lambda: False, lambda: None, 1))
 
 
 def test_a_job_that_another_process_took_over_from_a_dead_worker_is_left_to_it(jobs):

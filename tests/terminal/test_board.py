@@ -1,6 +1,7 @@
 """What a person sees of a sweep: plain lines, the live table on a screen that obeys its codes, ETA by epochs."""
 
 import io
+import math
 import re
 import sys
 from pathlib import Path
@@ -182,6 +183,52 @@ def test_the_live_table(clock, terminal, monkeypatch):
         assert all(len(line) < width for line in lines)
     assert len(shown(board, monkeypatch, high=12)) == 12 - 1  # the cursor's row
     assert shown(board, monkeypatch, width=40)[0] == "ETA 0:57; 1 done, 1 failed, 19 running…"
+
+
+class Outlook:
+    """Of a question with so many lines: about `left` runs are still to come."""
+
+    def __init__(self, rows, left):
+        self.rows, self.left = rows, left
+
+    def ahead(self):
+        return self.left
+
+    def lines(self, wide):
+        return [f"question {row}" for row in range(self.rows)]
+
+
+def test_a_growing_sweep_counts_about_what_is_to_come(clock, terminal, monkeypatch, capsys):
+    outlook = Outlook(3, math.nan)
+    board = Board(1, "val_loss", outlook=outlook, stream=terminal, now=clock)
+    begin(board.view("first", 10), 10)
+    assert shown(board, monkeypatch)[:5] == ["question 0", "question 1", "question 2", "", "? runs: 1 running; ETA ?"]
+    outlook.left = 6.4
+    clock.seconds += 20
+    board.ended("first", done(0.5, 0.75), log=LOG)
+    board.total += 1
+    begin(board.view("second", 10), 10)
+    outlook.left = 2
+    assert shown(board, monkeypatch)[4] == "about 4 runs: 1 done, 1 running; ETA 1:00"  # three of 20 s
+    assert not any("best" in line for line in shown(board, monkeypatch))  # the best of many flatters itself
+    board.ended("second", done(0.6, 0.75), log=LOG)
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/about 7] done  val 0.7500 (0.5000)  first  20.0 s",
+        "[2/about 4] done  val 0.7500 (0.6000)  second  0.0 s",
+    ]
+    assert board.closing([Path("/r")]) == ["tune     2 runs: 2 done; 0:20 here"]
+    assert Board(0, "val_loss", outlook=outlook, now=clock).closing([Path("/r")]) == []
+
+
+def test_questions_leave_room_for_the_runs(clock, terminal, monkeypatch):
+    board = Board(8, "val_loss", outlook=Outlook(28, 40.0), stream=terminal, now=clock)
+    for number in range(8):
+        begin(board.view(f"run{number}", 10), 10)
+    lines = shown(board, monkeypatch, high=16)
+    assert lines[:7] == [*(f"question {n}" for n in range(5)), "and 23 more", ""]
+    assert lines[7].startswith("about 48 runs: 8 running")
+    assert lines[8:] == [line for line in lines if line.startswith("run")] + ["and 3 more"]
+    assert len(lines) == 16 - 2
 
 
 def test_a_name_is_cut_last_and_keeps_its_end(clock, terminal, monkeypatch):

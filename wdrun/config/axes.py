@@ -34,6 +34,11 @@ def key_of(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")
 
 
+def engine_words(words: Sequence[str]) -> list[str]:
+    """Those of the words that name a launcher or sweeper of Hydra's, or set one up."""
+    return [word for word in words if re.match(r"[+~]*hydra[./](launcher|sweeper)\b", word)]
+
+
 def keys(word: str) -> tuple[str, ...]:
     """The keys that a word sets: of a word such as lambda+lr=… several."""
     key = word.partition("=")[0]

@@ -7,11 +7,12 @@ A setting is typed as text after the command; one that is not typed and has no d
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from wdrun.accepts import Accepts, check, number, whole
+from wdrun.accepts import Accepts, boolean, check, number, whole
 from wdrun.config.keys import COUPLINGS, DIAGNOSTICS
 from wdrun.config.options import option_names
 from wdrun.errors import Exit
@@ -80,6 +81,21 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def _seconds(text: str) -> Any:
+    """1h30m, 20m, 90s or 90 in seconds; the text where it is none of these."""
+    parts = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text, re.ASCII)
+    if parts is None:
+        return text
+    hours, minutes, seconds = (_number(part or "0") for part in parts.groups())
+    numbers = all(isinstance(part, float) for part in (hours, minutes, seconds))
+    return 3600 * hours + 60 * minutes + seconds if numbers else text
+
+
+def _truth(text: str) -> Any:
+    return {"true": True, "false": False}.get(text.casefold(), text)
+
+
+MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
 FORMATS = ("svg", "png", "pdf")
 METRIC = Setting(
     "metric", "val_loss", _choice("val_loss", "val_accuracy", why=": λ is not chosen on test data"),
@@ -93,6 +109,14 @@ MARGIN = Setting(
     "margin", "", number(above=0)._replace(words="a number > 0, the difference of the metric that does not matter"),
     "the difference that matters, for “equivalent”; unless given 0.02 nats, or 0.005 of accuracy", _number,
 )  # fmt: skip
+ALLOWED = (
+    Setting(
+        "time", "", number(above=0)._replace(words="a time > 0, such as 90s, 20m, 1h30m or a number of seconds"),
+        "how long this command may take; no run starts that does not fit", _seconds,
+    ),
+    Setting("runs", "", whole(1), "how many runs there may be in all, those of the folder among them", _whole),
+)  # fmt: skip
+DECIDED = Setting("require.decided", "false", boolean(), "true: exit code 6 where a question is left undecided", _truth)
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
 )
@@ -197,6 +221,16 @@ COMMANDS = {
         "stdout has the path of the page, stderr its sentences; figures/ is written beside it",
         (PAGE, MEDIA, METRIC, MARGIN, NUISANCE, CONFIDENCE),
         filters=True,
+        flags=("config_dir", "watch"),
+    ),
+    "tune": Command(
+        "[key=value …] | DIR",
+        "find the best λ and tell what it gains: keys of several values are compared, λ and lr tuned unless given",
+        "stdout has the verdicts and, where it is piped, a JSON line a run and one a verdict; verdict.csv, looks.csv "
+        "and decisions.csv are written beside the runs",
+        (*ALLOWED, MARGIN, DECIDED),
+        flags=("config_dir", "json"),
+        ends={Exit.REQUIREMENT: "require.decided=true, and a question is undecided"},
     ),
     "bench": Command(
         "[key=value …]",
@@ -218,12 +252,14 @@ SPELLED = {  # flag -> how it is typed
     "config": ("--config",),
     "config_dir": ("--config-dir", "-cd"),
     "json": ("--json",),
+    "watch": ("--watch",),
 }
 FLAGS = {
     "multirun": "-m/--multirun",
     "config": "--config FILE (a run's config.yaml)",
     "config_dir": "--config-dir DIR (your own options)",
     "json": "--json (JSON lines, whatever stdout is)",
+    "watch": "--watch (keep the page current while runs train there)",
 }
 
 

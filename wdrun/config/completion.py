@@ -72,7 +72,7 @@ def _of_command(command: Command, before: Sequence[str], last: str) -> list[str]
     if options := [option for setting in command.settings if setting.key == key for option in setting.accepts.options]:
         return _those((f"{key}={option}" for option in options), last) if equals else []
     own = [] if equals else _those((f"{setting.key}=" for setting in command.settings), last)
-    if not command.words.startswith("DIR"):
+    if "DIR" not in command.words:
         return own
     if not command.filters:
         return own + _paths(last, ".csv")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 from wdrun.config import axes, names, own_keys, typed
@@ -24,22 +25,29 @@ def note(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def lines(overrides: Sequence[str], multirun: bool, config_dir: str | None = None, say: Say = note) -> list[list[str]]:
+def lines(
+    overrides: Sequence[str],
+    multirun: bool,
+    config_dir: str | None = None,
+    say: Say = note,
+    brought: Callable[[Mapping[str, Any]], Sequence[str]] = itemgetter("sweep"),
+) -> list[list[str]]:
     """The overrides of each job: one line, the grid of `-m`, or that of an experiment's `sweep:`.
 
-    A key on the command line takes the place of the experiment's own axis or of what `as_written=true` would set. A
-    key that only some of the chosen options have is left out of the lines of the others, which `say` is told, and so
-    is what an experiment sets for its own option where another is typed.
+    `brought` gives other axes of an experiment's config than its `sweep:`. A key on the command line takes the place of
+    the experiment's own axis or of what `as_written=true` would set. A key that only some of the chosen options have is
+    left out of the lines of the others, which `say` is told, and so is what an experiment sets for its own option where
+    another is typed.
     """
     names.check(overrides, config_dir)
     typed.check(overrides)
     words = typed.one_name(overrides)
     sweep: list[str] = []
-    if _keys(words) & {"experiment", "sweep", "as_written"}:
+    if _keys(words) & {"experiment", "sweep", "ask", "as_written"}:
         first = axes.expand(words, config_dir)[0] if multirun else words
         carried = values(compose(first, config_dir))
         words += not_typed(_as_written(carried), words)
-        sweep = typed.one_name(not_typed(carried["sweep"], words))
+        sweep = typed.one_name(not_typed(brought(carried), words))
         words += _unset(carried, words)
     if not (multirun or sweep):
         found = [[typed.spell(word, config_dir) for word in words]]

@@ -61,6 +61,7 @@ KEYS: dict[str, Accepts] = {
     "budget": or_null(_positive),
     "tau": or_null(_positive),
     "sweep": list_of(_override, "a list of overrides, such as ['lambda=0,1e-3','seed=0,1']"),
+    "ask": list_of(_override, "a list of overrides, such as ['decay=l2,l1','optimizer=sgd,adam']"),
     "as_written": boolean(),
     "article.overrides": list_of(_override, "a list of overrides"),
     "article.refuse": or_null(text("a sentence")),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from wdrun.config.commands import COMMANDS
+from wdrun.config.commands import COMMANDS, METRIC
 from wdrun.errors import ConfigError
-from wdrun.selection import line, printing
+from wdrun.selection import line, printing, tuned
 from wdrun.selection.cells import rows_of
 from wdrun.selection.kinds import Finding
 from wdrun.selection.looks import NAME, last_look
@@ -20,6 +21,7 @@ from wdrun.selection.sentences import at, gain, ranking
 from wdrun.tables import aggregate, answers
 from wdrun.tables.filters import kept
 from wdrun.tables.read import Results, load
+from wdrun.tables.verdicts import Records
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
@@ -43,7 +45,8 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     written = answers.write(content, _is_ours, asked=out is not None, remedy="out=FOLDER")
     if written and out is None:
         aggregate.refresh(found.folders, say)
-    printing.show(selection)
+    records = tuned.of(found.folders)
+    printing.show(selection, [*tuned.told(records, found.runs), *tuned.sure(records), tuned.MIXED] if records else ())
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if key in known and text != known[key]]
     one = selection.boards[0][0].split() if len(selection.boards) > 1 else []  # `best` takes one data only
@@ -76,6 +79,9 @@ def best(words: Sequence[str], flags: dict[str, Any]) -> list[str]:
     folders, texts = folders_and_settings("best", words, COMMANDS["best"].defaults, filters, files=True)
     settings = COMMANDS["best"].values(texts)
     found, selection, _ = _select(folders, settings, filters, flags)
+    records = None if filters or settings["rule"] != "min" else tuned.of(found.folders)
+    if records and (known := _tuned(found, records, settings["metric"])):
+        return line.words(Path(known["dir"]), flags["config_dir"], known)
     ranked = [data for data, board in selection.boards if board["rank"].notna().any()]
     if len(ranked) > 1:
         raise ConfigError(f"scores on different data do not compare; add the words of one of them: {'; '.join(ranked)}")
@@ -94,6 +100,22 @@ def best(words: Sequence[str], flags: dict[str, Any]) -> list[str]:
     for sentence in [*ranking(selection), *printing.warnings(selection, own_findings)]:
         say(sentence)
     return chosen
+
+
+def _tuned(found: Results, records: Records, metric: str) -> dict[str, Any] | None:
+    """A run of the setting that the verdicts of the folder speak for, which are said; None where there is none.
+
+    None too where another metric was asked for than the verdicts are about.
+    """
+    choice = tuned.chosen(records)
+    run = tuned.run_of(found.runs, records, choice) if choice else None
+    if choice is None or run is None or metric not in (*records.verdicts["objective"], METRIC.default):
+        return None
+    say(f"{choice.facet}: {choice.setting}, by the verdicts of wdrun tune")
+    about = records.verdicts[(records.verdicts[["facet", "against"]] == choice.facet).any(axis=1)]
+    for sentence in [*tuned.told(replace(records, verdicts=about), found.runs), *tuned.sure(records)]:
+        say(sentence)
+    return {str(key): value for key, value in run.to_dict().items()}
 
 
 def _why(selection: Selection, choice: pd.Series, rule: str) -> Iterator[str]:

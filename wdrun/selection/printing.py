@@ -18,17 +18,27 @@ from wdrun.wording import p_value, printable, ranged, rough, typed
 MOST_CURVES = 8  # facets whose curves are printed; more are in the report
 
 
-def show(selection: Selection) -> None:
-    """Curves, choices, leaderboard, what they say, and the findings."""
+def show(selection: Selection, verdicts: Sequence[str] = ()) -> None:
+    """Curves, choices, leaderboard, what they say, and the findings.
+
+    Where there are `verdicts` of `wdrun tune`, these say what is known; of the tables the curves show what was tried.
+    """
     width = screen.columns()
-    for table in _tables(selection):
+    _paragraphs(verdicts)
+    print("\n" * bool(verdicts), end="")
+    for table in _curves(selection) if verdicts else _tables(selection):
         for line in screen.lines(printable(table.title)):
             print(screen.bold(line))
         print("\n".join(laid_out(table.columns, table.rows, width, more=table.more, rule=width is not None)))
         print()
-    chosen = selection.choices[selection.choices["n"] > 0]
-    lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
-    for sentence in [*lines, *ranking(selection), *warnings(selection, selection.findings)]:
+    if not verdicts:
+        chosen = selection.choices[selection.choices["n"] > 0]
+        lines = [f"{selection.name(row)}: {at(selection, row)}; {gain(selection, row)}" for _, row in chosen.iterrows()]
+        _paragraphs([*lines, *ranking(selection), *warnings(selection, selection.findings)])
+
+
+def _paragraphs(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
         print("\n".join(screen.lines(printable(sentence))))
 
 
@@ -50,16 +60,21 @@ class _Table(NamedTuple):
 def _tables(selection: Selection) -> Iterator[_Table]:
     """The tables, those that say most last."""
     metric = selection.metric
-    if len(selection.choices) <= MOST_CURVES:
-        how = f", each at its best {' and '.join(selection.nuisance)}" if selection.nuisance else ""
-        for _, choice in selection.choices.iterrows():
-            yield _curve(selection, choice, f"{selection.name(choice)}: {metric} by λ{how}")
+    yield from _curves(selection)
     yield _choices(selection, f"choice by mean {metric}")
     yield _outcomes(selection, "test of the runs at lambda_min, which decided nothing, and all runs")
     for data, board in selection.boards:
         if len(board) > 1:
             title = f"leaderboard by {metric}{f' on {data}' if data else ''}: differences to the best, margin "
             yield _board(selection, board, f"{title}{selection.margin:g}")
+
+
+def _curves(selection: Selection) -> Iterator[_Table]:
+    """Each facet's curve, where there are not too many."""
+    if len(selection.choices) <= MOST_CURVES:
+        how = f", each at its best {' and '.join(selection.nuisance)}" if selection.nuisance else ""
+        for _, choice in selection.choices.iterrows():
+            yield _curve(selection, choice, f"{selection.name(choice)}: {selection.metric} by λ{how}")
 
 
 def _words(name: str) -> Column:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from wdrun.accepts import is_number
+from wdrun.config.commands import MARGINS
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
 from wdrun.selection import planned
@@ -21,8 +22,6 @@ from wdrun.selection.line import Typed
 from wdrun.selection.looks import looks
 from wdrun.tables.plan import Planned
 from wdrun.wording import counted, listed, shown, typed
-
-MARGINS = {"val_loss": 0.02, "val_accuracy": 0.005}  # nats, share of right answers
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,7 +24,7 @@ def is_outcome(column: str) -> bool:
 
 def facets_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     """The knobs that vary, without λ, seed, fold, nuisance and those that follow from the ones before."""
-    knobs = _knobs(runs, nuisance)
+    knobs = knobs_of(runs, nuisance)
     preferred = {name: i for i, name in enumerate(FIRST)}
     knobs.sort(key=lambda c: (preferred.get(c, len(FIRST)), not c.endswith(".name")))
     facets: list[str] = []
@@ -38,7 +38,7 @@ def facets_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     return facets
 
 
-def _knobs(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
+def knobs_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     """The knobs in which facets may differ, sorted."""
     out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
     return sorted(c for c in runs.columns if c not in out and not is_outcome(c) and not c.startswith(WATCHING))
@@ -49,6 +49,6 @@ def elsewhere_of(runs: pd.DataFrame, left_out: pd.DataFrame, nuisance: Sequence[
     decays = runs[runs["lambda"] > 0]
     if left_out.empty or decays.empty:
         return left_out[:0]
-    knobs = [knob for knob in _knobs(runs, nuisance) if knob in left_out]
+    knobs = [knob for knob in knobs_of(runs, nuisance) if knob in left_out]
     shown = left_out.assign(**{knob: texts(left_out[knob]) for knob in knobs})
     return shown[pd.MultiIndex.from_frame(shown[knobs]).isin(pd.MultiIndex.from_frame(decays[knobs].apply(texts)))]

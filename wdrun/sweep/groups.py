@@ -6,8 +6,9 @@ by run. What cannot be lifted, or fails when it is, trains alone, and that is sa
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from wdrun.config.run import Job
@@ -17,6 +18,7 @@ from wdrun.sweep.one_run import Rows, Trainers, begin, finished, interrupted, se
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
+from wdrun.sweep.source import Take
 from wdrun.terminal.progress import Watch, say
 from wdrun.training import fused
 from wdrun.wording import named
@@ -25,19 +27,19 @@ SAVE_SECONDS = 5.0  # a group's checkpoints are written at most this often: hund
 
 
 def in_groups(
+    take: Take,
     jobs: Sequence[Job],
-    watches: Sequence[Watch],
+    watches: Mapping[int, Watch],
     stop: Stop,
     enough: Callable[[], bool],
     trainers: Trainers,
     before: Rows | None = None,
 ) -> Generator[Numbered, None, None]:
-    """The jobs in groups that train as one, until `enough()`; which job, and how it ended. `before` as for `settle`."""
-    families: dict[Hashable, list[int]] = {}
-    for number, job in enumerate(jobs):
-        families.setdefault(fused.family(job.run), []).append(number)
-    waiting = list(families.values())[::-1]
-    while waiting and not enough():
+    """All jobs that `take` gives at a time, in groups that train as one, until `enough()`; `before` as for `settle`."""
+    waiting: list[list[int]] = []
+    while waiting or (waiting := _families(take(sys.maxsize), jobs)):
+        if enough():
+            return
         alike = waiting.pop()
         first = trainers.take(jobs[alike[0]].run)
         trainers.keep(first)  # for the run itself, once it is known how it trains
@@ -60,8 +62,16 @@ def in_groups(
                 yield number, settle(jobs[number], stop, watches[number], trainers.take, before)
 
 
+def _families(numbers: Iterable[int], jobs: Sequence[Job]) -> list[list[int]]:
+    """The jobs of these numbers by the training step that they share, the first last."""
+    families: dict[Hashable, list[int]] = {}
+    for number in numbers:
+        families.setdefault(fused.family(jobs[number].run), []).append(number)
+    return list(families.values())[::-1]
+
+
 def _fused(
-    jobs: dict[int, Job], watches: Sequence[Watch], stop: Stop, trainers: Trainers, before: Rows | None
+    jobs: dict[int, Job], watches: Mapping[int, Watch], stop: Stop, trainers: Trainers, before: Rows | None
 ) -> Iterator[Numbered]:
     """Train these jobs as one, or as few as their states allow; a job without an outcome is left to train alone."""
     with ExitStack() as held:

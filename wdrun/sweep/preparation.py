@@ -102,8 +102,12 @@ def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Itera
         yield build(run)
 
 
-def ways(jobs: Sequence[Job], options: SweepOptions, build: Callable[[Run], Trainer] = ready) -> tuple[int, bool]:
+def ways(
+    jobs: Sequence[Job], options: SweepOptions, build: Callable[[Run], Trainer] = ready, *, growing: bool = False
+) -> tuple[int, bool]:
     """Check the jobs; how many processes are to train them, and whether alike runs train as one computation.
+
+    Unless it is `growing`, more than these that is, a sweep has no more processes than jobs.
 
     The threads are divided into as many parts. Both follow from the whole sweep, not from what is left of it: a run
     resumed has the threads it began with.
@@ -125,8 +129,10 @@ def ways(jobs: Sequence[Job], options: SweepOptions, build: Callable[[Run], Trai
         # Measured on a CPU: two processes of one thread give 1.55 times the throughput of two threads for an MLP, 1.05
         # for a CNN, whose large products keep the threads of one process busy.
         cores = devices.resolve("cpu", "fp32", "auto").threads
-        return (1 if convolves or on_gpu else min(max(1, cores // each), len(jobs))), False
-    processes = min(int(options.parallel), len(jobs))
+        asked = 1 if convolves or on_gpu else max(1, cores // each)
+    else:
+        asked = int(options.parallel)
+    processes = asked if growing else min(asked, len(jobs))
     if processes > 1 and on_gpu:
         raise ConfigError(
             f"parallel={options.parallel}: processes that share a GPU take turns on it; use parallel=1, or device=cpu"

@@ -1,7 +1,7 @@
 """A sweep's jobs trained to their ends: in turn in this process, or side by side in N worker processes.
 
-A worker is a fresh interpreter that lives as long as there are jobs; it loads data and libraries once. It is given one
-job at a time over a pipe and answers with what its run tells and how it ended. A worker that dies costs its job alone.
+A worker is a fresh interpreter that lives as long as jobs come; it loads data and libraries once. It is given one job
+at a time over a pipe and answers with what its run tells and how it ended. A worker that dies costs its job alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
@@ -27,6 +27,7 @@ from wdrun.storage import hold, unlocked
 from wdrun.sweep.one_run import Rows, failed, finished, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
+from wdrun.sweep.source import Take
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.progress import Row, Watch
 from wdrun.training.trainer import Trainer
@@ -36,23 +37,23 @@ LEAVE_SECONDS = 30.0  # what a worker that should leave may still take before it
 
 
 def in_turn(
+    take: Take,
     jobs: Sequence[Job],
-    watches: Sequence[Watch],
+    watches: Mapping[int, Watch],
     stop: Stop,
-    enough: Callable[[], bool],
     prepare: Callable[[Run], Trainer] = ready,
     before: Rows | None = None,
 ) -> Generator[Numbered, None, None]:
-    """The jobs one after another in this process, until `enough()`; `prepare` and `before` are for `settle`."""
-    for number, (job, watch) in enumerate(zip(jobs, watches, strict=True)):
-        if enough():
-            return
-        yield number, settle(job, stop, watch, prepare, before)
+    """The jobs one after another in this process, as `take` gives them; `prepare` and `before` are for `settle`."""
+    while numbers := take(1):
+        for number in numbers:
+            yield number, settle(jobs[number], stop, watches[number], prepare, before)
 
 
 def side_by_side(
+    take: Take,
     jobs: Sequence[Job],
-    watches: Sequence[Watch],
+    watches: Mapping[int, Watch],
     enough: Callable[[], bool],
     beat: Callable[[], None],
     processes: int,
@@ -60,20 +61,21 @@ def side_by_side(
 ) -> Generator[Numbered, None, None]:
     """The jobs in so many processes, which share the threads; each as a worker is free, in the order in which they end.
 
-    Once `enough()`, those that train are interrupted and saved and no other starts. `beat` is called several times a
-    second. The error that a single run would raise is raised here, after the other runs were saved. `before` as for
-    `settle`.
+    It is over when nothing trains and `take` has nothing to begin. Once `enough()`, those that train are interrupted
+    and saved. `beat` is called several times a second. The error that a single run would raise is raised here, after
+    the other runs were saved. `before` as for `settle`.
     """
-    waiting = list(range(len(jobs)))[::-1]
     workers: list[_Worker] = []
     try:
-        while waiting or any(w.number is not None for w in workers):
+        while True:
             if enough():
-                waiting.clear()
                 for worker in workers:
                     worker.interrupt()
-            while waiting and (free := _free(workers, processes, before)):
-                free.give(waiting.pop(), jobs)
+            if idle := processes - sum(w.number is not None for w in workers):
+                for new in take(idle):
+                    _free(workers, processes).give(new, jobs[new], before)
+            if all(w.number is None for w in workers):
+                return
             beat()
             for worker in _heard(workers):
                 number, gone = worker.number, worker.gone()  # in this order: what it sent before it died is read
@@ -113,14 +115,14 @@ def _lost(job: Job, code: int, before: Rows | None = None) -> Outcome:
 class _Worker:
     """The parent's end of a worker process; `number` is the job it trains, None when it is free."""
 
-    def __init__(self, share: int, before: Rows | None) -> None:
+    def __init__(self, share: int) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli.main does, for those who come from Python
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.told = False
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, before, unlocked), daemon=True)
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, unlocked), daemon=True)
         # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
         # hears them and decides.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -131,10 +133,11 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         theirs.close()
 
-    def give(self, number: int, jobs: Sequence[Job]) -> None:
+    def give(self, number: int, job: Job, before: Rows | None) -> None:
         self.number = number
+        own = before and {directory: before[directory] for directory in (job.directory,) if directory in before}
         with suppress(OSError):  # a worker that died meanwhile is found dead by its sentinel
-            self.pipe.send(jobs[number])
+            self.pipe.send((job, own))
 
     def interrupt(self) -> None:
         """Let a training worker end its step, save and answer; a second time says nothing new."""
@@ -169,11 +172,11 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _free(workers: list[_Worker], processes: int, before: Rows | None) -> _Worker | None:
-    """A worker without a job, a new one if there may be one more, else None."""
+def _free(workers: list[_Worker], share: int) -> _Worker:
+    """A worker without a job, a new one where there is none."""
     found = next((w for w in workers if w.number is None and not w.gone()), None)
-    if found is None and len(workers) < processes:
-        found = _Worker(processes, before)
+    if found is None:
+        found = _Worker(share)
         workers.append(found)
     return found
 
@@ -225,14 +228,14 @@ class _Teller(Watch):
         self.send(("tell", ("note", text)))
 
 
-def _serve(pipe: Connection, share: int, before: Rows | None, told: set[int]) -> None:
+def _serve(pipe: Connection, share: int, told: set[int]) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
     unlocked.update(told)  # what the parent said need not be said again
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
     open_stream(sys.stdout)
     open_stream(sys.stderr)
     stop = Stop()
-    jobs: list[Job] = []
+    jobs: list[tuple[Job, Rows | None]] = []
     came = threading.Semaphore(0)
 
     def listen() -> None:
@@ -257,7 +260,7 @@ def _serve(pipe: Connection, share: int, before: Rows | None, told: set[int]) ->
         came.acquire()
         if not jobs:
             return
-        job = jobs.pop()
+        job, before = jobs.pop()
         try:
             outcome = settle(job, stop, _Teller(send), partial(ready, share=share), before)
         except Exception as error:  # for the sweep to raise; as text where its class may not survive the pipe

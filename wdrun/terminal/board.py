@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from wdrun.terminal import screen
 from wdrun.terminal.characters import shown
@@ -28,10 +28,19 @@ USUAL = 48  # columns that a run's name needs; a longer one may be cut
 NAME = 24  # columns that a run's name has at least, or the bar beside it goes
 
 
+class Outlook(Protocol):
+    """What a sweep that plans as it goes knows of what is to come: see sweep/source.py."""
+
+    def ahead(self) -> float: ...
+
+    def lines(self, wide: int) -> list[str]: ...
+
+
 class Board:
     """The state of a sweep of `total` runs. A context manager: the live table is there inside it.
 
-    `beat` is called whenever the board could be redrawn, so several times a second while runs train.
+    `beat` is called whenever the board could be redrawn, so several times a second while runs train. With an `outlook`
+    the total is that of the runs so far, and about so many more are `ahead`.
     """
 
     def __init__(
@@ -39,13 +48,15 @@ class Board:
         total: int,
         objective: str,
         beat: Callable[[], None] = lambda: None,
+        outlook: Outlook | None = None,
         stream: TextIO | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total, self.objective, self.beat, self.now = total, objective, beat, now
+        self.total, self.objective, self.beat, self.outlook, self.now = total, objective, beat, outlook, now
         self.counts: Counter[str] = Counter()
         self.runs: dict[str, View] = {}  # those that are not over
         self.training: dict[str, View] = {}  # those of them that have begun
+        self.epochs = 0  # of the run that came last
         self.untouched = 0  # epochs of the others: a sum that is kept, as they may be thousands
         self.best: tuple[float, str, Row] | None = None
         self.failures: list[tuple[str, str, Path]] = []
@@ -71,6 +82,7 @@ class Board:
     def view(self, slug: str, epochs: int) -> View:
         """The watch of a run that is to be trained."""
         self.untouched += epochs
+        self.epochs = epochs
         self.runs[slug] = View(self, slug, epochs)
         return self.runs[slug]
 
@@ -97,7 +109,7 @@ class Board:
         if not skipped:
             seconds = f"  {self.now() - view.began:.1f} s" if view and view.began is not None else ""
             left = f"  ETA {self.eta()}" if self.runs else ""
-            self.say(f"[{sum(self.counts.values())}/{self.total}] {_ending(slug, row, log)}{seconds}{left}")
+            self.say(f"[{self.place()}] {_ending(slug, row, log)}{seconds}{left}")
 
     def say(self, text: str) -> None:
         """A lasting line, above the table where there is one."""
@@ -118,13 +130,28 @@ class Board:
             training = list(self.training.values())
             where = "; ".join(f"{v.slug} epoch {v.number} of {v.epochs}" for v in training[:2])
             more = f" and {len(training) - 2} more" if len(training) > 2 else ""
-            self.say(f"[{sum(self.counts.values())}/{self.total}] training {where}{more}  ETA {self.eta()}")
+            self.say(f"[{self.place()}] training {where}{more}  ETA {self.eta()}")
         self.beat()
+
+    def place(self) -> str:
+        """How many runs are over, of how many: 3/12, or 3/about 40."""
+        return f"{sum(self.counts.values())}/{self.whole()}"
+
+    def whole(self) -> str:
+        """The runs in all."""
+        if self.outlook is None:
+            return f"{self.total:,}"
+        ahead = self.outlook.ahead()
+        return f"about {self.total + round(ahead):,}" if math.isfinite(ahead) else "?"
 
     def eta(self) -> str:
         """The time left, as 1:05; a question mark before anything is known."""
         trained = self.spent + sum(v.epochs * (v.share - v.first) for v in self.training.values())
         left = self.untouched + sum(v.epochs * (1 - v.share) for v in self.training.values())
+        if self.outlook is not None:
+            if not math.isfinite(ahead := self.outlook.ahead()):
+                return "?"
+            left += ahead * self.epochs
         since = self.started if self.trained_since is None else self.trained_since
         return clock((self.now() - since) * left / trained) if trained > 0 else "?"
 
@@ -136,14 +163,23 @@ class Board:
         waiting = len(self.runs) - len(training)
         counts = {**self.counts, "running": len(training), "waiting": waiting}
         told, eta = ", ".join(f"{count} {name}" for name, count in counts.items() if count), f"ETA {self.eta()}"
-        heading = screen.fitting(wide, f"{counted(self.total, 'run')}: {told}; {eta}", f"{eta}; {told}")
-        most = min(SHOWN, max(high - OTHERS, 1))
-        lines = [heading, *_rows(training[:most], wide)]
+        above = self._above(wide, max((high - OTHERS) // 2, 1))
+        runs = f"{self.whole()} runs" if self.outlook else counted(self.total, "run")
+        heading = screen.fitting(wide, f"{runs}: {told}; {eta}", f"{eta}; {told}")
+        most = min(SHOWN, max(high - OTHERS - len(above), 1))
+        lines = [*above, heading, *_rows(training[:most], wide)]
         if len(training) > most:
             lines.append(f"and {len(training) - most} more")
-        if self.best:
+        if self.best and not self.outlook:  # the best of many flatters itself, which is what a question is asked for
             lines.append(screen.cut(shown(f"best so far: {self.winner()}", self.stream), wide))
         return lines
+
+    def _above(self, wide: int, most: int) -> list[str]:
+        """What the outlook has to show, in at most so many lines, and an empty one below it."""
+        lines = self.outlook.lines(wide) if self.outlook else []
+        if len(lines) > most:
+            lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+        return [*lines, ""] if lines else []
 
     def winner(self) -> str:
         """The best run by validation so far, with its scores; empty before there is one."""
@@ -154,13 +190,15 @@ class Board:
         waiting = self.total - sum(self.counts.values())
         counts = ", ".join(f"{n} {name}" for name, n in [*self.counts.items(), ("waiting", waiting)] if n)
         before = f" ({self.skipped} of them before)" if self.skipped else ""
-        lines = [f"sweep    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"]
-        if self.best:
+        what = "tune " if self.outlook else "sweep"
+        told = f"{what}    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"
+        lines = [told] if self.total else []
+        if self.best and not self.outlook:
             lines.append(f"best     {self.winner()} (one run, by {self.objective})")
         lines += [f"failed   {slug}: {cause}; log {_short(log)}" for slug, cause, log in self.failures]
         if waiting or self.counts["interrupted"]:
             lines.append("again    the same command goes on from there")
-        if next_commands and self.counts["done"]:
+        if next_commands and self.counts["done"] and not self.outlook:
             typed = [command_line([name, path_word(_short(root))]) for root in roots for name in ("select", "report")]
             lines += [f"{'' if i else 'next':<9}{line}" for i, line in enumerate(typed)]
         return lines

@@ -100,6 +100,8 @@ def _why_dropped(state: State, pair: Pair, one: Cell | None) -> str:
     if not tried:
         return ""
     lost = sum(math.inf in own.values() for _, own in tried)
+    if not lost:  # what was left of the budget went elsewhere
+        return ""
     zero = " with λ = 0" if one is not None and pair.other is None else ""
     return f"{name}{zero}: no setting can be trained ({lost} of {counted(len(tried), 'setting')} diverged or failed)"
 

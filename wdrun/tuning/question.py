@@ -7,6 +7,7 @@ there once, as one of the first facet that has it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,14 @@ class Facet:
     def decays(self) -> bool:
         """Whether λ is among what is tuned, as the first axis."""
         return self.space.decays
+
+    def given(self, key: str) -> float:
+        """The number that its words set a key to, λ = 0 with decay=none; nan where they set none."""
+        texts = [text for name, _, text in (word.partition("=") for word in self.words) if name.lstrip("+") == key]
+        try:
+            return float(texts[-1]) if texts else 0.0 if key == "lambda" and "decay=none" in self.words else math.nan
+        except ValueError:
+            return math.nan
 
     def values(self, setting: Setting) -> dict[str, float]:
         """Key -> value of a setting; of λ = 0 only the keys that its runs have."""
@@ -131,11 +140,12 @@ class Question:
         return [*(facet.without if at_zero else facet.words), *tuned, f"seed={seed}"]
 
     def named(self, cell: Cell) -> str:
-        """The tuned values of a cell in words, `lambda=0.003 lr=0.02`."""
+        """λ and the tuned values of a cell in words, `lambda=0.003 lr=0.02`; `as given` where that is nothing."""
         facet = self.facets[cell.facet]
         values = facet.values(cell.setting)
-        zero = {} if "lambda" in values else {"lambda": 0.0}
-        return " ".join(f"{key}={typed(value)}" for key, value in (zero | values).items())
+        strength = {"lambda": values.get("lambda", 0.0 if facet.decays else facet.given("lambda"))}
+        told = (strength | values).items()
+        return " ".join(f"{key}={typed(value)}" for key, value in told if not math.isnan(value)) or "as given"
 
 
 class Next(NamedTuple):

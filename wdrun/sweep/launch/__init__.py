@@ -6,6 +6,7 @@ hydra_plugins/wdrun_launcher.py is what Hydra finds; `task` is what it may call 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,12 @@ from typing import Any
 from wdrun.config import experiments, typed
 from wdrun.config.literals import quoted
 from wdrun.errors import ConfigError, WdrunError
+from wdrun.sweep.launch import jobs
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
+from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.signals import Interrupted
+from wdrun.sweep.source import Source
 from wdrun.tables import aggregate, ownership
 from wdrun.terminal.progress import say
 from wdrun.wording import first_line
@@ -30,10 +34,7 @@ QUIET = ("hydra.output_subdir=null", "hydra.job.chdir=false", "hydra/job_logging
 
 def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, Any]) -> int:
     """Sweep with the launcher and sweeper that the engine's words name, ours where they name none; the exit code."""
-    words = list(engine)
-    for group in ("hydra/launcher", "hydra/sweeper"):
-        if not any(word.startswith(f"{group}=") for word in words):
-            words.append(f"{group}=wdrun")
+    words = _whole(engine)
     own = "hydra/sweeper=wdrun" in words
     typed.check(overrides)
     same = experiments.lines(overrides, True, flags["config_dir"], lambda note: None)[0] if own else fixed(overrides)
@@ -42,11 +43,8 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
         raise ConfigError(f"halving={options.halving}: compares all runs of a sweep; leave {engine[0]} away")
     root = Path(first.options.output_dir).absolute() / first.options.name
     ownership.check([root])
-    folder = root / ".hydra-sweep" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    words += [*QUIET, f"hydra.sweep.dir={quoted(str(folder))}"]
-    if flags["config_dir"] is not None:
-        place = "file://" + str(Path(flags["config_dir"]).absolute())
-        words.append(f"hydra.searchpath=[{quoted(place)}]")
+    folder = _logs(root)
+    words += _placed(folder, flags["config_dir"])
     if "hydra/sweeper=optuna" in words and not any(word.startswith("hydra.sweeper.direction=") for word in words):
         words.append(f"hydra.sweeper.direction={'maximize' if rises(options) else 'minimize'}")
     keep = Task(folder / "ended", json=flags["json"])
@@ -70,6 +68,61 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
     if best.is_file():
         say("\n".join(["", *best.read_text(encoding="utf-8").splitlines()]))
     return keep.code
+
+
+def workers(engine: Sequence[str]) -> int | None:
+    """How many workers the launcher of the engine's words has; None where that is wdrun's own, this process.
+
+    ConfigError where it is not installed, and for a sweeper: a source plans its runs itself.
+    """
+    if sweeper := next((word for word in engine if re.match(r"[+~]*hydra[./]sweeper\b", word)), ""):
+        raise ConfigError(f"{sweeper}: leave it out; wdrun tune plans its runs itself, hydra/launcher=… trains them")
+    with composed([*_whole(engine), *QUIET]) as (config, _):
+        return None if jobs.is_own(config) else jobs.workers(config)
+
+
+def grow(
+    source: Source, on_end: Callable[[Outcome], None], engine: Sequence[str], root: Path, config_dir: str | None
+) -> list[Outcome]:
+    """Train what the source gives, a run for each worker of the engine's launcher at a time; all outcomes.
+
+    As with `execute`, `on_end` sees how each ended before the source is asked again.
+    """
+    ownership.check([root])
+    outcomes: list[Outcome] = []
+    folder, batch = _logs(root), 0
+    while True:
+        batch += 1
+        words = [*_whole(engine), *_placed(folder / str(batch), config_dir)]
+        with _interruptible(), composed(words) as (config, context):
+            if not (asked := source.more(jobs.workers(config))):
+                return outcomes
+            ended = jobs.handed(asked, config, context, size=1)
+        outcomes += ended
+        for outcome in ended:
+            if outcome.status != "interrupted":
+                on_end(outcome)
+        if any(outcome.status == "interrupted" for outcome in ended):
+            raise Interrupted(signal.SIGTERM)
+
+
+def _whole(engine: Sequence[str]) -> list[str]:
+    """The engine's words with wdrun's own launcher and sweeper where they name none."""
+    groups = ("hydra/launcher", "hydra/sweeper")
+    return [*engine, *(f"{g}=wdrun" for g in groups if not any(word.startswith(f"{g}=") for word in engine))]
+
+
+def _placed(folder: Path, config_dir: str | None) -> list[str]:
+    """The words that put Hydra's own files into the folder, and let it find the user's options."""
+    words = [*QUIET, f"hydra.sweep.dir={quoted(str(folder))}"]
+    if config_dir is not None:
+        words.append(f"hydra.searchpath=[{quoted('file://' + str(Path(config_dir).absolute()))}]")
+    return words
+
+
+def _logs(root: Path) -> Path:
+    """Where the files of this command's engine go."""
+    return root / ".hydra-sweep" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 
 @contextmanager

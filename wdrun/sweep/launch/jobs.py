@@ -90,21 +90,36 @@ def grouped(
     words: Sequence[str], config: Any, context: HydraContext, task_function: Any, size: int | None
 ) -> list[Outcome]:
     """Check all jobs, hand groups of those left to do to the launcher, and read how each ended from its folder."""
-    from hydra.core.plugins import Plugins
-    from omegaconf import OmegaConf
-
     from wdrun.sweep.one_run import other_data
 
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise ConfigError(f"hydra.sweeper.group={size}: must be a whole number ≥ 1, or null")
     config_dir = _config_dir(config)
     lines = experiments.lines(words, True, config_dir)
-    if str(config.hydra.launcher._target_).startswith("hydra_plugins.wdrun_launcher."):
+    if is_own(config):
         keep = task_function if isinstance(task_function, Task) else Task()
         batch(lines, config, keep)
         return keep.outcomes
     parsed, _ = experiments.sweep(lines, config_dir)
     targets.announce(parsed)
+    outcomes = handed(parsed, config, context, size)
+    for outcome in outcomes:
+        print_result(outcome, always=isinstance(task_function, Task) and task_function.json)
+    for line in other_data(outcomes):
+        say(line)
+    tell_missed(outcomes)
+    if isinstance(task_function, Task):
+        task_function.outcomes += outcomes
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        raise Interrupted(signal.SIGTERM)
+    return outcomes
+
+
+def handed(parsed: Sequence[Job], config: Any, context: HydraContext, size: int | None) -> list[Outcome]:
+    """Hand the jobs that are left to do to the launcher in groups of `size`; how each ended, read from its folder."""
+    from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf
+
     ownership.check(job.directory.parent for job in parsed)
     jobs = remote.prepare(parsed)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
@@ -113,6 +128,7 @@ def grouped(
     lost = "its worker ended before it did"
     if left:
         launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
+        config_dir = _config_dir(config)
         shared = remote.Plan(
             [list(job.overrides) for job in left],
             [str(job.directory) for job in left],
@@ -121,7 +137,7 @@ def grouped(
             launcher.get("cpus_per_task"),
         )
         remote.write(shared, folder / "plan.json")
-        size = size or math.ceil(len(left) / _workers(launcher))
+        size = size or math.ceil(len(left) / workers(config))
         groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
         root = left[0].directory.parent
         plan.write(jobs)
@@ -144,15 +160,6 @@ def grouped(
             _aggregate(jobs)
     outcomes = remote.collect(jobs, over, f"{lost}; logs in {folder}")
     _aggregate(jobs)
-    for outcome in outcomes:
-        print_result(outcome, always=isinstance(task_function, Task) and task_function.json)
-    for line in other_data(outcomes):
-        say(line)
-    tell_missed(outcomes)
-    if isinstance(task_function, Task):
-        task_function.outcomes += outcomes
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        raise Interrupted(signal.SIGTERM)
     return outcomes
 
 
@@ -163,6 +170,19 @@ def _group(file: str, config: Any) -> None:
     first, last = config.group
     output = Path(HydraConfig.get().runtime.output_dir)
     remote.work(file, str(output / "log"), first, last)
+
+
+def is_own(config: Any) -> bool:
+    """Whether the launcher of the composed config is wdrun's own."""
+    return str(config.hydra.launcher._target_).startswith("hydra_plugins.wdrun_launcher.")
+
+
+def workers(config: Any) -> int:
+    """How many workers the composed config's launcher has, as far as its settings tell."""
+    from omegaconf import OmegaConf
+
+    launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
+    return _workers(launcher)
 
 
 def _workers(launcher: dict[str, Any]) -> int:

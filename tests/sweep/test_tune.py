@@ -1,0 +1,266 @@
+"""`wdrun tune`: killed anywhere it goes on with the same runs and verdicts; budgets; what it says and writes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import sys
+from collections import Counter
+from functools import partial
+
+import pytest
+import torch
+
+from tests.hazards.durable import child
+from tests.runs import TINY, changed
+from wdrun.errors import ConfigError
+from wdrun.sweep import recording, tune, tuner
+from wdrun.sweep.clock import Clock
+from wdrun.sweep.one_run import settle
+from wdrun.sweep.signals import Stop
+from wdrun.tables import verdicts
+from wdrun.terminal.progress import Watch
+
+# λ and lr of a one-neuron network on a handful of images: a search of some ten runs, then pairs that decide nothing.
+WORDS = changed(TINY, "model=mlp", "model.hidden=[4]", "epochs=2", "device=cpu")
+WORDS += ["decay=l2", "lambda=interval(0.01,10)", "lr=interval(0.01,0.1)", "margin=0.02"]
+RECORDS = ("verdict.csv", "looks.csv", "decisions.csv")
+
+
+def table(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def asked(folder):
+    """The runs in the order in which they were asked for."""
+    return [row["id"] for row in table(folder / "decisions.csv")]
+
+
+def records(folder):
+    return {name: (folder / name).read_bytes() for name in RECORDS}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a question that nobody stopped, and how it ended."""
+    place = tmp_path_factory.mktemp("whole")
+    return place / "default", tune.tune([*WORDS, "runs=13", f"output_dir={place}"])
+
+
+def test_it_ends_with_a_verdict_on_fresh_runs_and_its_tables(whole):
+    folder, found = whole
+    assert (found.code, found.plan.ended) == (0, "runs")
+    runs = table(folder / "runs.csv")
+    assert len(runs) == 13
+    assert sorted(asked(folder)) == sorted(row["id"] for row in runs)
+    (row,) = table(folder / "verdict.csv")
+    fresh = [r for r in runs if int(r["seed"]) >= 1000]
+    by_seed = {}
+    for r in fresh:
+        by_seed.setdefault(r["seed"], {})[r["decay"]] = float(r["val_loss"])
+    differences = [own["l2"] - own["none"] for own in by_seed.values()]
+    assert int(row["pairs"]) == len(differences) >= 3
+    assert float(row["difference"]) == pytest.approx(sum(differences) / len(differences))
+    assert [look["pairs"] for look in table(folder / "looks.csv")] == [str(n + 1) for n in range(len(differences))]
+    phases = [row["phase"] for row in table(folder / "decisions.csv")]
+    assert phases == sorted(phases, reverse=True)  # search, then confirm
+    assert not (folder / "plan.csv").exists()  # what comes is not known, so nothing waits
+
+
+def dies_when(moment, place, monkeypatch):
+    """Let this process kill itself at that moment of a question."""
+    calls = []
+
+    def killing(owner, name, at):
+        before = getattr(owner, name)
+
+        def call(*arguments, **options):
+            calls.append(name)
+            if len(calls) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return before(*arguments, **options)
+
+        setattr(owner, name, call)
+
+    killing(*moment)
+    tune.tune([*WORDS, "runs=13", f"output_dir={place}"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or torch.cuda.is_available(), reason="forks")
+@pytest.mark.parametrize("moment", [
+    (recording.Record, "take", 12),  # with the second epoch of the sixth run
+    (verdicts, "append", 7),  # before a run is written down
+    (tuner.Tuner, "end", 10),  # after a fresh run has ended, before anybody knows
+], ids=["in a run", "before a run", "after a run"])  # fmt: skip
+def test_a_killed_one_goes_on_with_the_same_runs_and_bytes(whole, tmp_path, monkeypatch, moment):
+    place = tmp_path / "out"
+    assert child(lambda: dies_when(moment, place, monkeypatch), tmp_path / "log") == -signal.SIGKILL
+    before = asked(place / "default")
+    assert 0 < len(before) < 13
+    assert asked(whole[0])[: len(before)] == before
+    tune.tune([*WORDS, "runs=13", f"output_dir={place}"])
+    assert records(place / "default") == records(whole[0])
+    for name in ("runs.csv", "metrics.csv"):
+        assert (place / "default" / name).read_bytes() == (whole[0] / name).read_bytes()
+
+
+def test_what_was_trained_counts_and_what_is_decided_trains_nothing(whole, tmp_path, capsys):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    place, ended = f"output_dir={tmp_path / 'out'}", []
+    again = tune.tune([*WORDS, "runs=13", place], tell=ended.append)
+    assert (ended, again.plan.ended) == ([], "runs")
+    capsys.readouterr()
+    more = tune.tune([*WORDS, "runs=15", place], tell=ended.append)
+    assert "there: 13 runs of it in " in capsys.readouterr().err
+    assert [outcome.job.run.seed >= 1000 for outcome in ended] == [True, True]
+    assert more.plan.verdicts[0].answer.pairs == whole[1].plan.verdicts[0].answer.pairs + 1
+
+
+def test_side_by_side_it_comes_to_a_verdict_too(tmp_path):
+    found = tune.tune([*WORDS, "runs=12", f"output_dir={tmp_path}", "parallel=2"])
+    rows = table(tmp_path / "default" / "runs.csv")
+    assert [row["status"] for row in rows] == ["done"] * 12
+    assert len(asked(tmp_path / "default")) == 12
+    assert found.plan.verdicts[0].answer.pairs >= 3
+
+
+def test_fused_a_batch_is_as_wide_as_a_group(tmp_path, monkeypatch):
+    widths = []
+    more = tuner.Tuner.more
+    monkeypatch.setattr(tuner.Tuner, "more", lambda self, count: widths.append(found := more(self, count)) or found)
+    monkeypatch.setattr(tune, "WIDEST", 4)
+    tune.tune([*WORDS, "runs=12", f"output_dir={tmp_path}", "fuse=true"])
+    assert max(map(len, widths)) == 4
+    assert sum(map(len, widths)) == len(table(tmp_path / "default" / "runs.csv")) == 12
+
+
+def slow(monkeypatch, seconds):
+    """Let each run take so many seconds of a clock that stands still otherwise."""
+    moment = [0.0]
+    monkeypatch.setattr(tune, "Clock", partial(Clock, now=lambda: moment[0]))
+    end = tuner.Tuner.end
+
+    def ended(self, outcome):
+        moment[0] += seconds
+        end(self, outcome)
+
+    monkeypatch.setattr(tuner.Tuner, "end", ended)
+    monkeypatch.setattr(tune, "seconds_of", lambda trainer, share: seconds)
+    return moment
+
+
+def test_time_is_kept_and_nothing_starts_that_does_not_fit(tmp_path, monkeypatch):
+    moment = slow(monkeypatch, 10.0)
+    found = tune.tune([*WORDS, "time=95s", f"output_dir={tmp_path}"])
+    assert (found.plan.ended, found.code) == ("time", 0)
+    assert moment[0] == 90
+    assert len(table(tmp_path / "default" / "runs.csv")) == 9
+    (row,) = table(tmp_path / "default" / "verdict.csv")
+    assert (row["verdict"], row["cause"].partition(";")[0]) == ("undecided", "the budget of time is spent")
+
+
+def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monkeypatch):
+    slow(monkeypatch, 78.0)
+    with pytest.raises(ConfigError, match=r"^time=60: no run fits: one takes about 78 s, and 0 s are over; give more"):
+        tune.tune([*WORDS, "time=60", f"output_dir={tmp_path / 'out'}"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_facet_that_always_diverges_is_dropped_and_the_rest_goes_on(tmp_path, capsys):
+    words = changed(WORDS, "lambda=0.1", "decay=l2", "schedule=constant", "lr=0.02")
+    words = [word for word in words if not word.startswith(("margin", "lr"))]
+    found = tune.tune([*words, "lr=0.02,1e9", "runs=20", "margin=0.5", f"output_dir={tmp_path}"])
+    assert found.code == 0
+    told = Counter(row["verdict"] for row in table(tmp_path / "default" / "verdict.csv"))
+    assert told == {"dropped": 5, "equivalent": 1}  # of the pairs of four facets, λ = 0.1 and 0 at each lr
+    assert "is dropped: " in capsys.readouterr().err
+    statuses = Counter(row["status"] for row in table(tmp_path / "default" / "runs.csv"))
+    assert statuses == {"done": 8, "diverged": 2}
+
+
+def test_a_run_that_fails_is_one_of_the_search_and_exit_1(tmp_path, monkeypatch):
+    train = recording.Record.take
+
+    def broken(self, epoch, save=True):
+        if self.job.run.lam > 1:
+            raise ArithmeticError("out of numbers")
+        train(self, epoch, save)
+
+    monkeypatch.setattr(recording.Record, "take", broken)
+    found = tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"])
+    assert found.code == 1
+    rows = table(tmp_path / "default" / "runs.csv")
+    assert {row["status"] for row in rows if float(row["lambda"]) > 1} == {"failed"}
+    assert found.plan.verdicts[0].one.setting[0] <= 1
+    monkeypatch.setattr(recording.Record, "take", train)
+    again = tune.tune([*WORDS, "runs=20", f"output_dir={tmp_path}"])  # what failed is tried again where it is asked for
+    assert again.code == 0
+
+
+def test_what_another_process_trains_is_waited_for(tmp_path, whole, monkeypatch):
+    """The first run is another's: held while this command begins, and ended by the other."""
+    first = asked(whole[0])[0]
+    jobs = tuner.Tuner._jobs
+    taken = []
+
+    def held(self, chosen):
+        found = jobs(self, chosen)
+        if not taken and found:
+            (job,) = found
+            assert job.run.id == first
+            taken.append(job)
+            settle(job, Stop(), Watch())
+        return found
+
+    monkeypatch.setattr(tuner.Tuner, "_jobs", held)
+    ended = []
+    tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
+    assert [outcome.skipped for outcome in ended] == [True] + [False] * 12
+    assert records(tmp_path / "default") == records(whole[0])
+
+
+def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, capsys):
+    code, out, err = wdrun("tune", *WORDS, "runs=12", "require.decided=true", capture=capsys)
+    *runs, verdict = map(json.loads, out.splitlines())
+    assert code == 6, err
+    assert [run["status"] for run in runs] == ["done"] * 12
+    assert [run["id"] for run in runs][:5] == asked(whole[0])[:5]
+    assert verdict.keys() == {"question"}
+    assert {"facet": "decay=l2", "against": "λ = 0", "verdict": "undecided"}.items() <= verdict["question"].items()
+    assert "asked: decay=l2 against λ = 0, 1 question" in err
+    assert "budget: 12 runs in the folder" in err
+    assert "[12/about 12] done  val " in err
+    assert "best     " not in err  # the best of many flatters itself
+
+
+def test_on_a_terminal_a_table_tells_the_verdicts(wdrun, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _, out, _ = wdrun("tune", *WORDS, "runs=3", capture=capsys)
+    header, _, row = out.splitlines()
+    assert header.split() == ["question", "verdict", "difference", "interval", "pairs", "at"]
+    assert row.startswith("decay=l2 against λ = 0  undecided")
+
+
+def test_a_question_from_python_gives_the_verdicts(whole, tmp_path, capsys):
+    import wdrun
+
+    frame = wdrun.tune(*WORDS, runs=13, output_dir=whole[0].parent, quiet=True)
+    assert capsys.readouterr() == ("", "")
+    assert frame.equals(verdicts.read(whole[0]).verdicts)
+    assert frame["pairs"].dtype.kind == "i"
+
+
+def test_hydras_sweepers_are_refused_as_the_plan_is_the_tuners(tmp_path):
+    with pytest.raises(ConfigError, match=r"^hydra/sweeper=optuna: leave it out; wdrun tune plans its runs itself"):
+        tune.tune([*WORDS, "hydra/sweeper=optuna"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
+    ended = []
+    tune.tune([*WORDS, "runs=3", f"output_dir={tmp_path}", "hydra/launcher=basic"], tell=ended.append)
+    ids = {row["id"]: row["status"] for row in table(tmp_path / "default" / "runs.csv")}
+    assert ids == {outcome.job.run.id: "done" for outcome in ended}
+    assert asked(tmp_path / "default") == [outcome.job.run.id for outcome in ended] != []

@@ -1,0 +1,210 @@
+"""`wdrun tune key=value …`: from a question to its verdicts. Plans runs, trains them, and says what they tell.
+
+It keeps nothing of its own: what is asked next follows from the tables of the folder, so the same line goes on where
+a killed one was. verdict.csv, looks.csv and decisions.csv are written as it goes, and never read back here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wdrun.config import targets
+from wdrun.config.axes import engine_words
+from wdrun.errors import ConfigError, Exit
+from wdrun.selection.tuned import duration
+from wdrun.sweep.clock import Clock, seconds_of
+from wdrun.sweep.execute import execute
+from wdrun.sweep.one_run import ready
+from wdrun.sweep.outcome import Outcome, print_result, tell_missed, worst
+from wdrun.sweep.preparation import ways
+from wdrun.sweep.signals import Interrupted
+from wdrun.sweep.strength import with_strength
+from wdrun.sweep.tuner import Tuner
+from wdrun.tables import ownership, verdicts
+from wdrun.tables.read import load
+from wdrun.tables.verdicts import Records
+from wdrun.terminal import screen
+from wdrun.terminal.progress import say
+from wdrun.terminal.tables import Column, laid_out
+from wdrun.training import fused
+from wdrun.training.trainer import Trainer
+from wdrun.tuning import asking, sentences
+from wdrun.tuning.asking import Asked
+from wdrun.tuning.observed import observed
+from wdrun.tuning.plan import Plan
+from wdrun.tuning.question import Seen
+from wdrun.wording import counted, difference, interval, rough
+
+WIDEST = 32  # runs that are planned at once where they train as one: with more, each knows less of the others
+Tell = Callable[[Outcome], None]
+COLUMNS = [
+    Column("question", wraps=True), Column("verdict"), Column("difference", right=True),
+    Column("interval", right=True, drop=2), Column("pairs", right=True, drop=1), Column("at", wraps=True),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a question ended: its last plan, the tables that its folder has of it, and the command's exit code."""
+
+    plan: Plan
+    records: Records
+    code: int
+
+
+def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
+    """Tune; stdout gets a JSON line a run and one a verdict, on a terminal without --json a table of the verdicts."""
+    try:
+        found = tune(words, flags["config_dir"], partial(print_result, always=flags["json"]), flags["began"])
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    table = found.records.verdicts.to_dict("records")
+    if sys.stdout.isatty() and not flags["json"]:
+        print("\n".join(laid_out(COLUMNS, [_row(row) for row in table], screen.columns(), rule=True)))
+    else:
+        for row in table:
+            known = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+            print(json.dumps({"question": known}, allow_nan=False), flush=True)
+    return found.code
+
+
+def _row(row: Mapping[Any, Any]) -> list[str]:
+    """A row of verdict.csv for a person."""
+    metric = row["objective"]
+    ends = interval(row["low"], row["high"], metric, signed=True)
+    question = f"{row['facet']} against {row['against']}"
+    return [question, row["verdict"], difference(row["difference"], metric), ends, str(row["pairs"]), row["setting"]]
+
+
+def tune(
+    words: Sequence[str],
+    config_dir: str | None = None,
+    tell: Tell = lambda outcome: None,
+    began: float | None = None,
+) -> Tuned:
+    """Train what the question of these words asks for, until it is settled or its budget is spent.
+
+    `tell` hears of each run as it ends; `began`: when the time allowed did, by the monotonic clock. ConfigError, before
+    anything is created, for what cannot be asked, or where not one run fits.
+    """
+    clock = Clock(began)
+    engine = engine_words(words)
+    asked = _asked([word for word in words if word not in engine], config_dir)
+    clock.seconds = asked.seconds
+    from wdrun.sweep import launch
+
+    workers = launch.workers(engine) if engine else None
+    ownership.check([asked.root])
+    verdicts.check(asked.root)
+    tuner = _tuner(asked, workers, clock)
+    _check_budget(tuner)
+    for line in _before(tuner):
+        say(line)
+
+    def end(outcome: Outcome) -> None:
+        tuner.end(outcome)
+        tell(outcome)
+
+    try:
+        if workers is None:
+            outcomes = execute((), asked.options, end, source=tuner)
+        else:
+            outcomes = launch.grow(tuner, end, engine, asked.root, asked.jobs[0].config_dir)
+            tell_missed(outcomes)
+    finally:
+        if asked.root.is_dir():  # else nothing had begun
+            tuner.look(1)
+            tuner.record()
+    for line in sentences.ended(tuner.question, tuner.plan, tuner.clock.a_run, tuner.side_by_side):
+        say(line)
+    codes = [outcome.code for outcome in outcomes]
+    records = verdicts.read(asked.root)
+    assert records is not None  # written above
+    undecided = bool((records.verdicts["verdict"] == "undecided").any())
+    codes += [Exit.REQUIREMENT] * (asked.require_decided and undecided)
+    return Tuned(tuner.plan, records, worst(codes))
+
+
+def _asked(words: Sequence[str], config_dir: str | None) -> Asked:
+    """The question of the words; of a first word that is a folder, what its runs leave open."""
+    if words and "=" not in words[0] and not words[0].startswith("~"):
+        return asking.of_folder(Path(words[0]), words[1:], config_dir)
+    return asking.asked(words, config_dir)
+
+
+def _tuner(asked: Asked, workers: int | None, clock: Clock) -> Tuner:
+    """The tuner of what was asked: with what decay can do, what was trained before, and how long runs take here."""
+    targets.announce(asked.jobs)
+    trainers = [ready(job.run) for job in asked.jobs]
+    question, lines = with_strength(asked.question, trainers)
+    asked = replace(asked, question=question, notes=(*asked.notes, *lines))
+    if workers is None:
+        built = {job.run: trainer for job, trainer in zip(asked.jobs, trainers, strict=True)}
+        processes, fuse = ways(asked.jobs, asked.options, built.__getitem__, growing=True)
+        width = _width(trainers) if fuse else 1
+    else:
+        processes, width = workers, 1
+    seen = _seen(asked, trainers[0])
+    share = processes if workers is None else 1
+    clock.guesses = [_guess(seen, facet, trainer, share) for facet, trainer in enumerate(trainers)]
+    return Tuner(asked, seen, clock, side_by_side=processes, width=width)
+
+
+def _width(trainers: Sequence[Trainer]) -> int:
+    """How many runs to plan at once where alike ones train as one."""
+    if any(fused.fusable(trainer) for trainer in trainers):
+        return 1
+    return min(fused.chunk(WIDEST, trainer) for trainer in trainers)
+
+
+def _seen(asked: Asked, trainer: Trainer) -> list[Seen]:
+    """The runs of the question that the folder has, with the seconds of those that took as many threads."""
+    if not ownership.has_runs(asked.root):
+        return []
+    found = load([asked.root], tables=("timing",))
+    for problem in found.problems:
+        say(f"warning: {problem}")
+    alike = found.runs.loc[found.runs["threads_used"] == trainer.machine.threads, "id"]
+    timing = found.timing[found.timing["id"].isin(alike)]
+    return observed(found.runs, asked.question, asked.jobs, timing)
+
+
+def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> float:
+    """Seconds that a run of the facet is expected to take: as those did that there are, else by some of its steps."""
+    took = [run.seconds for run in seen if run.cell.facet == facet and run.seconds > 0 and math.isfinite(run.score)]
+    return sum(took) / len(took) if took else seconds_of(trainer, share)
+
+
+def _check_budget(tuner: Tuner) -> None:
+    """ConfigError where not one run fits into the time."""
+    clock = tuner.clock
+    if tuner.plan.ended == "time":
+        least = min(clock.expected(facet) for facet in range(len(tuner.question.facets)))
+        raise ConfigError(
+            f"time={tuner.asked.seconds:g}: no run fits: one takes about {rough(least)} s, and {rough(clock.spent)} s "
+            "are over; give more time, or fewer epochs="
+        )
+
+
+def _before(tuner: Tuner) -> list[str]:
+    """What to say before the first run: what is asked and tuned, what it is expected to cost, and what it may."""
+    lines = [*sentences.asked(tuner.question), *tuner.asked.notes]
+    if there := len(tuner.seen):
+        lines.append(f"there: {counted(there, 'run')} of it in {tuner.asked.root}")
+    left = tuner.plan.forecast
+    if left > 0 and math.isfinite(left):
+        each = tuner.clock.a_run
+        total = duration(each * left / tuner.side_by_side)
+        lines.append(f"cost: about {counted(round(left), 'run')} of {rough(each)} s, {total} in all")
+    budget = tuner.asked.budget
+    bounds = [duration(tuner.asked.seconds)] if tuner.asked.seconds is not None else []
+    bounds += [f"{counted(budget.runs, 'run')} in the folder"] if budget.runs is not None else []
+    lines.append(f"budget: {' and '.join(bounds) or 'none; it ends when all is decided'}")
+    return lines

@@ -1,0 +1,163 @@
+"""The runs of a question, planned as they end: the source of a growing sweep, and the tables that tell of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from wdrun.config import experiments
+from wdrun.config.run import Job
+from wdrun.sweep.clock import Clock
+from wdrun.sweep.one_run import with_lambda
+from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.source import Source
+from wdrun.tables import verdicts
+from wdrun.tables.columns import typed_row
+from wdrun.terminal import screen
+from wdrun.terminal.characters import shown
+from wdrun.terminal.progress import say
+from wdrun.tuning import rows, sentences
+from wdrun.tuning.asking import Asked
+from wdrun.tuning.plan import Plan, Verdict, plan
+from wdrun.tuning.question import Budget, Next, Seen
+from wdrun.tuning.state import Run
+
+GAP = "  "
+HEADERS = ("question", "difference", "interval", "pairs", "waits for")  # of the board
+NAMED = 16  # columns that a question's name has at least on the board
+
+
+class Begun(NamedTuple):
+    """A run that was given to train: what it is, when, and how many train as one with it."""
+
+    next: Next
+    moment: float
+    width: int
+
+
+class Tuner(Source):
+    """Plans the next runs of `asked.question` from those `seen`, and writes the verdicts as they stand after each.
+
+    `side_by_side` runs train at once, or `width` as one computation.
+    """
+
+    def __init__(
+        self, asked: Asked, seen: Iterable[Seen], clock: Clock, *, side_by_side: int = 1, width: int = 1
+    ) -> None:
+        self.asked, self.question, self.kinds, self.clock = asked, asked.question, asked.jobs, clock
+        self.side_by_side, self.width = side_by_side, width
+        self.seen = {(run.cell, run.seed): run for run in seen}
+        self.training: dict[tuple[Path, str], Begun] = {}
+        self.look(1)
+        self.told = {verdict.pair for verdict in self.plan.verdicts if _settled(verdict)}
+
+    def look(self, count: int) -> None:
+        """Plan anew: up to `count` runs, those that fit into the time."""
+        left = self.clock.left
+        seconds = None if left is None else max(0.0, left)
+        budget = Budget(self.asked.budget.runs, seconds, self.side_by_side, self.clock.a_run)
+        known = [run._replace(seconds=math.nan) for run in self.seen.values()]  # the clock knows how long runs take
+        found = plan(known, self.question, budget, count, self._begun)
+        fitting = tuple(self._fitting(found.next))
+        over = found.next and not fitting and not self.training
+        self.plan: Plan = replace(found, next=fitting, ended="time" if over else found.ended)
+        self.left = found.forecast
+
+    @property
+    def _begun(self) -> set[Run]:
+        """The runs in training."""
+        return {(begun.next.cell, begun.next.seed) for begun in self.training.values()}
+
+    def more(self, count: int) -> list[Job]:
+        """See `Source`."""
+        self.look(min(count, max(self.side_by_side, self.width)))
+        chosen = self.plan.next
+        jobs = self._jobs(chosen)
+        self.record()
+        verdicts.append(self.asked.root, *map(self._decision, chosen, jobs))
+        moment = self.clock.now()
+        width = len(jobs) if self.width > 1 else 1
+        self.training |= {job.key: Begun(new, moment, width) for new, job in zip(chosen, jobs, strict=True)}
+        self.left -= len(jobs)
+        return jobs
+
+    def _fitting(self, asked: Sequence[Next]) -> Iterator[Next]:
+        """Those of the runs that would end in time; a facet's runs may take longer than the mean that `plan` knows."""
+        before = 0.0
+        for new in asked:
+            if self.clock.fits(new.cell.facet, before):
+                before += self.clock.expected(new.cell.facet) * (self.width > 1)
+                yield new
+
+    def _jobs(self, chosen: Sequence[Next]) -> list[Job]:
+        if not chosen:
+            return []
+        lines = [self.question.words(new.cell, new.seed) for new in chosen]
+        jobs, _ = experiments.sweep(lines, self.kinds[0].config_dir)
+        # A run that diverges is an answer of the search, no failure of the command.
+        return [with_lambda(replace(job, options=replace(job.options, allow_diverged=True))) for job in jobs]
+
+    def _decision(self, new: Next, job: Job) -> dict[str, object]:
+        """A row of decisions.csv."""
+        cell = new.cell
+        own = {"facet": self.question.facets[cell.facet].name, "setting": self.question.named(cell)}
+        return {"phase": new.phase, **own, "seed": new.seed, "id": job.run.id, "known": new.known, "reason": new.reason}
+
+    def end(self, outcome: Outcome) -> None:
+        """Take note of how a run ended."""
+        begun = self.training.pop(outcome.job.key, None)
+        if begun is None:
+            return
+        row = typed_row(outcome.row)
+        value = row.get(self.question.objective) if outcome.status == "done" else None
+        sign = -1.0 if self.question.objective == "val_accuracy" else 1.0
+        score = math.inf if value is None or not math.isfinite(value) else sign * value
+        cell, seed, *_ = begun.next
+        self.seen[cell, seed] = Seen(cell, seed, score)
+        if outcome.status == "done" and not outcome.skipped:
+            self.clock.learn(cell.facet, (self.clock.now() - begun.moment) / begun.width)
+
+    def record(self) -> None:
+        """Write verdict.csv and looks.csv as things stand, and say what has been decided since, unless it is over."""
+        table = rows.verdict_rows(self.question, self.plan, list(self.seen.values()))
+        verdicts.write(self.asked.root, table, rows.look_rows(self.question, self.plan))
+        for verdict in self.plan.verdicts:
+            if _settled(verdict) and verdict.pair not in self.told and not self.plan.ended:
+                self.told.add(verdict.pair)
+                say(sentences.verdict(self.question, verdict))
+
+    def ahead(self) -> float:
+        """See `Source`: until all is decided, or as many as may be."""
+        bounds = [self.left]
+        if self.asked.budget.runs is not None:
+            bounds.append(self.asked.budget.runs - len(self._begun | self.seen.keys()))
+        if self.clock.left is not None:
+            bounds.append(self.clock.left / self.clock.a_run * self.side_by_side - len(self.training))
+        return max(0.0, min(bounds))
+
+    def lines(self, wide: int) -> list[str]:
+        """See `Source`: a row an open question."""
+        table = sentences.board(self.question, self.plan)
+        return _fitted([HEADERS, *table], wide) if table else []
+
+
+def _settled(verdict: Verdict) -> bool:
+    return bool(verdict.answer.verdict or verdict.dropped)
+
+
+def _fitted(table: Sequence[Sequence[str]], wide: int) -> list[str]:
+    """The rows in columns, no wider: the last columns go first, then the first is cut."""
+    texts = [[shown(text) for text in row] for row in table]
+    widths = [max(screen.cells(row[place]) for row in texts) for place in range(len(texts[0]))]
+    while len(widths) > 1 and sum(widths[1:]) + len(GAP) * (len(widths) - 1) + min(NAMED, widths[0]) > wide:
+        widths.pop()
+    widths[0] = min(widths[0], wide - sum(widths[1:]) - len(GAP) * (len(widths) - 1))
+    found = []
+    for row in texts:
+        parts = [screen.cut(text, width) for text, width in zip(row, widths, strict=False)]
+        padded = (part + " " * (width - screen.cells(part)) for part, width in zip(parts, widths, strict=True))
+        found.append(GAP.join(padded).rstrip())
+    return found
