@@ -6,7 +6,6 @@ false: share of questions with any false verdict. Each search is followed by DRA
 lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
 runs: runs until all is decided, against a half-decade grid and Optuna's samplers (tests/bench/rivals.py).
 planning: seconds to plan the next run of a question with 1,000 runs.
-halving: real runs of one setting of lr_lambda: `halving=3` over its grid, and the search with as many epochs.
 """
 
 import sys
@@ -193,7 +192,7 @@ def main():
     else:
         from tests.bench import rivals
 
-        {"runs": rivals.runs, "halving": rivals.halving}[what](questions)
+        rivals.runs(questions)
 
 
 if __name__ == "__main__":

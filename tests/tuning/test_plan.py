@@ -110,14 +110,14 @@ def test_several_at_once_come_to_the_same_verdicts(decays, settled, count):
     assert len(runs) < 2 * len(settled[0])
 
 
-@pytest.mark.parametrize("most", [1, 2, 12, 20, 30])
+@pytest.mark.parametrize("most", [1, 2, 12, 24, 30])
 def test_a_budget_of_runs_is_kept_and_leaves_some_for_verdicts(decays, most):
     runs, end = decays.settle(budget=Budget(runs=most))
     assert len(runs) <= most
     assert end.ended in ("runs", "decided")
-    if most >= 20:
+    if most >= 24:
         assert len(fresh(runs)) >= FIRST * 3
-    if most < 9:  # nine would be three pairs of three cells
+    if most < 9:  # twelve would be four pairs of three cells
         assert set(told(end)) == {""}
 
 
@@ -139,7 +139,7 @@ def test_runs_that_were_there_count(decays):
     assert told(end) == ["better", "equivalent", "better"]
     alone, _ = decays.settle()
     own = [run for run in runs[len(swept) :] if run.cell.facet == 0 and run.seed < FRESH]
-    assert len(own) < len([run for run in alone if run.cell.facet == 0 and run.seed < FRESH]) / 2
+    assert len(own) <= len([run for run in alone if run.cell.facet == 0 and run.seed < FRESH]) / 2
 
 
 def test_a_facet_without_lambda_stands_for_the_zero_of_the_others():
