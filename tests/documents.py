@@ -26,6 +26,7 @@ from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
 from wdrun.sweep.halving import COLUMNS as HALVING
 from wdrun.tables.columns import EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
+from wdrun.tables.verdicts import RECORDS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = conf_dir()
@@ -45,6 +46,7 @@ DESCRIBED = (
     "sweep",
     "tables",
     "training",
+    "tuning",
 )  # rooms whose README lists their files
 
 KINDS = {str: "text", int: "whole number", float: "number"}
@@ -209,9 +211,10 @@ def columns(schema):
 
 
 def schemas():
-    """The tables of a run with their columns beyond the factors."""
+    """The tables with their columns beyond the factors."""
     own = {f"{name}.csv": schema[len(FACTORS) :] for name, schema in (TABLES | EVALUATIONS).items()}
     own["predictions.csv"] = PREDICTIONS[len(FACTORS) :]
+    own |= {f"{name}.csv": schema for name, schema in RECORDS.items()}
     return {"every table": FACTORS, **own, "run.csv and runs.csv": RUN}
 
 

@@ -10,7 +10,7 @@ from wdrun.tables import aggregate, verdicts
 from wdrun.tuning import rows
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import Budget, Facet, Question, Seen
-from wdrun.tuning.search import Axis, Space
+from wdrun.tuning.space import Axis, Space
 
 GAINS = {"l2": 0.08, "l1": 0.05}  # nats at the best λ and lr
 
@@ -38,7 +38,13 @@ def loss(asked, cell, seed, gains):
     return 1 + rise - gain + 0.02 * float(shared.standard_normal()) + 0.003 * float(own.standard_normal())
 
 
-def tuned(root, asked=None, *, runs=200, gains=GAINS, diverges=lambda decay, lam, lr: False, upto=math.inf):
+def made(root, lam, score, seed, lr, decay):
+    """A run's folder; its id."""
+    status = "done" if math.isfinite(score) else "diverged"
+    return made_up.id_of(made_up.run(root, lam, score, seed=seed, lr=lr, decay=decay, status=status))
+
+
+def tuned(root, asked=None, *, runs=200, gains=GAINS, diverges=lambda decay: False, upto=math.inf, write=made):
     """The folder, tuned with a budget of so many runs or stopped after `upto`; its question, plan, runs and root."""
     asked = asked or question()
     root.mkdir(parents=True, exist_ok=True)
@@ -54,11 +60,10 @@ def tuned(root, asked=None, *, runs=200, gains=GAINS, diverges=lambda decay, lam
         values = facet.values(cell.setting)
         lam, lr = values.get("lambda", 0.0), values.get("lr", 0.05)
         decay = facet.name.removeprefix("decay=") if lam else "none"
-        score = math.inf if diverges(decay, lam, lr) else loss(asked, cell, seed, gains)
-        status = "done" if math.isfinite(score) else "diverged"
-        folder = made_up.run(root, lam, score, seed=seed, lr=lr, decay=decay, status=status)
+        score = math.inf if diverges(decay) else loss(asked, cell, seed, gains)
         row = {"phase": phase, "facet": facet.name, "setting": asked.named(cell), "seed": seed}
-        verdicts.append(root, row | {"id": made_up.id_of(folder), "known": known, "reason": reason})
+        row["id"] = write(root, lam, score, seed, lr, decay)
+        verdicts.append(root, row | {"known": known, "reason": reason})
         if asked.objective == "val_accuracy" and math.isfinite(score):
             score = -(1 - score / 3)  # as made_up.run has it
         seen.append(Seen(cell, seed, score, 1.1))

@@ -135,6 +135,8 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
+    if flags["watch"]:
+        raise ConfigError("--watch: only wdrun report takes it")
     words = _again(words, flags)
     if flags["cfg"]:
         return _show_config(words, flags)
@@ -174,9 +176,9 @@ def _help(words: Sequence[str]) -> int:
 
 
 def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, --resolve, --json."""
+    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, those without a value."""
     flags: dict[str, Any] = dict.fromkeys(("cfg", "config", "config_dir"))
-    flags |= dict.fromkeys(("multirun", "resolve", "json"), False)
+    flags |= dict.fromkeys(("multirun", "resolve", "json", "watch"), False)
     rest: list[str] = []
     queue = list(words)
     while queue:
@@ -184,7 +186,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         name, has_value, value = word.partition("=")
         if word in ("-m", "--multirun"):
             flags["multirun"] = True
-        elif word in ("--resolve", "--json"):
+        elif word in ("--resolve", "--json", "--watch"):
             flags[word[2:]] = True
         elif name in VALUED:
             if not has_value and not queue:
@@ -195,7 +197,7 @@ def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
             if advice := flag_advice(name, value if has_value else next(iter(queue), "")):
                 raise ConfigError(f"{name}: a setting is a word without dashes; write {advice}")
-            raise ConfigError(f"{word}: unknown flag{nearest(name, FLAGS)}; see wdrun --help")
+            raise ConfigError(f"{word}: unknown flag{nearest(name, (*FLAGS, '--watch'))}; see wdrun --help")
         else:
             rest.append(word)
     if flags["cfg"] not in (None, "job"):

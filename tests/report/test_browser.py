@@ -1,13 +1,16 @@
 """The report as a reader meets it: a real headless browser, offline, at phone and desktop width, light and dark."""
 
+import contextlib
 import itertools
 import re
+import time
 
 import pytest
 
-from tests import made_up
+from tests import made_up, tuned_folder
 from tests.report.browser import PATH, Browser
 from wdrun.report import command
+from wdrun.report.command import write
 
 pytestmark = pytest.mark.skipif(PATH is None, reason="no chromium, chromium-browser or google-chrome on PATH")
 
@@ -127,3 +130,34 @@ def test_print_keeps_figures_whole(browser, report):
     made = browser.pdf()
     assert made.startswith(b"%PDF-")
     assert int(re.search(rb"/Type /Pages\s*/Count (\d+)", made)[1]) > 2
+
+
+def test_a_page_that_is_watched_is_read_again_by_its_head_alone(browser, tmp_path):
+    root = made_up.sweep(tmp_path / "r", {0: [1.0], 0.1: [0.9]})
+    write([str(root), "formats=svg"], NO_FLAGS, reload=1)
+    page = root / "report.html"
+    browser.open(page, DESKTOP)
+    page.write_bytes(page.read_bytes().replace(b"What weight decay did", b"Read again"))
+    heading, end = "", time.monotonic() + 30
+    while not heading.startswith("Read again") and time.monotonic() < end:
+        time.sleep(0.2)
+        with contextlib.suppress(AssertionError):  # asked while it is being read
+            heading = browser.ask("document.querySelector('h1')?.innerText ?? ''")
+    assert heading.startswith("Read again")
+    assert set(browser.requests) == {page.as_uri()}
+    assert browser.complaints == []
+    assert browser.ask("document.scripts.length") == 0
+
+
+def test_the_page_of_a_tuned_folder_is_read_as_well(browser, tmp_path):
+    root = tuned_folder.tuned(tmp_path / "r").root
+    assert command([str(root), "formats=svg"], NO_FLAGS) == 0
+    for width, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+        browser.open(root / "report.html", width, scheme=scheme)
+        assert browser.complaints == []
+        assert browser.ask("document.documentElement.scrollWidth") <= width
+        assert browser.ask(CONTRAST) == []
+        assert browser.ask(UNNAMED) == 0
+        levels = browser.ask(HEADINGS)
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        assert all(image["natural"] > 0 for image in browser.ask(IMAGES))

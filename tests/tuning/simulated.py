@@ -6,7 +6,7 @@ import numpy as np
 
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import Budget, Facet, Question, Seen
-from wdrun.tuning.search import Axis, Space
+from wdrun.tuning.space import Axis, Space
 
 LR, LAMBDA = Axis("lr", 0.01), Axis("lambda", 1e-3)
 

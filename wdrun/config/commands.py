@@ -221,6 +221,7 @@ COMMANDS = {
         "stdout has the path of the page, stderr its sentences; figures/ is written beside it",
         (PAGE, MEDIA, METRIC, MARGIN, NUISANCE, CONFIDENCE),
         filters=True,
+        flags=("config_dir", "watch"),
     ),
     "tune": Command(
         "[key=value …] | DIR",
@@ -251,12 +252,14 @@ SPELLED = {  # flag -> how it is typed
     "config": ("--config",),
     "config_dir": ("--config-dir", "-cd"),
     "json": ("--json",),
+    "watch": ("--watch",),
 }
 FLAGS = {
     "multirun": "-m/--multirun",
     "config": "--config FILE (a run's config.yaml)",
     "config_dir": "--config-dir DIR (your own options)",
     "json": "--json (JSON lines, whatever stdout is)",
+    "watch": "--watch (keep the page current while runs train there)",
 }
 
 

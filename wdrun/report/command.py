@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wdrun.report.markup import Picture
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
+    from wdrun.tables.verdicts import Records
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}  # of the figures in the page
 TAKES = COMMANDS["report"]
@@ -22,14 +23,21 @@ CSS_PIXELS = 96  # an inch
 
 
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
-    """Write page and figures; stdout gets the page's path, stderr its text."""
+    """Write page and figures, with --watch while runs train; stdout gets the page's path, stderr its text."""
+    if flags.get("watch"):
+        from wdrun.report.watching import watch
+
+        return watch(words, flags)
     if (page := write(words, flags)) is not None:
         print(page)
     return 0
 
 
-def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
-    """Write page and figures, say the text on stderr; the page's path, None where its place may only be read."""
+def write(words: Sequence[str], flags: Mapping[str, Any], reload: int | None = None) -> Path | None:
+    """Write page and figures, say the text on stderr; the page's path, None where its place may only be read.
+
+    With `reload` a browser reads the page again after so many seconds.
+    """
     filters: list[str] = []
     folders, texts = folders_and_settings("report", words, TAKES.defaults, filters, files=True)
     settings = TAKES.values(texts)
@@ -39,7 +47,7 @@ def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
         raise ConfigError(f"out={settings['out']}: is a folder; give the file, such as out={out / 'report.html'}")
 
     from wdrun.report import earlier, page, text
-    from wdrun.selection import select
+    from wdrun.selection import select, tuned
     from wdrun.selection.looks import last_look
     from wdrun.tables import aggregate, answers
     from wdrun.tables.evaluations import beside
@@ -53,21 +61,23 @@ def write(words: Sequence[str], flags: Mapping[str, Any]) -> Path | None:
     asked = {key: settings[key] for key in ("metric", "margin", "nuisance", "confidence")}
     asked |= {"config_dir": flags["config_dir"], "plan": found.plan, "left_out": found.left_out}
     selection = select(found.runs, **asked, before=last_look(home))
-    pictures, files = _draw(found, selection, target.parent / "figures", formats)
-    content = {target: page.render(found, selection, pictures, formats, flags["config_dir"]), **files}
+    records = tuned.of(found.folders)
+    pictures, files = _draw(found, selection, records, target.parent / "figures", formats)
+    rendered = page.render(found, selection, pictures, formats, flags["config_dir"], records, reload)
+    content = {target: rendered, **files}
     before = earlier.figures_of(target)
     written = answers.write(content, earlier.is_ours, asked=out is not None, remedy="out=PATH")
     if written:
         earlier.remove(before - content.keys())
     if written and out is None:
         aggregate.refresh(found.folders, say)
-    for line in text.whole(found, selection):
+    for line in text.whole(found, selection, records):
         say(line)
     return target if written else None
 
 
 def _draw(
-    found: Results, selection: Selection, folder: Path, formats: Sequence[str]
+    found: Results, selection: Selection, records: Records | None, folder: Path, formats: Sequence[str]
 ) -> tuple[list[Picture], dict[Path, bytes]]:
     """Every figure, drawn once: those of the page, and the files of each format."""
     from wdrun.report.figures import drawings, style
@@ -75,7 +85,7 @@ def _draw(
 
     pictures: list[Picture] = []
     files: dict[Path, bytes] = {}
-    for drawing in drawings.drawings(found, selection):
+    for drawing in drawings.drawings(found, selection, records):
         width, height = (round(CSS_PIXELS * inches) for inches in drawing.figure.get_size_inches())
         made = {name: style.render(drawing.figure, name) for name in dict.fromkeys([*formats, "svg"])}
         files |= {folder / f"{drawing.name}.{name}": made[name] for name in formats}

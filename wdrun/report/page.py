@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wdrun.report import page_tables, reproduce, text
 from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
+from wdrun.selection import tuned
 from wdrun.selection.line import Typed
-from wdrun.wording import counted, listed
+from wdrun.wording import command_line, counted, listed, path_word
 
 if TYPE_CHECKING:
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
+    from wdrun.tables.verdicts import Records
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -24,17 +27,27 @@ def render(
     pictures: Sequence[Picture],
     formats: Sequence[str],
     config_dir: str | None = None,
+    records: Records | None = None,
+    reload: int | None = None,
 ) -> bytes:
     """The page of these results, the choice made from them and its figures (which lie beside it in `formats`).
 
-    `config_dir`: the folder of the user's own options, for the lines that need it.
+    `config_dir`: the folder of the user's own options, for the lines that need it. Of a tuned folder the verdicts of
+    its `records` stand in the place of the choice. With `reload` a browser reads the page again after so many seconds.
     """
     names = listed([folder.resolve().name for folder in found.folders])
+    answer = (
+        {"summary": ("In short", _summary(found, selection)), "choice": ("The choice of λ", _choice(selection))}
+        if records is None
+        else {
+            "verdicts": ("Verdicts", _verdicts(found, records)),
+            "summary": ("What was tried", _tried(found, selection, records)),
+        }
+    )
     parts = {
-        "summary": ("In short", _summary(found, selection)),
-        "choice": ("The choice of λ", _choice(selection)),
+        **answer,
         "figures": ("Figures", _figures(found, pictures, formats)),
-        "runs": ("Runs", _runs(found)),
+        "runs": ("Runs", _runs(found, records)),
         "reproduce": ("Reproduce", _reproduce(found, config_dir)),
     }
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in parts.items())
@@ -48,7 +61,7 @@ def render(
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1">{_reloading(reload)}
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <title>wdrun report: {inert(names)}</title>
@@ -65,6 +78,35 @@ def render(
 </body>
 </html>
 """.encode()
+
+
+def _reloading(seconds: int | None) -> str:
+    """The line that has a browser read the page again; no script is needed for it."""
+    return "" if seconds is None else f'\n<meta http-equiv="refresh" content="{seconds}">'
+
+
+def settled(page: bytes) -> bytes:
+    """The page without the line by which a browser reads it again."""
+    return re.sub(rb'\n<meta http-equiv="refresh" content="\d+">', b"", page, count=1)
+
+
+def _verdicts(found: Results, records: Records) -> str:
+    """What is known of each question, and for one that is open what goes on with it."""
+    parts = [bullets(tuned.told(records, found.runs)), paragraphs(tuned.sure(records))]
+    parts += [table(*content) for content in page_tables.verdicts(records)]
+    if (records.verdicts["verdict"] == "undecided").any():
+        line = command_line(["tune", path_word(found.folders[0])])
+        parts.append(
+            f'<h3>What to run next</h3>\n<div class="step"><p>{prose(text.GOES_ON)}</p>\n{code([line])}</div>\n'
+        )
+    return "".join(parts)
+
+
+def _tried(found: Results, selection: Selection, records: Records) -> str:
+    parts = [paragraphs(text.tried(found, selection, records))]
+    if warnings := [*found.problems[: text.MOST_WARNINGS], *found.lacking]:
+        parts.append(f'<div class="warnings" role="note"><h3>Warnings</h3>\n{bullets(warnings)}</div>\n')
+    return "".join(parts)
 
 
 def _summary(found: Results, selection: Selection) -> str:
@@ -95,8 +137,9 @@ def _figures(found: Results, pictures: Sequence[Picture], formats: Sequence[str]
     return files + lacking + "".join(map(figure, pictures))
 
 
-def _runs(found: Results) -> str:
+def _runs(found: Results, records: Records | None) -> str:
     parts = [table(*content) for content in page_tables.runs(found)]
+    parts += [table(*content) for content in (page_tables.decisions(records) if records else ())]
     if found.problems:
         parts.append(f"<h3>Left out</h3>\n{bullets(found.problems)}")
     return "".join(parts)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
+    from wdrun.tables.verdicts import Records
 
 
 class Table(NamedTuple):
@@ -84,6 +85,36 @@ def _with_error(mean: float, se: float, metric: str) -> str:
 def _with_interval(value: float, low: float, high: float, metric: str) -> str:
     ends = "" if low != low else f" ({interval(low, high, metric, signed=True)})"
     return difference(value, metric) + ends
+
+
+def verdicts(records: Records) -> list[Table]:
+    """A row a question, as verdict.csv has it."""
+    names = ["difference", "pairs", "runs"]
+    columns = {"Setting": False, "verdict": False, "against": False} | dict.fromkeys(names, True)
+    columns |= {"its best": False, "the other's best": False}
+    rows = []
+    for row in records.verdicts.to_dict("records"):
+        apart = _with_interval(row["difference"], row["low"], row["high"], row["objective"]) if row["pairs"] else ""
+        cells = [row["facet"], row["verdict"], row["against"], apart, row["pairs"], row["runs"]]
+        rows.append([*cells, row["setting"], row["against_setting"]])
+    if not rows:
+        return []
+    metric, margin = records.verdicts["objective"].iloc[0], records.verdicts["margin"].iloc[0]
+    note = (
+        f"Differences of {metric} over pairs of fresh runs, the first minus the second; the margin is "
+        f"{amount(margin, metric)}. runs: those of both sides that have ended, the search's among them."
+    )
+    return [Table("Questions", columns, rows, note)]
+
+
+def decisions(records: Records) -> list[Table]:
+    """The runs that were asked for, the last ones where there are many: what was known, and why."""
+    columns = {"Run": True, "for": False, "of": False, "setting": False, "seed": True, "known": False, "why": False}
+    names = ["step", "phase", "facet", "setting", "seed", "known", "reason"]
+    rows = [[row[name] for name in names] for row in records.decisions.tail(TROUBLE).to_dict("records")]
+    count = len(records.decisions)
+    note = f"The last {TROUBLE} of {count:,}; all of them are in decisions.csv." if count > TROUBLE else ""
+    return [Table("What was asked for, and why", columns, rows, note)] if rows else []
 
 
 def runs(found: Results) -> list[Table]:

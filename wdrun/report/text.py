@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wdrun.selection import tuned
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
 from wdrun.selection.question import USED
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
+    from wdrun.tables.verdicts import Records
 
 SPELLED = 6  # facets that get sentences of their own; the others are in the tables
 MOST_WARNINGS = 15
 MOST_STEPS, FACETS = 5, 3  # what to run next; the best so many facets are worth more runs
 FIRST = {"plan": -1, "failed": 0, "rival": 1}  # kinds of steps that come before the others
+GOES_ON = "This goes on with what is undecided; add a budget such as time=30m."
 COMPARED = ("decay", "coupling", "optimizer", "model", "data.name")
 
 
@@ -34,13 +37,25 @@ class Step(NamedTuple):
     commands: tuple[str, ...]
 
 
-def whole(found: Results, selection: Selection) -> list[str]:
-    """All of it as plain lines, for a terminal."""
+def whole(found: Results, selection: Selection, records: Records | None = None) -> list[str]:
+    """All of it as plain lines, for a terminal; of a tuned folder its verdicts in the place of the choice."""
+    if records is not None:
+        told = [*tuned.told(records, found.runs), *tuned.sure(records), *tried(found, selection, records)]
+        return told + [f"warning: {sentence}" for sentence in (*found.problems[:MOST_WARNINGS], *found.lacking)]
     lines = [*compared(found, selection), *won(found, selection)]
     lines += [f"not told: {sentence}" for sentence in untold(selection)]
     for step in steps(selection):
         lines += [f"next: {step.why}", *(f"  {command}" for command in step.commands)]
     return lines + [f"warning: {sentence}" for sentence in warnings(found, selection)]
+
+
+def tried(found: Results, selection: Selection, records: Records) -> list[str]:
+    """Of a tuned folder how many runs, of what, what for, and how they ended."""
+    counts = records.decisions["phase"].value_counts()
+    words = {"search": "to search", "confirm": "fresh ones, to tell the verdicts", "finish": "to finish them"}
+    asked = [f"{counts[phase]:,} {said}" for phase, said in words.items() if counts.get(phase, 0)]
+    sentences = compared(found, selection)
+    return [*sentences, f"Of these wdrun tune asked for {listed(asked)}."] if asked else sentences
 
 
 def compared(found: Results, selection: Selection) -> list[str]:

@@ -46,7 +46,7 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     if written and out is None:
         aggregate.refresh(found.folders, say)
     records = tuned.of(found.folders)
-    printing.show(selection, [*tuned.told(records, found.runs), tuned.MIXED] if records else ())
+    printing.show(selection, [*tuned.told(records, found.runs), *tuned.sure(records), tuned.MIXED] if records else ())
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if key in known and text != known[key]]
     one = selection.boards[0][0].split() if len(selection.boards) > 1 else []  # `best` takes one data only
@@ -113,7 +113,7 @@ def _tuned(found: Results, records: Records, metric: str) -> dict[str, Any] | No
         return None
     say(f"{choice.facet}: {choice.setting}, by the verdicts of wdrun tune")
     about = records.verdicts[(records.verdicts[["facet", "against"]] == choice.facet).any(axis=1)]
-    for sentence in tuned.told(replace(records, verdicts=about), found.runs):
+    for sentence in [*tuned.told(replace(records, verdicts=about), found.runs), *tuned.sure(records)]:
         say(sentence)
     return {str(key): value for key, value in run.to_dict().items()}
 

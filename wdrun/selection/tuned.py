@@ -94,13 +94,19 @@ def level(confidence: float, *, pairs: bool) -> str:
 
 
 def told(found: Records, runs: pd.DataFrame) -> list[str]:
-    """All verdicts of a folder with these runs in sentences, and how sure they are together."""
-    table = found.verdicts
-    if table.empty:
+    """All verdicts of a folder with these runs in sentences."""
+    if found.verdicts.empty:
         return ["Nothing is asked there: verdict.csv has no row."]
-    sure = level(table["confidence"].iloc[0], pairs=bool((table["against"] != ZERO).any()))
     nats = bool(runs["val_accuracy"].notna().any())  # a regression has a squared error, and no accuracy
-    return [*(said(row, nats=nats) for row in table.to_dict("records")), sure]  # type: ignore[arg-type]
+    return [said(row, nats=nats) for row in found.verdicts.to_dict("records")]  # type: ignore[arg-type]
+
+
+def sure(found: Records) -> list[str]:
+    """How sure its verdicts are together, where there is one."""
+    decided = found.verdicts[found.verdicts["verdict"].isin(WORDS)]
+    return [
+        level(row["confidence"], pairs=bool((decided["against"] != ZERO).any())) for _, row in decided[:1].iterrows()
+    ]
 
 
 class Chosen(NamedTuple):
@@ -146,7 +152,7 @@ def facets_of(found: Records) -> list[str]:
 
 
 def run_of(runs: pd.DataFrame, found: Records, choice: Chosen) -> pd.Series | None:
-    """A finished run of the setting, that of the first fresh seed; None where there is none."""
+    """A finished run of the setting, that of its first seed; None where there is none."""
     own = runs_of(runs, found, choice.facet)
     own = own[(own["status"] == "done") & ((own["lambda"] == 0) | (not choice.bare))]
     asked = found.decisions[found.decisions["setting"] == choice.setting]

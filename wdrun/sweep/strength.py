@@ -14,11 +14,12 @@ from wdrun.conventions import CANNOT_ACT, USEFUL
 from wdrun.training.probe import Curve, total_decays
 from wdrun.training.trainer import Trainer
 from wdrun.tuning.question import Cell, Question
-from wdrun.tuning.search import Axis, Setting, Space
+from wdrun.tuning.space import Axis, Setting, Space
 from wdrun.wording import rough
 
 WEAK = 0.02  # D that is put where λ = 0 is
 WIDER = 100.0  # a radius so many times the one that binds at first may still bind later, as weights grow
+LEVEL = 0.1  # log10 D that a decade of λ adds where D is still rising
 VALUES = 5  # of another tuned key, at which D is asked
 
 
@@ -125,10 +126,13 @@ def strength_of(trainer: Trainer) -> tuple[Strength, str]:
 
 
 def _rising(found: Curve) -> Curve:
-    """The part of D(λ) that rises, which is what can be turned round; nothing where D never reaches what acts."""
-    kept: list[tuple[float, float]] = []
-    for lam, total in found:
-        if kept and total <= kept[-1][1]:
+    """The part of D(λ) that rises, which is what can be turned round; nothing where D does not reach what acts.
+
+    Under an adaptive optimizer a run of few steps goes only so far, whatever λ.
+    """
+    kept = list(found[:1])
+    for lam, total in found[1:]:
+        if total < kept[-1][1] + LEVEL:
             break
         kept.append((lam, total))
     return tuple(kept) if kept and kept[-1][1] >= math.log10(CANNOT_ACT) else ()

@@ -58,8 +58,8 @@ def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], floa
     """δ as a function of λ, and the steps of the run over those of the probe, weighted by the schedules."""
     run, scope = trainer.run, trainer.rule.scope()
     sizes = sum(p.numel() for p in trainer.model.parameters())
-    steps = max(1, min(steps, HELD // max(1, sizes)))
-    before = int(BEFORE * steps)
+    steps = max(1, min(steps, trainer.steps, HELD // max(1, sizes)))
+    before = min(int(BEFORE * steps), trainer.steps - steps)
     progress = [k / trainer.steps for k in range(trainer.steps)]
     scales = [trainer.rule.lam_scales(p) or (1.0,) for p in progress]
     usual = tuple(sum(own) / len(own) for own in zip(*scales, strict=True))
@@ -80,7 +80,7 @@ def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], floa
             grads, _, _ = trainer.step.gradients(free.params, buffers, x, y)
             if t > before:
                 kept.append(grads)
-            free = trainer.step.update(free, grads, knobs(0.0, t))
+            free = trainer.step.update(free, grads, knobs(0.0, t) if t > before else trainer.at(0.0).knobs(t))
             start = free if t == before else start
     felt = {n: torch.stack([g[n].double().square() for g in kept]).mean(dim=0) for n in scope}
 

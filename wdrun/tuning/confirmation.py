@@ -39,21 +39,12 @@ def look(state: State) -> Looked:
         for seed, score in state.fresh(cell).items():
             if seed - FRESH < MOST_PAIRS and math.isfinite(score):
                 scores[seed - FRESH, column] = score
-    for rounds in range(MOST_PAIRS + 1):
-        open_ = [n for n in asked if not found[n].verdict]
-        active = {column for n in open_ for column in asked[n]}
-        if not open_ or rounds == MOST_PAIRS:
-            return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds)
-        if any(math.isnan(scores[rounds, column]) for column in active):
-            break
-        answers = sequential.answers(
-            scores[: rounds + 1], list(asked.values()), state.question.margin, state.question.alpha, given_up
-        )
-        for n, answer in zip(asked, answers, strict=True):
-            if not found[n].verdict:
-                history[n].append(answer)
-            found[n] = answer
-    return Looked(found, {n: tuple(own) for n, own in history.items()}, rounds)
+    looks = sequential.looks(scores, list(asked.values()), state.question.margin, state.question.alpha, given_up)
+    for place, n in enumerate(asked):
+        own = [answers[place] for answers in looks]
+        found[n] = own[-1] if own else Answer()
+        history[n] = [answer for k, answer in enumerate(own) if k < answer.pairs]
+    return Looked(found, {n: tuple(own) for n, own in history.items()}, len(looks))
 
 
 def following(state: State, looked: Looked, count: int) -> Iterator[Next]:

@@ -19,7 +19,7 @@ from wdrun.config.parse import parse, values
 from wdrun.config.run import Run
 from wdrun.errors import ConfigError
 from wdrun.tuning.question import Facet
-from wdrun.tuning.search import Axis, Space
+from wdrun.tuning.space import Axis, Space
 from wdrun.wording import shown, typed
 
 NO_DECAY = "decay=none"

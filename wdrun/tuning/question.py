@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from wdrun.tuning.search import Setting, Space
+from wdrun.tuning.space import Setting, Space
 from wdrun.wording import typed
 
 FRESH = 1000  # seeds from here on are for verdicts; those below choose
@@ -58,13 +58,13 @@ class Facet:
         """Whether λ is among what is tuned, as the first axis."""
         return self.space.decays
 
-    @property
-    def strength(self) -> float:
-        """The λ that its words fix where it is not tuned, 0 of decay=none; nan where they do not say it."""
-        given = [text for key, _, text in (word.partition("=") for word in self.words) if key.lstrip("+") == "lambda"]
-        if given or "decay=none" not in self.words:
-            return float(given[-1]) if given else math.nan
-        return 0.0
+    def given(self, key: str) -> float:
+        """The number that its words set a key to, λ = 0 with decay=none; nan where they set none."""
+        texts = [text for name, _, text in (word.partition("=") for word in self.words) if name.lstrip("+") == key]
+        try:
+            return float(texts[-1]) if texts else 0.0 if key == "lambda" and "decay=none" in self.words else math.nan
+        except ValueError:
+            return math.nan
 
     def values(self, setting: Setting) -> dict[str, float]:
         """Key -> value of a setting; of λ = 0 only the keys that its runs have."""
@@ -143,7 +143,7 @@ class Question:
         """λ and the tuned values of a cell in words, `lambda=0.003 lr=0.02`; `as given` where that is nothing."""
         facet = self.facets[cell.facet]
         values = facet.values(cell.setting)
-        strength = {"lambda": values.get("lambda", 0.0 if facet.decays else facet.strength)}
+        strength = {"lambda": values.get("lambda", 0.0 if facet.decays else facet.given("lambda"))}
         told = (strength | values).items()
         return " ".join(f"{key}={typed(value)}" for key, value in told if not math.isnan(value)) or "as given"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from wdrun.selection.cells import lower_is_better
 from wdrun.tuning.plan import Plan, Verdict
-from wdrun.tuning.question import Cell, Facet, Question, Seen, of_pair
+from wdrun.tuning.question import Cell, Question, Seen, of_pair
 from wdrun.tuning.sequential import Answer
 from wdrun.wording import typed
 
@@ -92,17 +92,8 @@ def _lambda_and_lr(question: Question, cell: Cell | None) -> dict[str, float]:
         return {"lambda": math.nan, "lr": math.nan}
     facet = question.facets[cell.facet]
     values = facet.values(cell.setting)
-    strength = 0.0 if facet.decays else facet.strength
-    return {"lambda": values.get("lambda", strength), "lr": values.get("lr", _typed(facet, "lr"))}
-
-
-def _typed(facet: Facet, key: str) -> float:
-    """The number that the words of a facet set a key to; nan where they do not."""
-    texts = [word.partition("=")[2] for word in facet.words if word.partition("=")[0].lstrip("+") == key]
-    try:
-        return float(texts[-1]) if texts else math.nan
-    except ValueError:
-        return math.nan
+    strength = 0.0 if facet.decays else facet.given("lambda")
+    return {"lambda": values.get("lambda", strength), "lr": values.get("lr", facet.given("lr"))}
 
 
 def _at_ends(question: Question, cell: Cell) -> Iterator[str]:

@@ -9,7 +9,7 @@ from wdrun.selection.tuned import duration, level, said
 from wdrun.tuning.plan import Plan, Verdict
 from wdrun.tuning.question import FRESH, Facet, Question, of_pair
 from wdrun.tuning.rows import difference_of, verdict_row
-from wdrun.tuning.search import Axis
+from wdrun.tuning.space import Axis
 from wdrun.wording import amount, counted, difference, interval, listed, typed
 
 NAMES = {"lambda": "λ"}
@@ -69,7 +69,9 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
     minutes = seconds_a_run / side_by_side / 60
     nats = _nats(question)
     lines = [said(verdict_row(question, one, ended=plan.ended), minutes * one.more, nats=nats) for one in plan.verdicts]
-    lines.append(level(round(1 - question.alpha, 12), pairs=any(pair.other is not None for pair in question.pairs)))
+    decided = [one.pair for one in plan.verdicts if one.answer.verdict]
+    if decided:
+        lines.append(level(round(1 - question.alpha, 12), pairs=any(pair.other is not None for pair in decided)))
     left = sum(not (one.answer.verdict or one.dropped) for one in plan.verdicts)
     if left:
         which = f"{left} of {_questions(len(plan.verdicts))} {'is' if left == 1 else 'are'} undecided"

@@ -10,7 +10,8 @@ import numpy as np
 
 from wdrun.tuning import search
 from wdrun.tuning.question import FRESH, Budget, Cell, Pair, Question, Seen
-from wdrun.tuning.search import Setting, Space, Tried
+from wdrun.tuning.search import Tried
+from wdrun.tuning.space import Setting, Space
 
 RESERVED = 4  # pairs of fresh runs that a search leaves the budget for
 UNBOUNDED = 10**9
@@ -34,6 +35,7 @@ class State:
         self.trained = sum(map(len, self.scores.values()))
         took = [run.seconds for run in runs if run.seconds > 0 and math.isfinite(run.score)]
         self.seconds = float(np.mean(took)) if took else budget.a_run
+        self._choices: dict[tuple[int, bool], Cell | None] = {}
         self.known = [self._known(facet) for facet in range(len(question.facets))]
 
     def _known(self, facet: int) -> list[tuple[Setting, dict[int, float]]]:
@@ -69,7 +71,11 @@ class State:
 
     def tried(self, facet: int) -> tuple[Tried, ...]:
         """Each setting's score for the search: the mean over its seeds, with what a seed does to all taken out."""
-        return levelled(self.known[facet])
+        return self._levelled[facet]
+
+    @cached_property
+    def _levelled(self) -> list[tuple[Tried, ...]]:
+        return [levelled(known) for known in self.known]
 
     def fresh(self, cell: Cell) -> dict[int, float]:
         """Seed -> score of the cell's fresh runs."""
@@ -144,6 +150,11 @@ class State:
     def choice(self, facet: int, *, decayed: bool) -> Cell | None:
         """The cell that stands for a facet, with decay or without; None where none of its settings is sound."""
         place = facet if decayed else self.question.home(facet)
+        if (place, decayed) not in self._choices:
+            self._choices[place, decayed] = self._choose(place, decayed=decayed)
+        return self._choices[place, decayed]
+
+    def _choose(self, place: int, *, decayed: bool) -> Cell | None:
         own = self.question.facets[place]
         out = set(self.gave_way(place, decayed=decayed))
         begun = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wdrun.report.figures import curve, heatmap, layers, learning, robustness, weights
+from wdrun.report.figures import curve, heatmap, layers, learning, narrowing, robustness, searched, weights
 from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.cells import lower_is_better
 from wdrun.wording import counted
@@ -17,8 +17,10 @@ from wdrun.wording import counted
 if TYPE_CHECKING:
     from wdrun.selection import Selection
     from wdrun.tables.read import Results
+    from wdrun.tables.verdicts import Records
 
 CURVES, MAPS, CLOSE = 8, 8, 2  # facets in the curve, in the map, and looked at closely
+ASKED = 10  # questions whose intervals are drawn
 RULE = (
     "The ridge is fitted to the best λ of each lr, where that is inside the grid; in brackets a 95 % t interval that "
     "allows for the grid's steps. −1: lr·λ constant, expected where a step shrinks a weight by lr·λ (coupled, "
@@ -37,11 +39,17 @@ class Drawing:
     figure: Figure
 
 
-def drawings(results: Results, selection: Selection) -> Iterator[Drawing]:
-    """The figures, each drawn when it is asked for, so that one can be written and dropped before the next."""
+def drawings(results: Results, selection: Selection, records: Records | None = None) -> Iterator[Drawing]:
+    """The figures, each drawn when it is asked for, so that one can be written and dropped before the next.
+
+    With the `records` of a tuned folder its search and its intervals stand in the place of the curve and the map.
+    """
     found = facets(selection)
+    if records is not None:
+        yield from _tuned(results, records)
     if found:
-        yield from _choice(found, selection.metric)
+        if records is None:
+            yield from _choice(found, selection.metric)
         for i, facet in enumerate(found[:CLOSE], start=1):
             yield from _close(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
         yield from _together(results, found)
@@ -73,6 +81,47 @@ def _choice(found: Sequence[FacetTables], metric: str) -> Iterator[Drawing]:
             + f".{_capped(len(maps), MAPS)}"
         )
         yield Drawing("lr-lambda", "Learning rate and λ", caption, heatmap.heatmap(maps[:MAPS], metric))
+
+
+def _tuned(results: Results, records: Records) -> Iterator[Drawing]:
+    """What the search tried, and how the questions were settled."""
+    if records.verdicts.empty:
+        return
+    objective, margin = records.verdicts["objective"].iloc[0], float(records.verdicts["margin"].iloc[0])
+    classes = bool(results.runs["val_accuracy"].notna().any())
+    found = searched.searched(records, results.runs)
+    shown = [one for one in found if (one.points["lambda"] > 0).any()][:CURVES]
+    if shown:
+        caption = (
+            "Each run of the search over its λ, whatever its lr, one seed a setting; λ = 0 is a point of its own. Far "
+            "worse runs stand at the edge as triangles. The star is the chosen setting, at the mean of its fresh runs, "
+            "which chose nothing; the dashed line is λ = 0 at its own best setting on the same seeds, and the bar the "
+            f"verdict's interval of how far they are apart.{_first(len(found), CURVES, 'settings')}"
+        )
+        figure = searched.curve(shown, objective, margin, classes)
+        yield Drawing("searched-curve", "What the search tried over λ", caption, figure)
+    planes = [one for one in shown if searched.planar(one)]
+    if planes:
+        caption = (
+            "Each setting that the search tried at its lr and λ, numbered in the order tried; λ = 0 stands below the "
+            "others. Colour is the validation score, the worst ones share a colour. The ring is round the setting that "
+            "fresh runs were trained of."
+        )
+        yield Drawing("searched-plane", "The search in lr and λ", caption, searched.plane(planes, objective, classes))
+    asked = narrowing.questions(records.looks, records.verdicts)
+    if asked:
+        caption = (
+            "Difference (the first minus the second) and its interval after each pair of fresh runs. A question is "
+            "decided by the first interval on one side of 0, or within the margin; the interval allows for every look "
+            "and for all questions together. The first ones may leave the panel."
+            + _first(len(asked), ASKED, "questions")
+        )
+        figure = narrowing.narrowing(asked[:ASKED], objective, margin, classes)
+        yield Drawing("narrowing", "How the intervals narrowed", caption, figure)
+
+
+def _first(count: int, most: int, what: str) -> str:
+    return f" The first {most} of {count} {what} are shown." * (count > most)
 
 
 def _close(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterator[Drawing]:

@@ -1,0 +1,122 @@
+"""Runs until all is decided, of the planner and of three rivals on the same surfaces: python tests/bench/tuned.py runs.
+
+grid: half decades, 5 lr × (10 λ and λ = 0), `seeds` of each cell; the best cell of each line by its mean, and paired
+    t intervals of these at 5 % over all pairs (Holm). It is given the fewest seeds with which as many verdicts are told
+    and true as of the planner's.
+TPE, GP: Optuna's samplers over the same ranges, lr alone with λ = 0; each study has the fewest runs with which its best
+    one is within a margin of the best there is as often as the planner's; then the same fresh runs as the planner's.
+Needs `pip install optuna`.
+"""
+
+import numpy as np
+from scipy import stats
+
+from tests.bench import tuned
+from tests.bench.surfaces import MARGIN
+
+RATES, LAMBDAS = 10 ** np.arange(-1, 1.1, 0.5), 10 ** np.arange(-2.5, 2.1, 0.5)  # of the start
+SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
+TRIALS = {"TPESampler": 100, "GPSampler": 50}  # of a study at most
+
+
+def runs(questions):
+    print("| surfaces | questions | planner: runs | within the margin | grid | TPE | GP |\n" + "|---" * 7 + "|")
+    for name in ("valleys", "kept tables"):
+        rng = np.random.default_rng(0)
+        worlds = [tuned.SURFACES[name](rng) for _ in range(max(1, questions))]
+        ours = [planned(world, rng) for world in worlds]
+        total = float(np.mean([searched + fresh for searched, fresh, *_ in ours]))
+        fresh = float(np.mean([one for _, one, *_ in ours]))
+        within, right = (float(np.mean([one[k] for one in ours])) for k in (2, 3))
+        told = []
+        for cost, bounded in (grid_runs(worlds, rng, right), *(studied(worlds, s, within, fresh) for s in TRIALS)):
+            told.append(f"{'≥ ' if bounded else ''}{cost:.0f} ({cost / total:.1f} times)")
+        print(f"| {name} | {questions} | {total:.0f} | {within:.0%} | {' | '.join(told)} |", flush=True)
+
+
+def planned(world, rng):
+    """Runs that choose, fresh runs, the share of facets within the margin, the share of verdicts told and true."""
+    found, seen = tuned.searched(world, rng)
+    (wrong, _, undecided, fresh), *_ = tuned.confirmed(world, found.verdicts, rng)
+    near = np.mean(np.array(tuned.regrets(world, found.verdicts)[0]) <= 1)
+    return len(seen), fresh, near, 1 - undecided if not wrong else 0.0
+
+
+def grid_runs(worlds, rng, right):
+    """Runs of the smallest grid that tells as many true verdicts, and whether even the largest does not."""
+    for seeds in SEEDS:
+        found = [gridded(world, rng, seeds) for world in worlds]
+        if np.mean([share for _, share in found]) >= right - 0.01:
+            return float(np.mean([cost for cost, _ in found])), False
+    return float(np.mean([cost for cost, _ in found])), True
+
+
+def gridded(world, rng, seeds):
+    """Runs of a grid, and the share of verdicts told, 0 where any is false of the cells it chose."""
+    question, cells = world.question, {}
+    for place, s in enumerate(world.surfaces):
+        for lr in s.lr * RATES:
+            for lam in (0.0, *s.lam * LAMBDAS):
+                cell = question.cell(place, (lam, lr))
+                cells.setdefault(cell, world.draws(rng, [cell], seeds)[:, 0])
+    line = {}
+    for cell, scores in cells.items():
+        key = cell.facet, cell.setting[0] > 0
+        if key not in line or scores.mean() < cells[line[key]].mean():
+            line[key] = cell
+    sides = [
+        (p, line[p.one, True], line[question.home(p.one), False] if p.other is None else line[p.other, True])
+        for p in question.pairs
+    ]
+    told = holm([cells[a] - cells[b] for _, a, b in sides])
+    wrong = any(tuned.false(v, world.difference(*side)[0]) for v, side in zip(told, sides, strict=True))
+    return len(cells) * seeds, 0.0 if wrong else float(np.mean([v != "" for v in told]))
+
+
+def holm(differences):
+    """better, worse, equivalent or "" of each, by Student's t at 5 % in all: those decided leave theirs to the rest."""
+    told = [""] * len(differences)
+    while True:
+        left = [k for k, verdict in enumerate(told) if not verdict]
+        for k in left:
+            d, n = differences[k], len(differences[k])
+            half = stats.t.isf(0.05 / len(left) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
+            better, worse = d.mean() + half < 0, d.mean() - half > 0
+            same = "equivalent" if abs(d.mean()) + half < MARGIN else ""
+            told[k] = "better" if better else "worse" if worse else same
+        if not left or not any(told[k] for k in left):
+            return told
+
+
+def studied(worlds, sampler, within, fresh):
+    """Runs of a question whose search is the sampler's, and whether even TRIALS of a study are too few."""
+    paths = [[study(world, f, sampler, k) for f in range(len(world.surfaces))] for k, world in enumerate(worlds)]
+    zeros = [[study(w, f, sampler, k, zero=True) for f in {w.question.home(f) for f in range(4)}]
+             for k, w in enumerate(worlds)]  # fmt: skip
+    costs = []
+    for found in (paths, zeros):
+        share = (np.array(found) <= MARGIN).mean(axis=(0, 1))
+        enough = np.flatnonzero(share >= within)
+        costs.append((len(found[0]) * (int(enough[0]) + 1 if len(enough) else len(found[0][0])), not len(enough)))
+    return fresh + sum(cost for cost, _ in costs), any(bounded for _, bounded in costs)
+
+
+def study(world, facet, sampler, seed, zero=False):
+    """How far the best run of a study is from the best there is, after each of its runs."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    s, rng = world.surfaces[facet], np.random.default_rng([seed, facet])
+    made = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed))
+    best, far, path = np.inf, np.inf, []
+    for _ in range(TRIALS[sampler] // (2 if zero else 1)):
+        trial = made.ask()
+        lr = trial.suggest_float("lr", s.lr * RATES[0], s.lr * RATES[-1], log=True)
+        lam = 0.0 if zero else trial.suggest_float("lambda", s.lam * LAMBDAS[0], s.lam * LAMBDAS[-1], log=True)
+        cell = world.question.cell(facet, (lam, lr))
+        y = float(world.draws(rng, [cell], 1)[0, 0])
+        made.tell(trial, min(y, 10.0))
+        if y < best:
+            best, far = y, world.truth(cell) - (s.zero if zero else s.best)
+        path.append(far)
+    return path

@@ -1,0 +1,200 @@
+"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|lambda|runs|planning [questions=2000].
+
+Questions are drawn, not trained (tests/bench/surfaces.py): four facets of two optimizers, ten pairs.
+false: share of questions with any false verdict. Each search is followed by DRAWS confirmations, each on fresh noise;
+    the bound is Clopper & Pearson's at 95 %, for as many questions as these clusters are worth.
+lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
+runs: runs until all is decided, against a half-decade grid and Optuna's samplers (tests/bench/rivals.py).
+planning: seconds to plan the next run of a question with 1,000 runs.
+halving: real runs of one setting of lr_lambda: `halving=3` over its grid, and the search with as many epochs.
+"""
+
+import sys
+import time
+
+import numpy as np
+from scipy import stats
+
+from tests.bench import surfaces
+from tests.bench.surfaces import MARGIN
+from wdrun.tuning import state
+from wdrun.tuning.confirmation import MOST_PAIRS
+from wdrun.tuning.plan import plan
+from wdrun.tuning.question import Budget, Seen
+from wdrun.tuning.sequential import looks
+
+DRAWS = 20
+LEVELS = (0.05, 0.01)
+
+
+def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, **how):
+    """Worlds of four facets; the noise is 0.1 to 1 margins unless given."""
+
+    def make(rng):
+        noise = how.get("noise", rng.choice([0.1, 0.25, 0.5, 1.0]))
+        return surfaces.world(surfaces.four(rng, gains, **{**how, "noise": noise}), kind=kind, shared=shared)
+
+    return make
+
+
+def kept(**how):
+    return lambda rng: surfaces.world(surfaces.example(rng=rng, **how))
+
+
+WORLDS = {
+    "all facets equal": drawn(),
+    "one better by 0.5 margins": drawn((2.5, 2.0, 2.0, 2.0)),
+    "one better by 1 margin": drawn((3.0, 2.0, 2.0, 2.0)),
+    "one better by 2 margins": drawn((4.0, 2.0, 2.0, 2.0)),
+    "flat in λ": drawn((0.0, 0.0, 0.0, 0.0)),
+    "gains of 1 margin": drawn((1.0, 1.0, 1.0, 1.0)),
+    "the best beyond the start": drawn(far=1.0),
+    "a diverging corner": drawn(corner=True),
+    "noise 0.3 to 3 times, by cell": drawn(varied=True),
+    "the same, flat in λ": drawn((0.0, 0.0, 0.0, 0.0), varied=True),
+    "heavy tails (t₃)": drawn(kind="t3"),
+    "t₃, and 0.3 to 3 times by cell": drawn(kind="t3", varied=True),
+    "skewed": drawn(kind="skew"),
+    "skewed, and 0.3 to 3 times by cell": drawn(kind="skew", varied=True),
+    "seeds shared, of 4 margins": drawn(shared=4 * MARGIN),
+    "scores in steps of a fifth of the margin": drawn(kind="rounded"),
+    "kept tables": kept(),
+    "kept tables, three times the noise": kept(noise=3.0),
+}
+
+
+def searched(world, rng):
+    """Search as the planner does, one run after another: the last plan, which asks for fresh runs, and the runs."""
+    runs = []
+    while True:
+        found = plan(runs, world.question, Budget())
+        if not found.next or found.next[0].phase == "confirm":
+            return found, runs
+        cell = found.next[0].cell
+        runs.append(Seen(cell, 0, float(world.draws(rng, [cell], 1)[0, 0]), 1.0))
+
+
+def confirmed(world, verdicts, rng, levels=LEVELS):
+    """One confirmation on fresh noise: (false, false of the facets' own best, undecided, runs) at each level."""
+    sides = [(v.pair, v.one, v.other) for v in verdicts if v.one is not None and v.other is not None]
+    cells = list(dict.fromkeys(cell for _, *two in sides for cell in two))
+    asked = [(cells.index(one), cells.index(other)) for _, one, other in sides]
+    scores, found = world.draws(rng, cells, MOST_PAIRS), []
+    for alpha in levels:
+        answers = looks(scores, asked, MARGIN, alpha)[-1]
+        truths = [world.difference(*side) for side in sides]
+        wrong = [any(false(a.verdict, t[k]) for a, t in zip(answers, truths, strict=True)) for k in (0, 1)]
+        runs = [max(a.pairs for a, ask in zip(answers, asked, strict=True) if k in ask) for k in range(len(cells))]
+        found.append((*wrong, sum(not a.verdict for a in answers) / len(answers), sum(runs)))
+    return found
+
+
+def false(verdict, true):
+    """Whether a verdict is false of a true difference."""
+    near = 1e-9
+    return {
+        "better": true >= -near,
+        "worse": true <= near,
+        "equivalent": abs(true) >= MARGIN - near,
+    }.get(verdict, False)
+
+
+def bound(clusters):
+    """The upper 95 % bound of a share, of clusters (n, draws) of yes and no that may be alike within."""
+    share, (n, draws) = clusters.mean(), clusters.shape
+    alike = clusters.mean(axis=1).var(ddof=1) * draws / (share * (1 - share)) if 0 < share < 1 and n > 1 else 1.0
+    worth = n * draws / max(1.0, alike)
+    return stats.beta.ppf(0.95, share * worth + 1, worth - share * worth)
+
+
+def false_verdicts(questions, names=None):
+    print("| questions | n | false, at most 5 % | 95 % bound | false, at most 1 % | 95 % bound | undecided | runs |")
+    print("|---" * 8 + "|")
+    for name in names or WORLDS:
+        rng, rows = np.random.default_rng(0), []
+        for _ in range(max(2, questions // DRAWS)):
+            world = WORLDS[name](rng)
+            verdicts = searched(world, rng)[0].verdicts
+            rows.append([confirmed(world, verdicts, rng) for _ in range(DRAWS)])
+        found = np.array(rows, dtype=float)  # (searches, draws, levels, what)
+        told = [f"{found[:, :, k, 0].mean():.1%} | {bound(found[:, :, k, 0]):.1%}" for k in range(len(LEVELS))]
+        undecided, runs = found[:, :, 0, 2].mean(), np.median(found[:, :, 0, 3])
+        print(f"| {name} | {found[..., 0, 0].size} | {' | '.join(told)} | {undecided:.1%} | {runs:.0f} |", flush=True)
+
+
+SURFACES = {
+    "valleys": drawn(noise=0.25),
+    "valleys a decade off": drawn(noise=0.25, far=1.0),
+    "valleys, noise of 0.7 margins": drawn(noise=0.7),
+    "valleys with a diverging corner": drawn(noise=0.25, corner=True),
+    "valleys, noise 0.3 to 3 times by cell": drawn(noise=0.25, varied=True),
+    "flat in λ": drawn((0.0, 0.0, 0.0, 0.0), noise=0.25),
+    "kept tables": kept(),
+    "kept tables a decade off": kept(far=1),
+}
+
+
+def regrets(world, verdicts):
+    """How far the chosen cells of a question are from the best, in margins: with decay, and with λ = 0."""
+    own = {v.pair.one: (v.one, v.other) for v in verdicts if v.pair.other is None}
+    decayed = [(world.truth(one) - world.surfaces[f].best) / MARGIN for f, (one, _) in own.items()]
+    zeros = [(world.truth(other) - world.surfaces[f].zero) / MARGIN for f, (_, other) in own.items()]
+    return decayed, zeros
+
+
+def lambda_found(questions):
+    print("| surfaces | facets | search runs a facet | within the margin | within half | mean | λ = 0: within |")
+    print("|---" * 7 + "|")
+    for name, make in SURFACES.items():
+        rng, ours, zeros, runs = np.random.default_rng(0), [], [], []
+        for _ in range(max(1, questions // 4)):
+            world = make(rng)
+            found, seen = searched(world, rng)
+            decayed, zero = regrets(world, found.verdicts)
+            ours, zeros, runs = ours + decayed, zeros + zero, [*runs, len(seen) / len(world.surfaces)]
+        y, z = np.array(ours), np.array(zeros)
+        within = f"{(y <= 1).mean():.1%} | {(y <= 0.5).mean():.1%} | {y.mean():.2f} | {(z <= 1).mean():.1%}"
+        print(f"| {name} | {len(y)} | {np.mean(runs):.1f} | {within} |", flush=True)
+
+
+def planning(runs=1000):
+    """Plans of a question that has so many runs, from a sweep of two seeds or from fresh seeds, without any cache."""
+    world, rng, took = surfaces.world(surfaces.example()), np.random.default_rng(0), []
+    grid = [(lam, lr) for lam in (0.0, *np.geomspace(1e-3, 100, 11)) for lr in np.geomspace(1e-4, 0.3, 8)]
+    cells = list(dict.fromkeys(world.question.cell(f, s) for s in grid for f in range(4)))
+    seeds = max(1, runs // len(cells))
+    swept = [Seen(c, k, y, 1.0) for c in cells for k, y in enumerate(world.draws(rng, [c], seeds)[:, 0])]
+    seen = swept[:runs]
+    for _ in range(80):
+        for cached in (state._following, state._chosen):
+            cached.cache_clear()
+        started = time.perf_counter()
+        found = plan(seen, world.question, Budget())
+        took.append(time.perf_counter() - started)
+        if not found.next:
+            break
+        seen += [Seen(n.cell, n.seed, float(world.draws(rng, [n.cell], 1)[0, 0]), 1.0) for n in found.next]
+    print(f"| planning the next run, {len(swept[:runs])} runs and more | {len(took)} | "
+          f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
+    return took
+
+
+def main():
+    what, *rest = sys.argv[1:] or ["false"]
+    settings = dict(word.split("=", 1) for word in rest)
+    questions = int(settings.get("questions", 2000))
+    if what == "false":
+        names = [name for name in WORLDS if settings.get("only", "") in name]
+        false_verdicts(questions, names)
+    elif what == "lambda":
+        lambda_found(questions)
+    elif what == "planning":
+        planning()
+    else:
+        from tests.bench import rivals
+
+        {"runs": rivals.runs, "halving": rivals.halving}[what](questions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Where to look next: the process against its textbook formula, the promise against a sum, and what a search keeps."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from wdrun.tuning import search
+from wdrun.tuning.search import Process, Tried, chosen, following, improvement, matern
+from wdrun.tuning.space import FARTHEST, Axis, Space
+
+MARGIN = 0.02
+LAMBDA, LR = Axis("lambda", 1e-3), Axis("lr", 0.01)
+PLANE = Space((LAMBDA, LR), True, zero=-4.5, acts=lambda s: s[0] * s[1] > 9e-7, middle=lambda s: 1e-5 / s[1])
+BOUNDED = Axis("optimizer.momentum", 0.9, 0.5, 0.98, log=False)
+
+
+def bowl(lam=1e-3, lr=0.01, gain=0.06, steep=0.2):
+    """A valley over (λ, lr) with its lowest point there, `gain` higher at λ = 0."""
+
+    def score(setting):
+        away = math.log10(setting[0] / lam) if setting[0] > 0 else math.inf
+        return 1.6 - gain * math.exp(-(away**2)) + steep * math.log10(setting[1] / lr) ** 2
+
+    return score
+
+
+def searched(space, score, most=120, count=1, noise=0.0):
+    rng, tried = np.random.default_rng(0), []
+    while len(tried) < most and (settings := following(space, tried, MARGIN, count)):
+        tried += [Tried(setting, score(setting) + noise * rng.normal()) for setting in settings]
+    assert len(tried) < most
+    return tried
+
+
+def test_the_process_is_the_textbook_formula():
+    rng = np.random.default_rng(0)
+    x, y, z = rng.normal(size=(9, 2)), rng.normal(size=9), rng.normal(size=(5, 2))
+    process = Process(x, y)
+
+    def k(a, b):
+        r = math.sqrt(5) * math.dist(a / np.array(process.lengths), b / np.array(process.lengths))
+        return (1 + r + r**2 / 3) * math.exp(-r)
+
+    gram = np.array([[k(a, b) for b in x] for a in x]) + process.noise**2 * np.eye(9)
+    cross = np.array([[k(a, b) for b in x] for a in z])
+    mean = y.mean() + cross @ np.linalg.solve(gram, y - y.mean())
+    own = ((y - y.mean()) @ np.linalg.solve(gram, y - y.mean()) + 0.02) / 11
+    deviation = np.sqrt(own * (1 - np.einsum("ij,jk,ik->i", cross, np.linalg.inv(gram), cross)))
+    assert process.at(z)[0] == pytest.approx(mean, rel=1e-9)
+    assert process.at(z)[1] == pytest.approx(deviation, rel=1e-7)
+
+
+def test_the_lengths_and_the_noise_are_the_likeliest():
+    rng = np.random.default_rng(1)
+    x, rest = rng.normal(size=(12, 2)), rng.normal(size=12)
+
+    def likely(lengths, noise):  # of Student's t, which the integrated variance makes of the normal
+        gram = matern(x, x, lengths) + noise**2 * np.eye(12)
+        density = stats.multivariate_t(np.zeros(12), 0.01 * gram, df=2).logpdf(rest)
+        return density - 0.5 * sum((math.log(length) / 0.7) ** 2 for length in lengths)
+
+    found = {
+        (lengths, noise): likely(lengths, noise)
+        for lengths in itertools.product(search.LENGTHS, repeat=2)
+        for noise in search.NOISES
+    }
+    assert search._likeliest(x, rest) == max(found, key=found.get)
+
+
+def test_the_improvement_is_an_integral():
+    for mean, deviation, best in ((0.0, 1.0, 0.3), (2.0, 0.5, 0.0), (-1.0, 0.1, 0.0)):
+        density = stats.norm(mean, deviation).pdf
+        by_hand = integrate.quad(lambda y, b=best, p=density: (b - y) * p(y), mean - 12 * deviation, best)[0]
+        assert improvement(np.array([mean]), np.array([deviation]), best)[0] == pytest.approx(by_hand, abs=1e-9)
+
+
+def test_the_next_setting_is_the_most_promising_of_the_grid():
+    tried = searched(PLANE, bowl())[:9]
+    most = min(t.score for t in tried) + search.CLIPPED * MARGIN
+    x, y = PLANE.coordinates(t.setting for t in tried), np.array([min(t.score, most) for t in tried])
+    process, best = Process(x, y), {}
+    for decayed in (True, False):
+        own = [row for row, t in enumerate(tried) if (t.setting[0] > 0) == decayed]
+        lowest = process.at(x[own])[0].min()
+        for setting in PLANE.grid([t.setting for t in tried], decayed=decayed):
+            mean, deviation = process.at(PLANE.coordinates([setting]))
+            best[setting] = improvement(mean, deviation, float(lowest))[0]
+    (found,) = following(PLANE, tried, MARGIN)
+    assert best[found] == max(best.values()) >= search.PROMISE * MARGIN
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.005])
+def test_the_best_is_found(noise):
+    tried = searched(PLANE, bowl(), noise=noise)
+    for decayed, least in ((True, 1.54), (False, 1.6)):
+        assert bowl()(chosen(PLANE, tried, MARGIN, decayed=decayed)) <= least + MARGIN / 2
+    assert 8 <= len(tried) <= 20
+
+
+@pytest.mark.parametrize(("lam", "lr"), [(1e-1, 0.01), (1e-5, 0.1), (1e-3, 0.3), (1e-2, 1e-3), (1e-1, 1e-3)])
+def test_the_range_grows_to_a_best_beyond_it(lam, lr):
+    tried = searched(PLANE, bowl(lam, lr))
+    assert bowl(lam, lr)(chosen(PLANE, tried, MARGIN)) <= 1.54 + MARGIN
+
+
+@pytest.mark.parametrize("decayed", [True, False])
+def test_the_best_is_not_at_an_edge(decayed):
+    tried = searched(PLANE, bowl(3e-2, 0.1))
+    best = chosen(PLANE, tried, MARGIN, decayed=decayed)
+    for place in (0, 1) if decayed else (1,):
+        line = [t.setting for t in tried if (t.setting[0] > 0) == decayed]
+        assert min(s[place] for s in line) < best[place] < max(s[place] for s in line)
+
+
+def test_the_same_runs_give_the_same_next_settings_in_any_order():
+    tried = searched(PLANE, bowl(), noise=0.005)
+    for cut in (0, 1, 4, 9, len(tried)):
+        assert following(PLANE, tried[:cut], MARGIN) == [t.setting for t in tried[cut : cut + 1]]
+        turned = [tried[i] for i in np.random.default_rng(cut).permutation(cut)]
+        assert following(PLANE, turned, MARGIN) == following(PLANE, tried[:cut], MARGIN)
+
+
+@pytest.mark.parametrize("count", [1, 4, 11])
+def test_no_setting_is_asked_for_twice_nor_one_where_decay_cannot_act(count):
+    settings = [t.setting for t in searched(PLANE, bowl(3e-3, 0.03), count=count, noise=0.01)]
+    assert len(set(settings)) == len(settings)
+    assert PLANE.new(settings, settings) == []
+    assert all(s[0] == 0 or PLANE.acts(s) for s in settings)
+
+
+def test_what_trains_is_not_asked_for_again():
+    tried = searched(PLANE, bowl())[:7]
+    (one,) = following(PLANE, tried, MARGIN)
+    (other,) = following(PLANE, [*tried, Tried(one, math.nan)], MARGIN)
+    assert other != one
+    assert following(PLANE, tried, MARGIN, 2) == [one, other]
+
+
+SPACES = {
+    "nothing is tuned": Space((), False),
+    "lr alone": Space((LR,), False),
+    "λ alone": Space((LAMBDA,), True, zero=-4.5, middle=lambda s: 1e-3),
+    "λ with bounds": Space((Axis("lambda", 1e-3, 1e-5, 1e-1),), True, zero=-6.5, middle=lambda s: 1e-3),
+    "a linear axis": Space((LAMBDA, BOUNDED), True, zero=-4.5, middle=lambda s: 1e-3),
+    "three axes": Space((LAMBDA, LR, BOUNDED), True, zero=-4.5, middle=lambda s: 1e-5 / s[1]),
+    "whole numbers": Space((Axis("batch_size", 64, 8, 512, whole=True),), False),
+}
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_every_space_is_searched_to_an_end_inside_its_bounds(space):
+    best = {"lambda": 3e-3, "lr": 0.02, "optimizer.momentum": 0.8, "batch_size": 100}
+
+    def score(setting):
+        score = 1.0
+        for axis, value in zip(space.axes, setting, strict=True):
+            away = 1.0 if value == 0 else axis.coordinate(value) - axis.coordinate(best[axis.key])
+            score += 0.1 * min(abs(away), 1.5) ** 2
+        return score
+
+    tried = searched(space, score)
+    assert score(chosen(space, tried, MARGIN)) <= 1 + MARGIN
+    assert (chosen(space, tried, MARGIN, decayed=False) is not None) == (space.decays or bool(tried))
+    for t in tried:
+        for axis, value in zip(space.axes, t.setting, strict=True):
+            assert axis.low <= value <= axis.high or value == 0
+            assert not axis.whole or value == round(value)
+
+
+def test_a_score_that_falls_for_ever_ends_at_the_farthest_value():
+    space = Space((LR,), False)
+    tried = searched(space, lambda setting: 5 - math.log10(setting[0]))
+    assert max(t.setting[0] for t in tried) == pytest.approx(LR.start * 10 ** (FARTHEST / 4), rel=0.1)
+
+
+@pytest.mark.parametrize("limit", [3e-3, 1e-4])
+def test_where_all_diverged_smaller_values_are_tried(limit):
+    """Whatever has lr at the limit or above diverges, the start among it."""
+    tried = searched(PLANE, lambda s: math.inf if s[1] >= limit else bowl(lr=limit / 3)(s))
+    assert math.isinf(tried[0].score)
+    for decayed in (True, False):
+        assert chosen(PLANE, tried, MARGIN, decayed=decayed)[1] < limit
+
+
+def test_nothing_is_chosen_where_nothing_is_sound():
+    tried = [Tried((0.0, 0.01), 1.6), Tried((1e-3, 0.01), math.inf), Tried((1e-3, 0.1), math.nan)]
+    assert chosen(PLANE, tried, MARGIN) is None
+    assert chosen(PLANE, tried, MARGIN, decayed=False) == (0.0, 0.01)
+    assert chosen(PLANE, [], MARGIN) is None
+
+
+def test_a_sweep_that_was_there_is_searched_no_further_than_it_must():
+    grid = [(lam, lr) for lam in (0.0, *np.geomspace(1e-5, 1, 11)) for lr in (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 1.0)]
+    swept = [Tried(setting, bowl(2e-3)(setting)) for setting in grid]
+    asked = []
+    while settings := following(PLANE, [*swept, *asked], MARGIN):
+        asked += [Tried(setting, bowl(2e-3)(setting)) for setting in settings]
+    assert len(swept) > search.USUAL
+    assert len(asked) <= 3
+    edge = [t for t in swept if t.setting[1] <= 1e-3]  # the best has nothing above it: more is asked for, however many
+    assert following(PLANE, [*edge, *edge[:0]], MARGIN)
+
+
+def test_settings_a_tenth_of_a_decade_apart_are_the_same():
+    assert PLANE.new([(1e-3, 0.032), (0.0, 0.032), (1e-3, 0.018)], [(1.1e-3, 0.03)]) == [(0.0, 0.032), (1e-3, 0.018)]
