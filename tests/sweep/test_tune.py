@@ -177,7 +177,8 @@ def test_a_facet_that_always_diverges_is_dropped_and_the_rest_goes_on(tmp_path, 
     assert told == {"dropped": 5, "equivalent": 1}  # of the pairs of four facets, λ = 0.1 and 0 at each lr
     assert "is dropped: " in capsys.readouterr().err
     statuses = Counter(row["status"] for row in table(tmp_path / "default" / "runs.csv"))
-    assert statuses == {"done": 8, "diverged": 2}
+    assert statuses.pop("diverged") == 2  # one run each, of λ = 0.1 and of 0
+    assert statuses.keys() == {"done"}
 
 
 def test_a_run_that_fails_is_one_of_the_search_and_exit_1(tmp_path, monkeypatch):
@@ -260,7 +261,28 @@ def test_hydras_sweepers_are_refused_as_the_plan_is_the_tuners(tmp_path):
 
 def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
     ended = []
-    tune.tune([*WORDS, "runs=3", f"output_dir={tmp_path}", "hydra/launcher=basic"], tell=ended.append)
+    tune.tune([*WORDS, "runs=2", f"output_dir={tmp_path}", "hydra/launcher=basic"], tell=ended.append)
     ids = {row["id"]: row["status"] for row in table(tmp_path / "default" / "runs.csv")}
     assert ids == {outcome.job.run.id: "done" for outcome in ended}
     assert asked(tmp_path / "default") == [outcome.job.run.id for outcome in ended] != []
+
+
+def test_interrupted_it_says_so_and_goes_on(wdrun, whole, here, monkeypatch, capsys):
+    """Ctrl-C in the sixth run: what was known is written, no verdict is printed, the same line ends the same."""
+    take, calls = recording.Record.take, []
+
+    def take_and_stop(self, epoch, save=True):
+        calls.append(take(self, epoch, save))
+        if len(calls) == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording.Record, "take", take_and_stop)
+        code, out, err = wdrun("tune", *WORDS, "runs=13", capture=capsys)
+    assert code == 130
+    assert ["question" in json.loads(line) for line in out.splitlines()] == [False] * 5
+    assert err.endswith("again    the same command goes on from there\n")
+    (row,) = table(here / "outputs" / "default" / "verdict.csv")
+    assert (row["verdict"], row["cause"], row["pairs"]) == ("undecided", "", "0")
+    assert wdrun("tune", *WORDS, "runs=13", capture=capsys)[0] == 0
+    assert records(here / "outputs" / "default") == records(whole[0])

@@ -19,6 +19,7 @@ from wdrun.config import targets
 from wdrun.config.axes import engine_words
 from wdrun.errors import ConfigError, Exit
 from wdrun.selection.tuned import duration
+from wdrun.sweep import launch
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
@@ -98,8 +99,6 @@ def tune(
     engine = engine_words(words)
     asked = _asked([word for word in words if word not in engine], config_dir)
     clock.seconds = asked.seconds
-    from wdrun.sweep import launch
-
     workers = launch.workers(engine) if engine else None
     ownership.check([asked.root])
     verdicts.check(asked.root)

@@ -117,7 +117,7 @@ class Tuner(Source):
         score = math.inf if value is None or not math.isfinite(value) else sign * value
         cell, seed, *_ = begun.next
         self.seen[cell, seed] = Seen(cell, seed, score)
-        if outcome.status == "done" and not outcome.skipped:
+        if outcome.status == "done" and not outcome.skipped and begun.next.phase != "finish":
             self.clock.learn(cell.facet, (self.clock.now() - begun.moment) / begun.width)
 
     def record(self) -> None:

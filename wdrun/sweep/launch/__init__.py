@@ -88,7 +88,6 @@ def grow(
 
     As with `execute`, `on_end` sees how each ended before the source is asked again.
     """
-    ownership.check([root])
     outcomes: list[Outcome] = []
     folder, batch = _logs(root), 0
     while True:
