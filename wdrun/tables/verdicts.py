@@ -31,7 +31,7 @@ VERDICTS = (
     Column("setting", str, "all tuned values of that setting, as they are typed"),
     Column("against_setting", str, "those of what it is held against"),
     Column("difference", float, "facet minus against, mean over pairs, in the objective's unit (nats, or a share)"),
-    Column("low", float, "lower end of its interval at `confidence`; empty: fewer than 3 pairs"),
+    Column("low", float, "lower end of its interval at `confidence`; empty: fewer than 4 pairs"),
     Column("high", float, "upper end"),
     Column("pairs", int, "pairs of fresh runs, the same seeds on both sides, that it is told on"),
     Column("runs", int, "runs of both sides that have ended, of the search too"),
@@ -45,7 +45,7 @@ LOOKS = (
     *VERDICTS[:2],
     Column("pairs", int, "pairs of fresh runs that there were"),
     Column("difference", float, "facet minus against, as in verdict.csv"),
-    Column("low", float, "lower end of its interval then; empty: fewer than 3 pairs"),
+    Column("low", float, "lower end of its interval then; empty: fewer than 4 pairs"),
     Column("high", float, "upper end"),
     Column("verdict", str, "better, worse or equivalent; empty: it was open"),
 )
