@@ -60,7 +60,8 @@ class Trainer:
         self.schedule = schedules.build(run.schedule, epochs=run.epochs, steps=self.steps)
         self.decay_schedule = self._lambda_schedule(run.decay)
         self.optimizer = optim.build(run.optimizer)
-        self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling)
+        self.layers = decay.Layers(decay.kinds(self.model), self._normed, run.model.get("_target_") is not None)
+        self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
@@ -76,6 +77,11 @@ class Trainer:
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
+
+    def _normed(self) -> frozenset[str]:
+        """The parameters that a normalisation follows."""
+        like = torch.zeros(2, *self.dataset.input_shape, device=self.machine.device, dtype=self.machine.dtype)
+        return decay.normed(self.model, like)
 
     def _train_batches(self) -> Batches:
         run, machine, data = self.run, self.machine, self.dataset
@@ -109,7 +115,11 @@ class Trainer:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
         run, lam, steps = self.run, self.run.lam, range(self.steps)
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
-        scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
+        rule = self.rule
+        steady = isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady  # no λ follows the schedule
+        scales = (
+            (1.0 if steady else self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps
+        )
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
             gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,

@@ -98,7 +98,8 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
     rate = {"coupled": knobs.lr / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(rule.coupling)
     if rate is None:
         return None
-    shrink = float(rate * knobs.lam * knobs.lam_scales[0]) * c
+    scheduled = 1.0 if name in rule.steady else knobs.lam_scales[0]
+    shrink = float(rate * knobs.lam * scheduled) * c
     return math.degrees(math.sqrt(2 * shrink * (1 - beta) / (1 + beta)))
 
 
