@@ -53,7 +53,11 @@ def block(trainer: Trainer) -> list[str]:
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
     first, *others = conventions.sentences(found, run.lam)
     apart = trainer.rule.steady if isinstance(trainer.rule, Decay) else frozenset()
-    of = f"; of the {len(apart)} tensors with a constant λ it is more" if 0 < len(apart) < len(inside) else ""
+    of = (
+        f"; of the tensors with a constant λ, {len(apart)} of {len(inside)}, it is more"
+        if 0 < len(apart) < len(inside)
+        else ""
+    )
     lines.append(f"budget   {first}{of}")
     if found.verdict == "acts":
         lines.append("verdict  decay can act")

@@ -47,7 +47,7 @@ class ConvNeXt(nn.Module):
         self.stem, self.norm = nn.Conv2d(3, 4, 4, 4), LayerNorm2d(4)
         self.dw, self.ln = nn.Conv2d(4, 4, 7, padding=3, groups=4), nn.LayerNorm(4)
         self.up, self.down = nn.Linear(4, 8), nn.Linear(8, 4)
-        self.layer_scale = nn.Parameter(1e-6 * torch.ones(4, 1, 1))
+        self.layer_scale = nn.Parameter(0.1 * torch.ones(4, 1, 1))
         self.over_image, self.head = nn.LayerNorm((4, 8, 8)), nn.Linear(4, 10)
 
     def forward(self, x):
