@@ -31,7 +31,7 @@ from wdrun.training.step import Step, Training
 
 WORDS = (*LEARNING, *CNN)
 trainer = partial(runs.trainer, base=WORDS)
-ALL = "diagnostics=[histograms,oui,hessian]"
+ALL = "diagnostics=[histograms,oui,hessian,rank]"
 COLUMNS = {name: [c.name for c in table[len(FACTORS) :]] for name, table in TABLES.items()}
 
 
@@ -167,7 +167,7 @@ def test_each_oui_stands_with_the_weight_before_the_activation():
     model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     model.eval()
     x = torch.randn(7, 5)
-    found = diagnostics.patterns(model, lambda: model(x))
+    found = diagnostics.patterns(model, ["0.weight", "3.weight", "5.weight"], lambda: model(x))
     expected = {"0.weight": model[:3](x) > 0, "3.weight": model[:5](x) > 0}
     assert found == {name: diagnostics.indicator(on).item() for name, on in expected.items()}
     assert not any(m._forward_hooks for m in model.modules())
@@ -219,7 +219,7 @@ def test_a_linear_loss_has_no_curvature():
 
 
 def test_the_run_fills_every_column_and_no_other():
-    epochs = list(trainer(ALL).train())
+    epochs = runs.trained(trainer(ALL))
     for epoch in epochs:
         assert all(set(row) == set(COLUMNS["layers"]) for row in epoch.layers)
         assert all(set(row) == set(COLUMNS["histograms"]) for row in epoch.histograms)
@@ -234,14 +234,14 @@ def test_the_run_fills_every_column_and_no_other():
     assert epochs[-1].summary["hessian_top"] > 0
     assert epochs[-1].summary.keys() <= {c.name for c in RUN}
     (plain,) = {frozenset(row) for epoch in trainer().train() for row in epoch.layers}
-    assert set(COLUMNS["layers"]) - plain == {"oui"}
+    assert set(COLUMNS["layers"]) - plain == {"oui", "stable_rank"}
 
 
 @pytest.mark.parametrize("words", [(), ("model.norm=batch", "model.dropout=0.3", "optimizer=adamw")], ids=["", "norm"])
 def test_diagnostics_change_no_bit_of_training(words):
     torch.manual_seed(3)
     generator = torch.get_rng_state()
-    plain, looked = list(trainer(*words).train()), list(trainer(*words, ALL, "evaluate=full").train())
+    plain, looked = list(trainer(*words).train()), runs.trained(trainer(*words, ALL, "evaluate=full"))
     assert torch.equal(torch.get_rng_state(), generator)
     for a, b in zip(plain, looked, strict=True):
         assert a.state.values == b.state.values
@@ -252,9 +252,9 @@ def test_diagnostics_change_no_bit_of_training(words):
 
 def test_resumed_with_every_diagnostic_the_rows_are_the_same():
     words = (ALL, "evaluate=full", "model.norm=batch", "model.dropout=0.3")
-    whole = list(trainer(*words).train())
+    whole = runs.trained(trainer(*words))
     for after in whole[:-1]:
-        rest = list(trainer(*words).train(after.state))
+        rest = runs.trained(trainer(*words), after.state)
         for a, b in zip(rest, whole[after.number :], strict=True):
             assert (a.metrics, a.layers, a.histograms) == (b.metrics, b.layers, b.histograms)
             assert a.summary == b.summary
@@ -294,11 +294,11 @@ def test_an_unknown_name_is_one_line_with_the_nearest(given, near):
     text = str(error.value)
     assert "\n" not in text
     assert text.startswith("diagnostics=")
-    assert "must be a list of histograms, oui, hessian" in text
+    assert "must be a list of histograms, oui, hessian, rank" in text
     assert (f"did you mean {near}?" in text) if near else ("did you mean" not in text)
 
 
 def test_the_order_of_the_names_is_not_another_run():
-    runs = [parse(compose(["data=synthetic", f"diagnostics={names}"])).run for names in
-            ("[oui,hessian]", "[hessian,oui,oui]", "[]")]  # fmt: skip
-    assert runs[0].id == runs[1].id != runs[2].id
+    named = [parse(compose(["data=synthetic", f"diagnostics={names}"])).run for names in
+             ("[oui,hessian]", "[hessian,oui,oui]", "[]")]  # fmt: skip
+    assert named[0].id == named[1].id != named[2].id

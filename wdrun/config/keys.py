@@ -22,7 +22,7 @@ from wdrun.accepts import (
 from wdrun.errors import ConfigError
 from wdrun.wording import shown
 
-DIAGNOSTICS = ("histograms", "oui", "hessian")
+DIAGNOSTICS = ("histograms", "oui", "hessian", "rank")
 COUPLINGS = ("auto", "coupled", "decoupled", "independent", "cautious", "proximal", "projected")
 
 

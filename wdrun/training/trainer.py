@@ -66,7 +66,8 @@ class Trainer:
         limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
-        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample)
+        weights = [name for name, kind in self.layers.kinds.items() if kind.scope != "all"]
+        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample, weights)
 
     def at(self, lam: float) -> Trainer:
         """This trainer at another λ: nothing that is built depends on it."""
@@ -128,7 +129,8 @@ class Trainer:
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step.
 
-        The last epoch has the status done or diverged. What `tick` raises leaves the training there.
+        The last epoch has the status done or diverged. What `tick` raises leaves the training there. What is measured
+        once, after a run that is done, is no part of it: `measurement.closing`.
         """
         standing = self.standing(state)
         training, buffers = unflatten(standing.state.tensors)
@@ -150,11 +152,9 @@ class Trainer:
             rows = [running, val]
             last = standing.advance(number, training, buffers, val)
             if last:
-                weights = standing.to_test()
-                rows += [self.evaluate("test", number, *weights), *self.shifted(number, *weights)]
-            curvature = self.inspector.end(training.params, buffers) if last else {}
+                rows.append(self.evaluate("test", number, *standing.to_test()))
             timing = self.timing(number, trained - started, time.perf_counter() - trained)
-            yield self.completed(standing, last, rows, measured, timing, curvature)
+            yield self.completed(standing, last, rows, measured, timing)
             if last:
                 return
 
@@ -169,12 +169,11 @@ class Trainer:
         metrics: Rows,
         measured: tuple[Rows, Rows],
         timing: dict[str, Any],
-        curvature: dict[str, float],
     ) -> Epoch:
         """The epoch that `standing` has just advanced by, with its rows: metrics, (layers, histograms), timing."""
         number, status = standing.epochs_done, "done" if last else "running"
         layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
-        summary = self._summary(status, "", standing.state) | curvature
+        summary = self._summary(status, "", standing.state)
         return Epoch(number, status, standing.state, metrics, layers, histograms, [timing], summary)
 
     def diverged(self, number: int, cause: str, standing: Standing) -> Epoch:
@@ -242,10 +241,15 @@ class Trainer:
         known = self.rule.has_penalty
         return penalised(row, self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if known else None)
 
-    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Rows:
-        """Metrics rows of these weights on the corrupted and attacked test split."""
-        rows = self.evaluator.shifted("test", params, buffers)
-        return [{"epoch": number, "split": "test", **self._with_penalty(row, params)} for row in rows]
+    @property
+    def measured_once(self) -> list[str]:
+        """What is measured of a run that is done, after its training: corruptions, attacks, the Hessian."""
+        return [*dict.fromkeys(name for name, _ in self.evaluator.strengths), *self.inspector.at_the_end]
+
+    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
+        """Metrics rows of these weights on the corrupted and attacked test split; empty scores where that failed."""
+        for row in self.evaluator.shifted("test", params, buffers, self.inspector.attempt):
+            yield {"epoch": number, "split": "test", **self._with_penalty(row, params)}
 
     def predictions(self, state: State) -> list[dict[str, Any]]:
         """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""
@@ -273,4 +277,5 @@ class Trainer:
 
 def penalised(row: dict[str, Any], penalty: float | None) -> dict[str, Any]:
     """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty, if known."""
-    return row | {"penalty": penalty, "objective": None if penalty is None else row["data_loss"] + penalty}
+    known = penalty is not None and row["data_loss"] is not None
+    return row | {"penalty": penalty, "objective": row["data_loss"] + penalty if known else None}

@@ -49,6 +49,20 @@ def _share(true: Tensor) -> Tensor:
     return true.sum().double() / true.numel()
 
 
+def stable_rank(w: Tensor) -> float | None:
+    """‖W‖_F²/σ₁² of a tensor as (outputs, everything else), σ₁ its largest singular value: from 1 to its rank.
+
+    None for vectors and a tensor of zeros. σ₁² is the largest eigenvalue of the smaller Gram matrix, in float64: exact
+    to about ten digits.
+    """
+    if w.ndim < 2 or not w.numel():
+        return None
+    matrix = w.detach().flatten(1).double()
+    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    top = torch.linalg.eigvalsh(gram)[-1].item()
+    return gram.trace().item() / top if top > 0 else None
+
+
 def rotation(before: Tensor, after: Tensor) -> Tensor:
     """Angle between a tensor before and after, in degrees: atan2 of the parts across and along, exact near zero."""
     a, b = before.flatten(), after.flatten()
