@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from wdrun.tensors import Tensors
 
 PROBES, ITERATIONS, TOLERANCE = 32, 100, 1e-4
-# Up to these a Hessian is that of all examples at once: products in a forward pass of one, and bytes of all of them.
+# Up to these a Hessian is that of all examples at once: operations in a forward pass of one, and bytes of all of them.
 WHOLE_FLOPS, WHOLE_BYTES = 5e7, 2 * 2**30
 # Else examples are taken a few at a time, so that a graph of them keeps to these bytes, and no more of them than these
-# products of forward passes allow: on two cores half a minute, 256 examples of a ResNet-20.
+# operations of forward passes allow: on two cores half a minute, 256 examples of a ResNet-20.
 PART_BYTES, FLOPS = 2**29, 2.4e11
 STEPS, CLOSE = 10, 1e-2  # of Lanczos' iteration, and the error of an eigenvalue at which it ends
 GRAPH = 6  # a graph of second derivatives keeps about so many times what one of first derivatives does
