@@ -2,8 +2,9 @@
 
 Each story is a few commands typed in an empty folder, once with the wdrun of REV (a worktree of it) and once with this
 one. What a run writes is compared but for seconds (`timing.csv`), for what names the version (`wdrun_version`,
-`commit`), and for columns that REV may not have. A story with `STOP` before a command interrupts that command once its first checkpoint is there. Where REV
-gave ids of digits, all is compared but for the ids and the order of runs that follows from them: now they are letters.
+`commit`), and for columns that REV may not have. A story with `STOP` before a command interrupts that command once its
+first checkpoint is there. Where REV gave ids of digits, all is compared but for the ids and the order of runs that
+follows from them: now they are letters.
 """
 
 import csv
