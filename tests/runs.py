@@ -8,6 +8,7 @@ from wdrun.config import axes, experiments
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.sweep.one_run import ready
+from wdrun.training.measurement import closing
 
 # Two epochs of seven batches: what a test takes unless its numbers need more.
 TINY = (
@@ -58,3 +59,17 @@ def run(*words, base=TINY):
 
 def trainer(*words, base=TINY):
     return ready(run(*words, base=base))
+
+
+def trained(made, state=None):
+    """The epochs of a trainer, the last one with what the run measures once, after it."""
+    epochs = list(made.train(state))
+    if epochs[-1].status == "done":
+        measured_once(made, epochs[-1])
+    return epochs
+
+
+def measured_once(made, epoch):
+    found = closing(made, epoch.state)
+    epoch.metrics += found.metrics
+    epoch.summary |= found.summary

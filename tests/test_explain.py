@@ -9,7 +9,7 @@ from tests import runs
 from wdrun.config import experiments
 from wdrun.decay.l1 import L1
 from wdrun.errors import ConfigError
-from wdrun.explain import block
+from wdrun.explain import block, whole
 from wdrun.laws import verify as verifying
 from wdrun.sweep.one_run import ready, with_lambda
 
@@ -42,9 +42,56 @@ def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
         "'model.hidden=[8]' threads=1 decay=l2 lr=0.1 lambda=0,",
     ):
         assert expected in out, expected
-    assert [line.split()[-1] for line in out.splitlines() if "fc1.bias" in line] == ["decayed"]
-    assert "not decayed" in out
+    fates = {line.split()[0]: line.split("  ")[-1] for line in out.splitlines() if line.startswith("  ")}
+    assert fates == {
+        "fc1.weight": "decayed: fully connected",
+        "fc1.bias": "not decayed: bias",
+        "fc2.weight": "decayed: fully connected",
+        "fc2.bias": "not decayed: bias",
+    }
     assert not err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ["decay.scope=conv"],
+            {
+                "conv2.weight": "decayed: convolution",
+                "fc1.weight": "not decayed: fully connected, decay.scope=conv",
+                "fc1.bias": "not decayed: bias",
+            },
+        ),
+        (
+            ["decay.scales=[[conv1*,0],['fc1.weight[:2]',3],[fc2*,0.5]]"],
+            {
+                "conv1.weight": "not decayed: convolution, decay.scales",
+                "conv1.bias": "not decayed: bias",
+                "fc1.weight": "decayed: fully connected, in part, by decay.scales",
+                "fc2.weight": "decayed: fully connected, c = 0.5 by decay.scales",
+                "fc2.bias": "decayed: bias, c = 0.5 by decay.scales",
+                "norm1.weight": "not decayed: weight of a norm",
+            },
+        ),
+        (
+            ["decay.exclude_1d=false"],
+            {"norm1.weight": "decayed: weight of a norm", "norm1.bias": "decayed: bias of a norm"},
+        ),
+        (["decay.reduction=mean"], {"fc1.weight": "decayed: fully connected, mean over its elements"}),
+        (["lambda=0"], {"fc1.weight": "not decayed: λ = 0"}),
+        (["decay=none"], {"fc1.weight": "not decayed: λ = 0"}),
+        (
+            ["decay=chain", "decay.terms=[{decay: l2, scope: conv}]"],
+            {"conv1.weight": "decayed: convolution", "fc1.weight": "not decayed: fully connected, in no term"},
+        ),
+    ],
+    ids=lambda of: " ".join(of) if isinstance(of, list) else "",
+)
+def test_explain_gives_the_reason_of_each_tensor(words, expected):
+    lines = whole(ready(runs.job("decay=l2", *runs.CNN, "model.norm=batch", *words).run), ())
+    fates = {line.split()[0]: line.split("  ")[-1] for line in lines if line.startswith("  ")}
+    assert {name: fates[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("total", [0.05, 0.5, 4.0])

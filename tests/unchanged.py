@@ -1,9 +1,10 @@
 """Thirty-one stories of commands give the tables, ids and weights of another commit: `python tests/unchanged.py REV`.
 
 Each story is a few commands typed in an empty folder, once with the wdrun of REV (a worktree of it) and once with this
-one. What a run writes is compared but for seconds and for what names the version: `timing.csv`, `wdrun_version` and
-`commit`. A story with `STOP` before a command interrupts that command once its first checkpoint is there. Where REV
-gave ids of digits, all is compared but for the ids and the order of runs that follows from them: now they are letters.
+one. What a run writes is compared but for seconds (`timing.csv`), for what names the version (`wdrun_version`,
+`commit`), and for columns that REV may not have. A story with `STOP` before a command interrupts that command once its
+first checkpoint is there. Where REV gave ids of digits, all is compared but for the ids and the order of runs that
+follows from them: now they are letters.
 """
 
 import csv
@@ -22,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("wdrun_version", "commit")
+ADDED = ("stable_rank",)  # columns that REV may not have
 SECONDS = ("train_seconds", "evaluate_seconds", "images_per_second", "peak_memory_mib")
 STOP = "STOP "
 FORMER = re.compile(r"-[0-9a-f]{8}/")
@@ -90,7 +92,7 @@ def plain(path: Path) -> bytes:
     if path.suffix != ".csv":
         return content
     rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
-    left = [i for i, name in enumerate(rows[0]) if name not in (*VERSIONS, *SECONDS)] if rows else []
+    left = [i for i, name in enumerate(rows[0]) if name not in (*VERSIONS, *SECONDS, *ADDED)] if rows else []
     return json.dumps([[row[i] for i in left] for row in rows]).encode()
 
 

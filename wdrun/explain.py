@@ -10,7 +10,7 @@ from typing import Any
 from wdrun import conventions
 from wdrun.config.axes import key_of
 from wdrun.config.run import Run
-from wdrun.decay import COUPLINGS, Chain, Decay, Rule
+from wdrun.decay import COUPLINGS, Chain, Decay, Rule, chosen_scope, holds
 from wdrun.errors import ConfigError
 from wdrun.training.trainer import Trainer
 from wdrun.wording import clock, command_line, counted, short
@@ -52,7 +52,13 @@ def block(trainer: Trainer) -> list[str]:
     if same:
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
     first, *others = conventions.sentences(found, run.lam)
-    lines.append(f"budget   {first}")
+    apart = trainer.rule.steady if isinstance(trainer.rule, Decay) else frozenset()
+    of = (
+        f"; of the tensors with a constant λ, {len(apart)} of {len(inside)}, it is more"
+        if 0 < len(apart) < len(inside)
+        else ""
+    )
+    lines.append(f"budget   {first}{of}")
     if found.verdict == "acts":
         lines.append("verdict  decay can act")
     return lines + [f"verdict  {sentence}" for sentence in others]
@@ -64,11 +70,37 @@ def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:
     lines = block(trainer)
     if run.decay["name"] != "none":
         lines += [f"Ω        {regularizer(run)}", f"numbers  {in_numbers(trainer)}"]
-    scope = trainer.rule.scope()
     for name, p in trainer.model.named_parameters():
-        inside = "decayed" if name in scope else "not decayed"
-        lines.append(f"  {name:<24} {'×'.join(map(str, p.shape)):>14} {p.numel():>9,}  {inside}")
+        lines.append(
+            f"  {name:<24} {'×'.join(map(str, p.shape)):>14} {p.numel():>9,}  {fate(trainer, name, p.numel())}"
+        )
     return lines + worth_sweeping(trainer, words)
+
+
+def fate(trainer: Trainer, name: str, size: int) -> str:
+    """Whether the decay acts on a parameter of so many elements, and why: `not decayed: weight of a norm`."""
+    rule, spec, kind = trainer.rule, trainer.run.decay, trainer.layers.kinds[name]
+    if not trainer.run.lam:
+        return "not decayed: λ = 0"
+    scope = chosen_scope(spec["scope"], spec["exclude_1d"])
+    if name not in rule.scope():
+        if not size:
+            return "not decayed: it has no elements"
+        if holds(scope, kind):
+            return f"not decayed: {kind.what}, {'in no term' if isinstance(rule, Chain) else 'decay.scales'}"
+        return f"not decayed: {kind.what}" + (f", decay.scope={scope}" if kind.scope != "all" else "")
+    why = [kind.what]
+    if isinstance(rule, Decay):
+        c = rule.scale[name]
+        if spec["reduction"] == "mean":  # c is that of the scales divided by the tensor's size
+            why += ["mean over its elements"]
+        elif not isinstance(c, float):
+            why.append("in part, by decay.scales")
+        elif c != 1 or not holds(scope, kind):
+            why.append(f"c = {short(c)} by decay.scales")
+        if rule.steady:
+            why.append("no normalisation follows: λ constant" if name in rule.steady else "a normalisation follows")
+    return f"decayed: {', '.join(why)}"
 
 
 def regularizer(run: Run) -> str:

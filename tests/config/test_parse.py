@@ -267,7 +267,7 @@ decay=chain decay.terms=[{decay:l1,weight:-1}] -> decay.terms[0].weight=-1: must
 evaluate=ful -> evaluate=ful: must be one of <evaluate><own>; did you mean full?
 evaluate.pgd_steps=0 -> evaluate.pgd_steps=0: must be a whole number ≥ 1
 +evaluate.pgd_step=1 -> evaluate.pgd_step: unknown key; did you mean evaluate.pgd_steps?
-diagnostics=[oi] -> diagnostics=[oi]: must be a list of histograms, oui, hessian; did you mean oui?
+diagnostics=[oi] -> diagnostics=[oi]: must be a list of histograms, oui, hessian, rank; did you mean oui?
 budget=0 -> budget=0: must be a number > 0, or null
 tau=abc -> tau=abc: must be a number > 0, or null
 budget=1 tau=1 -> budget=1: tau=1 is given too; each of them sets λ

@@ -8,6 +8,7 @@ from torch import nn
 
 from wdrun import decay, optim
 from wdrun.config.compose import compose
+from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.decay import Context, Decay, Knobs, Regularizer, coefficients
 from wdrun.decay.elastic_net import ElasticNet
@@ -15,7 +16,8 @@ from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.laws import nothing, weights
+from wdrun.laws import cases, noise, nothing, weights
+from wdrun.laws.cases import train
 from wdrun.training.step import Step, Training
 
 CPU64 = Machine(torch.device("cpu"), "fp64", 1)
@@ -299,3 +301,31 @@ def test_a_chain_knows_its_penalty_where_every_link_does(monkeypatch):
     pull, l2 = built(Pull, monkeypatch)[0], built(L2, monkeypatch)[0]
     assert decay.Chain((l2, l2), (1.0, 1.0)).has_penalty
     assert not decay.Chain((l2, pull), (1.0, 1.0)).has_penalty
+
+
+@pytest.mark.parametrize("name", option_names("decay"))
+def test_a_tensor_without_elements_is_left_alone_and_changes_nothing_else(name):
+    """In every coupling, scope and optimizer: the others end where they do without it, bit for bit."""
+    empty = {"none.weight": torch.zeros(0, 5), "odd.weight": torch.zeros(4, 0, 3, 3), "none.bias": torch.zeros(0)}
+    empty = {n: w.double() for n, w in empty.items()}
+    of_optimizers = {case.optimizer: case for case in cases(["l2"])} if name == "l2" else {}
+    for case in {**{case.coupling: case for case in cases([name])}, **of_optimizers}.values():
+        for changes in ({}, {"scope": "all"}, {"reduction": "mean"}):
+            ends = []
+            for params in (weights(), weights() | empty):
+                try:
+                    rule = case.rule(params, **changes)
+                except ConfigError as error:
+                    ends.append(str(error))
+                    continue
+
+                def grads(t, now):
+                    return {n: noise(t, n, w) for n, w in now.items()}
+
+                ends.append(train(rule, case.by(), params, grads, 0.3, 0.05, [1.0] * 3)[-1])
+                assert not set(rule.scope()) & set(empty)
+            if isinstance(ends[0], str):
+                assert ends[0] == ends[1]
+                continue
+            assert all(torch.equal(w, ends[1][n]) for n, w in ends[0].items()), (case, changes)
+            assert {n: ends[1][n].shape for n in empty} == {n: w.shape for n, w in empty.items()}

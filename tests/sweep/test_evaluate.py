@@ -142,7 +142,7 @@ def test_it_fails_where_not_one_run_can_be_measured(three, wdrun, capsys):
         (
             ("default", "diagnostics=oui"),
             2,
-            "wdrun: diagnostics=oui: must be a list of histograms, oui, hessian; did you mean [oui]?",
+            "wdrun: diagnostics=oui: must be a list of histograms, oui, hessian, rank; did you mean [oui]?",
         ),
         (("default", "diagnostics=[rotation]"), 2, "wdrun: diagnostics=[rotation]: rotation is measured of a training"),
         (("-m", "default"), 2, "wdrun: -m: wdrun evaluate does not take it"),

@@ -228,10 +228,10 @@ def test_what_is_asked_in_words(words, told):
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
-        ("diagnostics=[rotation]", "rotation is measured of a training step.*there are histograms, oui, hessian"),
+        ("diagnostics=[rotation]", "rotation is measured of a training step.*there are histograms, oui, hessian, rank"),
         ("diagnostics=[oui,last_grad_norm]", "grad_norm is measured of a training step"),
         ("diagnostics=[sparsity]", "sparsity needs no word, it is always measured"),
-        ("diagnostics=[hesian]", r"diagnostics=\[hesian\]: must be a list of histograms, oui, hessian"),
+        ("diagnostics=[hesian]", r"diagnostics=\[hesian\]: must be a list of histograms, oui, hessian, rank"),
         ("evaluate=calibratoin", "did you mean calibration"),
         ("evaluate.blurr=[1]", "evaluate.blurr: .*did you mean evaluate.blur"),
         ("evaluate=calibration,robustness", "must be one value"),

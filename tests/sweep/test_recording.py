@@ -1,6 +1,8 @@
 """A run's folder while it trains: what is written when, what is said, and what a resume begins with."""
 
 import math
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -10,10 +12,14 @@ from wdrun.config import experiments
 from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep import checkpoint, recording
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.recording import Record
-from wdrun.tables.read import read_run, read_table
+from wdrun.sweep.signals import Interrupted
+from wdrun.tables.read import load, read_run, read_table
 from wdrun.terminal.progress import Watch
+from wdrun.training.diagnostics import inspector
+from wdrun.training.measurement import closing
 
 TINY = ["data=synthetic", "data.train_examples=96", "data.test_examples=20", "model=linear", "epochs=3", "lambda=0.5"]
 TINY += ["batch_size=32", "threads=1", "precision=fp32", "device=cpu"]
@@ -223,3 +229,132 @@ def test_a_checkpoint_with_former_names_goes_on_with_those_of_now(begun):
     checkpoint.save(folder, tensors, values | {"rows": values["rows"] | {"layers": rows}})
     Record(record.job, record.trainer, Kept()).close()
     assert (folder / "layers.csv").read_bytes() == before
+
+
+ONCE = ["diagnostics=[hessian,oui,rank,histograms]", "evaluate=robustness", "evaluate.attack_examples=10"]
+FRAGILE = """
+import torch
+from torch import nn
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise RuntimeError("no second derivatives")
+        return grad
+
+
+class Pair(nn.ReLU):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.fc, self.act, self.head = nn.Linear(3072, 4), Pair(), nn.Linear(4, classes)
+
+    def forward(self, x):
+        if x.requires_grad:
+            raise RuntimeError("of no use to an attacker")
+        return self.head(Once.apply(self.act(self.fc(x.flatten(1)))[0]))
+"""
+
+
+def test_results_are_on_disk_before_what_is_measured_once(tmp_path, monkeypatch):
+    """Interrupted there, or killed, the same command measures what is left, to the same bytes."""
+    words = [*TINY, *ONCE]
+    (whole,) = execute(experiments.jobs([*words, f"output_dir={tmp_path / 'whole'}"], False))
+    expected = {name: (whole.directory / name).read_bytes() for name in ("run.csv", "metrics.csv", "layers.csv")}
+    told, seen = closing, []
+
+    def stopped(trainer, state, tell):
+        def leave(what, done, of):
+            directory = next((tmp_path / "parts" / "default").glob("linear-*"))
+            row = read_run(directory)
+            seen.append((what, row["status"], row["test_loss"] != "", (directory / "last.safetensors").exists()))
+            if what == "hessian":
+                os.kill(os.getpid(), signal.SIGTERM)
+            tell(what, done, of)
+
+        return told(trainer, state, leave)
+
+    jobs = experiments.jobs([*words, f"output_dir={tmp_path / 'parts'}"], False)
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "closing", stopped)
+        with pytest.raises(Interrupted):
+            execute(jobs)
+    assert seen[-1] == ("hessian", "running", True, True)
+    assert [what for what, *_ in seen].count("hessian") == 1
+    row = read_run(jobs[0].directory)
+    assert (row["status"], row["epochs_done"], row["hessian_top"]) == ("interrupted", "3", "")
+    (parts,) = execute(jobs)
+    assert {name: (parts.directory / name).read_bytes() for name in expected} == expected
+    assert not (parts.directory / "checkpoint").exists()
+    found = load([parts.directory.parent])
+    assert (found.problems, len(found.runs)) == ((), 1)
+
+
+def test_what_cannot_be_measured_is_empty_and_said(tmp_path, monkeypatch, wdrun, capsys):
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    jobs = experiments.jobs([*TINY, *ONCE, "model._target_=fragile.Net", f"output_dir={tmp_path}"], False)
+    (outcome,) = execute(jobs)
+    assert outcome.status == "done"
+    assert (outcome.directory / "last.safetensors").is_file()
+    said = [line for line in capsys.readouterr().err.splitlines() if "could not be measured" in line]
+    assert [line.partition("warning: ")[2].split()[0] for line in said] == [
+        "oui",
+        *4 * ["fgsm"],
+        *4 * ["pgd"],
+        "hessian",
+    ]
+    assert said[-1].endswith("left empty: RuntimeError: no second derivatives")
+    row = read_run(outcome.directory)
+    assert (row["hessian_trace"], row["hessian_top"], row["cause"]) == ("", "", "")
+    found = load([outcome.directory.parent])
+    assert found.problems == ()
+    attacked = found.metrics[found.metrics["corruption"].isin(["fgsm", "pgd"])]
+    assert len(attacked) == 8
+    assert attacked[["data_loss", "accuracy", "objective"]].isna().all(axis=None)
+    others = found.metrics[~found.metrics["corruption"].isin(["fgsm", "pgd"])]
+    assert others["data_loss"].notna().all()
+    assert found.layers["oui"].isna().all()
+    assert found.layers["stable_rank"].notna().sum() == 2 * 3
+    assert wdrun("report", str(outcome.directory.parent), capture=capsys)[0] == 0
+
+
+def test_a_histogram_that_fails_leaves_a_run_that_can_be_read(tmp_path, monkeypatch, wdrun, capsys):
+    def fails(w):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(inspector, "histogram", fails)
+    (outcome,) = execute(experiments.jobs([*TINY, "diagnostics=[histograms]", f"output_dir={tmp_path}"], False))
+    found = load([outcome.directory.parent])
+    assert (outcome.status, found.problems) == ("done", ())
+    assert found.histograms["bin"].isna().all()
+    assert wdrun("report", str(outcome.directory.parent), capture=capsys)[0] == 0
+
+
+def test_a_checkpoint_that_has_what_is_measured_once_is_not_measured_again(tmp_path, monkeypatch):
+    """As one of a former version, which measured before its last checkpoint, or one killed before its last table."""
+    words = [*TINY, *ONCE, f"output_dir={tmp_path}"]
+    (job,) = experiments.jobs(words, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "_finish", lambda *arguments: 1 / 0)
+        with hold(job.directory):
+            record = Record(job, ready(job.run), Kept())
+            for epoch in record.trainer.train():
+                record.take(epoch)
+            with pytest.raises(ZeroDivisionError):
+                record.end()
+            record._save(record.state)
+            record.close()
+    monkeypatch.setattr(recording, "closing", lambda *arguments: pytest.fail("measured again"))
+    (outcome,) = execute([job])
+    assert (outcome.status, float(outcome.row["hessian_top"]) > 0) == ("done", True)

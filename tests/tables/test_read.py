@@ -172,3 +172,22 @@ def test_tables_of_former_names_are_read_as_those_of_now(copy):
     pd.testing.assert_frame_equal(before.layers, now.layers)
     assert aggregate.write(copy, pytest.fail) == 3
     assert "last_update_ratio" in (copy / "layers.csv").read_text().partition("\n")[0]
+
+
+def test_a_table_without_the_columns_that_were_added_since_reads_as_empty_there(copy):
+    """As a former version wrote it: in the run's folder, at the root, and handed on without its folders."""
+    for path in [*copy.glob("*/layers.csv"), copy / "layers.csv"]:
+        lines = path.read_text().splitlines()
+        assert lines[0].endswith(",oui,stable_rank")
+        path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    alone = copy.parent / "alone"
+    alone.mkdir()
+    for path in copy.glob("*.csv"):
+        (alone / path.name).write_bytes(path.read_bytes())
+    for root in (copy, alone):
+        found = load([root])
+        assert (len(found.runs), found.problems) == (3, ())
+        assert found.layers["stable_rank"].isna().all()
+        assert found.layers["l2_norm"].notna().all()
+    assert aggregate.write(copy) == 3
+    assert (copy / "layers.csv").read_text().splitlines()[0].endswith(",oui,stable_rank")

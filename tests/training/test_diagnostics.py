@@ -27,11 +27,12 @@ from wdrun.sweep.execute import execute
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.columns import FACTORS, RUN, TABLES
 from wdrun.training import diagnostics
+from wdrun.training.diagnostics.curvature import Plan, plan
 from wdrun.training.step import Step, Training
 
 WORDS = (*LEARNING, *CNN)
 trainer = partial(runs.trainer, base=WORDS)
-ALL = "diagnostics=[histograms,oui,hessian]"
+ALL = "diagnostics=[histograms,oui,hessian,rank]"
 COLUMNS = {name: [c.name for c in table[len(FACTORS) :]] for name, table in TABLES.items()}
 
 
@@ -167,7 +168,7 @@ def test_each_oui_stands_with_the_weight_before_the_activation():
     model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     model.eval()
     x = torch.randn(7, 5)
-    found = diagnostics.patterns(model, lambda: model(x))
+    found = diagnostics.patterns(model, ["0.weight", "3.weight", "5.weight"], lambda: model(x))
     expected = {"0.weight": model[:3](x) > 0, "3.weight": model[:5](x) > 0}
     assert found == {name: diagnostics.indicator(on).item() for name, on in expected.items()}
     assert not any(m._forward_hooks for m in model.modules())
@@ -219,7 +220,7 @@ def test_a_linear_loss_has_no_curvature():
 
 
 def test_the_run_fills_every_column_and_no_other():
-    epochs = list(trainer(ALL).train())
+    epochs = runs.trained(trainer(ALL))
     for epoch in epochs:
         assert all(set(row) == set(COLUMNS["layers"]) for row in epoch.layers)
         assert all(set(row) == set(COLUMNS["histograms"]) for row in epoch.histograms)
@@ -234,14 +235,14 @@ def test_the_run_fills_every_column_and_no_other():
     assert epochs[-1].summary["hessian_top"] > 0
     assert epochs[-1].summary.keys() <= {c.name for c in RUN}
     (plain,) = {frozenset(row) for epoch in trainer().train() for row in epoch.layers}
-    assert set(COLUMNS["layers"]) - plain == {"oui"}
+    assert set(COLUMNS["layers"]) - plain == {"oui", "stable_rank"}
 
 
 @pytest.mark.parametrize("words", [(), ("model.norm=batch", "model.dropout=0.3", "optimizer=adamw")], ids=["", "norm"])
 def test_diagnostics_change_no_bit_of_training(words):
     torch.manual_seed(3)
     generator = torch.get_rng_state()
-    plain, looked = list(trainer(*words).train()), list(trainer(*words, ALL, "evaluate=full").train())
+    plain, looked = list(trainer(*words).train()), runs.trained(trainer(*words, ALL, "evaluate=full"))
     assert torch.equal(torch.get_rng_state(), generator)
     for a, b in zip(plain, looked, strict=True):
         assert a.state.values == b.state.values
@@ -252,9 +253,9 @@ def test_diagnostics_change_no_bit_of_training(words):
 
 def test_resumed_with_every_diagnostic_the_rows_are_the_same():
     words = (ALL, "evaluate=full", "model.norm=batch", "model.dropout=0.3")
-    whole = list(trainer(*words).train())
+    whole = runs.trained(trainer(*words))
     for after in whole[:-1]:
-        rest = list(trainer(*words).train(after.state))
+        rest = runs.trained(trainer(*words), after.state)
         for a, b in zip(rest, whole[after.number :], strict=True):
             assert (a.metrics, a.layers, a.histograms) == (b.metrics, b.layers, b.histograms)
             assert a.summary == b.summary
@@ -294,11 +295,139 @@ def test_an_unknown_name_is_one_line_with_the_nearest(given, near):
     text = str(error.value)
     assert "\n" not in text
     assert text.startswith("diagnostics=")
-    assert "must be a list of histograms, oui, hessian" in text
+    assert "must be a list of histograms, oui, hessian, rank" in text
     assert (f"did you mean {near}?" in text) if near else ("did you mean" not in text)
 
 
 def test_the_order_of_the_names_is_not_another_run():
-    runs = [parse(compose(["data=synthetic", f"diagnostics={names}"])).run for names in
-            ("[oui,hessian]", "[hessian,oui,oui]", "[]")]  # fmt: skip
-    assert runs[0].id == runs[1].id != runs[2].id
+    named = [parse(compose(["data=synthetic", f"diagnostics={names}"])).run for names in
+             ("[oui,hessian]", "[hessian,oui,oui]", "[]")]  # fmt: skip
+    assert named[0].id == named[1].id != named[2].id
+
+
+class Normed(nn.Module):
+    """A convolution with batch norm, and attention, which has second derivatives in one of its kernels alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        tokens = self.norm(self.conv(x)).flatten(2).transpose(1, 2)
+        return self.fc(F.scaled_dot_product_attention(tokens, tokens, tokens).mean(1))
+
+
+@pytest.fixture(scope="module")
+def normed():
+    """A loss of examples, parameters, 48 examples and labels, and the whole Hessian."""
+    torch.manual_seed(0)
+    model = Normed().double().eval()
+    x, y = torch.randn(48, 3, 8, 8, dtype=torch.float64), torch.randint(3, (48,))
+    params = {n: p.detach() for n, p in model.named_parameters()}
+
+    def loss(w, x, y):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            return F.cross_entropy(torch.func.functional_call(model, w, (x,)), y)
+
+    def flat_loss(flat):
+        parts = flat.split([w.numel() for w in params.values()])
+        return loss({n: p.view(w.shape) for (n, w), p in zip(params.items(), parts, strict=True)}, x, y)
+
+    flat = torch.cat([w.flatten() for w in params.values()])
+    return loss, params, x, y, torch.autograd.functional.hessian(flat_loss, flat)
+
+
+def test_a_hessian_a_few_examples_at_a_time_is_that_of_all(normed):
+    loss, params, x, y, hessian = normed
+    top = torch.linalg.eigvalsh(hessian)[-1].item()
+    found = []
+    for at_once in (1, 2, 48):
+        draws = torch.Generator().manual_seed(0)
+        found.append(diagnostics.sampled(loss, params, x, y, draws, at_once, steps=60, close=1e-12))
+    for key, value in found[0].items():
+        assert [of[key] for of in found[1:]] == [pytest.approx(value, rel=1e-9)] * 2
+    assert found[0]["hessian_top"] == pytest.approx(top, rel=1e-9)
+    close = diagnostics.sampled(loss, params, x, y, torch.Generator().manual_seed(0), 48)
+    assert close["hessian_top"] == pytest.approx(top, rel=0.02)  # as it is by default
+
+
+def test_the_error_of_the_trace_is_what_traces_differ_by(normed):
+    """Of many drawings: the mean is the trace, and the standard error that is told their spread, or somewhat more."""
+    loss, params, x, y, hessian = normed
+    draws = torch.Generator().manual_seed(1)
+    found = [diagnostics.sampled(loss, params, x, y, draws, 48, steps=1) for _ in range(40)]
+    traces = torch.tensor([of["hessian_trace"] for of in found])
+    told = torch.tensor([of["hessian_trace_error"] for of in found]).mean()
+    assert abs(traces.mean() - hessian.trace()) < 4 * traces.std() / 40**0.5
+    assert 0.8 < told / traces.std() < 2.5
+
+
+def test_a_product_is_told_and_may_leave(normed):
+    loss, params, x, y, _ = normed
+    heard = []
+
+    def told(done, of):
+        heard.append((done, of))
+        if done == 5:
+            raise Interrupted(signal.SIGTERM)
+
+    for measure in (
+        lambda: diagnostics.sampled(loss, params, x, y, torch.Generator(), 1, told=told),
+        lambda: diagnostics.curvature(lambda w: loss(w, x, y), params, torch.Generator(), told=told),
+    ):
+        heard.clear()
+        with pytest.raises(Interrupted):
+            measure()
+        assert [done for done, _ in heard] == [1, 2, 3, 4, 5]
+        assert len({of for _, of in heard}) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "whole"),
+    [
+        ((*CNN[:1], "model.channels=[64,64]", "model.width=128", "model.norm=batch"), True),
+        (("model=mlp", "model.hidden=[64,64]"), True),
+        ((*CNN[:1], "model.channels=[128,128]", "model.width=128"), False),
+    ],
+)
+def test_what_is_cheap_is_measured_whole_as_ever(model, whole):
+    ready = runs.trainer(*model, "data.train_examples=300", base=WORDS[:2])
+    x, y = ready.sample(256)
+    params = {n: p.detach() for n, p in ready.model.named_parameters()}
+
+    def loss(w, x, y):
+        return F.cross_entropy(torch.func.functional_call(ready.model, w, (x.float(),)), y)
+
+    found = plan(loss, params, x, y)
+    assert found == plan(loss, params, x, y)
+    if whole:
+        assert found == Plan(len(x), len(x))
+    else:
+        assert 32 <= found.examples < len(x)
+        assert 1 <= found.at_once <= found.examples // 32
+        assert found.examples % 32 == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 3, 3), (1, 7), (6, 1)])
+def test_stable_rank_is_that_of_the_singular_values(shape):
+    w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    sizes = torch.linalg.svdvals(w.double().flatten(1))
+    assert diagnostics.stable_rank(w) == pytest.approx((sizes.square().sum() / sizes[0] ** 2).item(), rel=1e-10)
+
+
+def test_stable_rank_by_hand():
+    assert diagnostics.stable_rank(torch.diag(torch.tensor([2.0, 1.0, 1.0]))) == pytest.approx(1.5, rel=1e-12)
+    assert diagnostics.stable_rank(torch.eye(6)[:, [2, 0, 1, 5, 4, 3]]) == pytest.approx(6.0, rel=1e-12)
+    assert diagnostics.stable_rank(torch.ones(3, 4, 2)) == pytest.approx(1.0, rel=1e-12)
+    for nothing in (torch.ones(3), torch.zeros(2, 3), torch.zeros(0, 3), torch.zeros(3, 0)):
+        assert diagnostics.stable_rank(nothing) is None
+
+
+def test_the_rank_of_a_run_is_a_column_of_its_layers():
+    ready = trainer("diagnostics=[rank]", "epochs=1")
+    (epoch,) = ready.train()
+    found = {row["parameter"]: row["stable_rank"] for row in epoch.layers}
+    expected = {n: diagnostics.stable_rank(w) for n, w in params_of(epoch.state).items()}
+    assert found == expected
+    assert {name for name, rank in found.items() if rank is None} == {n for n in found if n.endswith("bias")}
+    assert all(1 <= rank <= 10 for rank in found.values() if rank)

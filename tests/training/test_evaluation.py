@@ -142,7 +142,7 @@ def test_pgd_stays_in_the_ball_and_repeats(epsilon):
 
 @pytest.fixture(scope="module")
 def trained():
-    return list(trainer("epochs=4", "evaluate=full", "evaluate.attack_examples=100").train())[-1]
+    return runs.trained(trainer("epochs=4", "evaluate=full", "evaluate.attack_examples=100"))[-1]
 
 
 def test_one_row_a_corruption_and_severity(trained):
@@ -167,7 +167,7 @@ def test_pgd_is_at_least_as_strong_as_fgsm_and_grows(trained):
 
 @pytest.mark.parametrize("words", [(), ("precision=bf16", "model.norm=batch"), ("early_stopping.patience=1",)], ids=str)
 def test_evaluated_again_it_is_the_same_bits(words):
-    first, second = (list(trainer(*FEW, *words).train())[-1] for _ in range(2))
+    first, second = (runs.trained(trainer(*FEW, *words))[-1] for _ in range(2))
     assert first.metrics == second.metrics
     assert len(first.metrics) == 10
 

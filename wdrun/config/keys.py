@@ -22,7 +22,7 @@ from wdrun.accepts import (
 from wdrun.errors import ConfigError
 from wdrun.wording import shown
 
-DIAGNOSTICS = ("histograms", "oui", "hessian")
+DIAGNOSTICS = ("histograms", "oui", "hessian", "rank")
 COUPLINGS = ("auto", "coupled", "decoupled", "independent", "cautious", "proximal", "projected")
 
 
@@ -102,6 +102,7 @@ KEYS: dict[str, Accepts] = {
     "decay.exclude_1d": boolean(),
     "decay.normalized": boolean(),
     "decay.scope": one_of("auto", "all", "weights", "conv", "fc"),
+    "decay.corrected": one_of("auto", "all", "normed"),
     "decay.terms": list_of(_any, "a list of one or more terms, such as [{decay:l2},{decay:l1,weight:0.1}]", least=1),
     "decay.weight": number(0),
     "decay.scales": Accepts("a list of [glob, coefficient ≥ 0], such as [[conv*,1],[fc*,0.1]]", _is_scales),

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from wdrun.decay.base import COUPLINGS, Context, Coupling, Decay, Knobs, Rule
 from wdrun.decay.chain import Chain
+from wdrun.decay.kinds import Kind, Layers, kinds
 from wdrun.decay.l2 import L2
+from wdrun.decay.normed import normed
 from wdrun.decay.rate import rate
 from wdrun.decay.regularizer import Anchored, Coefficient, Constraint, Regularizer
-from wdrun.decay.scope import SCOPES, coefficients
+from wdrun.decay.scope import SCOPES, chosen_scope, coefficients, holds
 from wdrun.errors import ConfigError
 from wdrun.tensors import Scalar, Tensors, axpy
 from wdrun.wording import nearest
@@ -28,14 +30,20 @@ __all__ = [
     "Context",
     "Coupling",
     "Decay",
+    "Kind",
     "Knobs",
+    "Layers",
     "Regularizer",
     "Rule",
     "Scalar",
     "Tensors",
     "axpy",
     "build",
+    "chosen_scope",
     "coefficients",
+    "holds",
+    "kinds",
+    "normed",
     "rate",
 ]
 
@@ -52,6 +60,7 @@ SHARED = (
     "exclude_1d",
     "schedule",
     "normalized",
+    "corrected",
 )
 LambdaSchedule = Callable[[float], float]
 # What `Decay` itself takes: of a rule's fields, these come from the shared keys, the others from its own.
@@ -64,17 +73,19 @@ def build(
     schedule: Callable[[Mapping[str, Any]], LambdaSchedule],
     preferred: str = "coupled",
     key: str = "decay",
+    layers: Layers | None = None,
 ) -> Rule:
     """The rule of a `conf/decay/*.yaml` for these parameters; keys beyond the shared ones are its class's arguments.
 
     `schedule` makes λ(progress)/λ of a spec. `preferred` is the optimizer's coupling, taken when `coupling: auto` and
-    the decay has no preference of its own. A chain is built of the specs in its `terms`.
+    the decay has no preference of its own. A chain is built of the specs in its `terms`. Without `layers` the kinds of
+    the parameters are told by their shapes.
     ConfigError (which names the spec `key`) for a class that cannot be imported, an argument it lacks, a coupling the
     decay cannot do, or a part of a tensor given to a decay that acts on whole ones.
     """
     cls = _class(spec, key)
     if cls is Chain:
-        return _chain(spec, params, schedule, preferred, key)
+        return _chain(spec, params, schedule, preferred, key, layers)
     own = _arguments(spec, cls, key)
     is_omega = issubclass(cls, Regularizer)
     regularizer: Regularizer = cls(**own) if is_omega else L2()
@@ -84,18 +95,27 @@ def build(
             "single weights, or grad(self, w) alone where Ω has no formula"
         )
     coupling = _coupling(spec, regularizer, preferred, key)
-    scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])
+    scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"], layers.kinds if layers else None)
     if spec["reduction"] == "mean":
         if not (is_omega or getattr(cls, "by_element", False)):
             raise ConfigError(f"{key}.reduction=mean: {spec['name']} has no sum over weights to average")
         # λcΩ/n is a decay by c/n; as a bound, Ω/n ≤ λc is Ω ≤ λcn.
         sizes = {n: params[n].numel() for n in scale}
         scale = {n: c * sizes[n] if coupling == "projected" else c / sizes[n] for n, c in scale.items()}
-    shared: dict[str, Any] = dict(zip(PARTS, (regularizer, coupling, scale, schedule(spec)), strict=True))
+    parts = (regularizer, coupling, scale, schedule(spec), _steady(spec, scale, layers))
+    shared: dict[str, Any] = dict(zip(PARTS, parts, strict=True))
     taken = {f.name for f in dataclasses.fields(cls)}
     rule: Rule = Decay(**shared) if is_omega else cls(**{k: v for k, v in shared.items() if k in taken}, **own)
     _check_parts(rule, scale, f"{key}.scales: {spec['name']} ({coupling})")
     return rule
+
+
+def _steady(spec: Mapping[str, Any], scale: Mapping[str, Coefficient], layers: Layers | None) -> frozenset[str]:
+    """The parameters in scope whose λ keeps off the schedule: by `corrected`, those that no normalisation follows."""
+    asked = spec.get("corrected", "all")
+    if layers is None or asked == "all" or (asked == "auto" and not layers.own):
+        return frozenset()
+    return frozenset(scale) - layers.normed()
 
 
 def _check_parts(rule: Rule, scale: Mapping[str, Coefficient], who: str) -> None:
@@ -115,14 +135,19 @@ def _takes_parts(rule: Rule) -> bool:
 
 
 def _chain(
-    spec: Mapping[str, Any], params: Tensors, schedule: Callable[..., LambdaSchedule], preferred: str, key: str
+    spec: Mapping[str, Any],
+    params: Tensors,
+    schedule: Callable[..., LambdaSchedule],
+    preferred: str,
+    key: str,
+    layers: Layers | None,
 ) -> Chain:
     """The terms in their order, each over its own scope times the chain's."""
     if spec["reduction"] != "sum":
         raise ConfigError(f"{key}.reduction={spec['reduction']}: set it on a term of {key}.terms")
-    common = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"])
+    common = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"], layers.kinds if layers else None)
     coupling = preferred if spec["coupling"] == "auto" else spec["coupling"]
-    rules = [build(t, params, schedule, coupling, f"{key}.terms[{i}]") for i, t in enumerate(spec["terms"])]
+    rules = [build(t, params, schedule, coupling, f"{key}.terms[{i}]", layers) for i, t in enumerate(spec["terms"])]
     weights = tuple(float(t["weight"]) for t in spec["terms"])
     return Chain(tuple(_within(rule, common) for rule in rules), weights, schedule(spec))
 

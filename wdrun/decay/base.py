@@ -7,7 +7,7 @@ learning rate, m the value of a λ-schedule, c the parameter's coefficient, λ t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -136,6 +136,7 @@ class Decay(Rule):
     coupling: str
     scale: Mapping[str, Coefficient]  # parameter name -> c; absent = out of scope
     schedule: Callable[[float], float] = lambda progress: 1.0
+    steady: frozenset[str] = frozenset()  # parameters whose λ keeps off the schedule
 
     by_element: ClassVar[bool] = True  # False in a rule that acts on whole tensors, whatever its Ω
 
@@ -150,24 +151,37 @@ class Decay(Rule):
         """λ of this step."""
         return ctx.knobs.lam * ctx.knobs.lam_scales[0]
 
+    def _strengths(self, ctx: Context) -> dict[str, Scalar]:
+        """λ of this step for each parameter in scope, but where it is the number 0 and its decay can be left out.
+
+        λ = 0 must be the run without decay bit for bit, also where Ω' is infinite (0·∞ = nan) or λ is a radius.
+        """
+        lam = self.strength(ctx)
+        lams = {n: ctx.knobs.lam if n in self.steady else lam for n in self.scale}
+        return {n: lam for n, lam in lams.items() if not is_off(lam)}
+
     def omega(self, name: str, state: Tensors) -> Regularizer:
         """Ω of one parameter, with its memory."""
         return self.regularizer.recall(state[name]) if name in state else self.regularizer
 
     def before(self, grads: Tensors, ctx: Context) -> Tensors:
         add = COUPLINGS[self.coupling].before
-        if add is None or is_off(lam := self.strength(ctx)):
+        if add is None:
             return grads
         w = ctx.params
-        coupled = {n: add(self.omega(n, ctx.state), w[n], grads[n], lam * c) for n, c in self.scale.items()}
-        return grads | unless_off(lam, grads, coupled)
+        return grads | {
+            n: unless_off(lam, grads[n], add(self.omega(n, ctx.state), w[n], grads[n], lam * self.scale[n]))
+            for n, lam in self._strengths(ctx).items()
+        }
 
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
-        # λ = 0 must be the run without decay bit for bit, also where Ω' is infinite (0·∞ = nan) or λ is a radius.
-        if COUPLINGS[self.coupling].after is None or is_off(lam := self.strength(ctx)):
+        if COUPLINGS[self.coupling].after is None:
             return new, ctx.state
-        decayed = {n: self.after_one(n, new[n], lam * c, ctx) for n, c in self.scale.items()}
-        return new | unless_off(lam, new, decayed), ctx.state
+        decayed = {
+            n: unless_off(lam, new[n], self.after_one(n, new[n], lam * self.scale[n], ctx))
+            for n, lam in self._strengths(ctx).items()
+        }
+        return new | decayed, ctx.state
 
     def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         """w⁺ of one parameter from `new` = w − ηu; k = λc."""
@@ -175,17 +189,22 @@ class Decay(Rule):
         omega, w = self.omega(name, ctx.state), ctx.params[name]
         return move(omega, w, new, ctx.updates[name], k, ctx.knobs) if move else new
 
-    def value(self, params: Tensors, state: Tensors) -> Tensor:
-        """ΣcΩ(w) over the scope, free of λ: a scalar."""
+    def value(self, params: Tensors, state: Tensors, of: Collection[str] | None = None) -> Tensor:
+        """ΣcΩ(w) over the scope, or over those `of` it, free of λ: a scalar."""
         terms = []
-        for n, c in self.scale.items():
-            omega, w = self.omega(n, state), params[n]
+        for n in self.scale if of is None else of:
+            c, omega, w = self.scale[n], self.omega(n, state), params[n]
             terms.append((c * omega.each(w)).sum() if isinstance(c, Tensor) else c * omega.value(w))
         return torch.stack(terms).sum() if terms else torch.zeros(())
 
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
-        k = lam * self.schedule(progress)
-        return torch.zeros(()) if self.coupling == "projected" or is_off(k) else k * self.value(params, state).double()
+        steady = [n for n in self.scale if n in self.steady]
+        moving = [n for n in self.scale if n not in self.steady]
+        parts = [(lam * self.schedule(progress), moving), (lam, steady)]
+        if self.coupling == "projected":
+            return torch.zeros(())
+        values = [k * self.value(params, state, of).double() for k, of in parts if of and not is_off(k)]
+        return sum(values[1:], values[0]) if values else torch.zeros(())
 
     @property
     def has_penalty(self) -> bool:
@@ -195,8 +214,6 @@ class Decay(Rule):
         return list(self.scale)
 
 
-def unless_off(lam: Scalar, without: Tensors, decayed: Tensors) -> Tensors:
+def unless_off(lam: Scalar, without: Tensor, decayed: Tensor) -> Tensor:
     """`decayed`; for a λ that is a tensor, a value a run, `without` in the runs where it is 0, bit for bit."""
-    if not isinstance(lam, Tensor):
-        return decayed
-    return {n: torch.where(lam > 0, w, without[n]) for n, w in decayed.items()}
+    return torch.where(lam > 0, decayed, without) if isinstance(lam, Tensor) else decayed

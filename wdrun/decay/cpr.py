@@ -77,7 +77,9 @@ class Cpr(Decay):
                 found, state = found & slows, state | seen
             kappa = torch.where((kappa == inf) & found, size, kappa)
             state |= {f"{n}.m": m, f"{n}.kappa": kappa}
-        return new | unless_off(ctx.knobs.lam, new, moved), unless_off(ctx.knobs.lam, ctx.state, state)
+        off = ctx.knobs.lam  # 0 in some of several runs
+        kept = {n: unless_off(off, ctx.state[n], memory) for n, memory in state.items()}
+        return new | {n: unless_off(off, new[n], w) for n, w in moved.items()}, kept
 
     def _slows(self, name: str, norm: Tensor, t: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
         """Whether a window that ends with step t grew less than the one before it, and what the next step must know."""

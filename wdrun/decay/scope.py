@@ -9,36 +9,55 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
+from wdrun.decay.kinds import Kind, Kinds, by_shape
 from wdrun.decay.regularizer import Coefficient
 from wdrun.errors import ConfigError
 
 SCOPES = {
     "all": "every tensor",
-    "weights": "tensors of two or more dimensions: no biases, no norm weights",
-    "conv": "tensors of three or more dimensions: convolutions",
-    "fc": "tensors of two dimensions: fully connected layers",
+    "weights": "weights of layers: no biases, norms, other vectors, tokens or positions",
+    "conv": "weights of convolutions",
+    "fc": "weights of fully connected layers, and other matrices",
 }
 _SLICE = re.compile(r"(.+)\[([\d\s:,-]*:[\d\s:,-]*)\]")  # a bracket with a colon; one without is a glob's choice [12]
 
 
+def chosen_scope(scope: str, exclude_1d: bool) -> str:
+    """The key of SCOPES that `auto` is: weights, or all without `exclude_1d`."""
+    return scope if scope != "auto" else "weights" if exclude_1d else "all"
+
+
+def holds(scope: str, kind: Kind) -> bool:
+    """Whether a scope (a key of SCOPES) holds the parameters of a kind."""
+    return scope in ("all", kind.scope) or (scope == "weights" and kind.scope != "all")
+
+
 def coefficients(
-    params: dict[str, Tensor], scales: Sequence[tuple[str, float]], exclude_1d: bool, scope: str = "auto"
+    params: dict[str, Tensor],
+    scales: Sequence[tuple[str, float]],
+    exclude_1d: bool,
+    scope: str = "auto",
+    kinds: Kinds | None = None,
 ) -> dict[str, Coefficient]:
     """Coefficient c of every parameter in scope: the first pattern that matches wins, without a match c = 1.
 
     A pattern is a glob over names, or a glob and a slice: `fc1.weight[:, :10]` is the first ten input features of
     fc1.weight. Where c differs within a tensor it is a tensor of that shape. What no pattern matches is left out
-    unless it is in `scope` (a key of SCOPES; auto = weights, or all without `exclude_1d`).
+    unless it is in `scope` (a key of SCOPES, or auto), by its kind in `kinds`, without these by its shape. A tensor
+    without elements is never in scope: there is nothing to decay.
     ConfigError on a pattern that matches nothing, since it is almost always a misspelt layer, and on an empty scope.
     """
-    kind = scope if scope != "auto" else "weights" if exclude_1d else "all"
-    if scope != "auto" and not any(_inside(w, kind) for w in params.values()):
+    kinds = by_shape(params) if kinds is None else kinds
+    inside = {n: holds(chosen_scope(scope, exclude_1d), kinds[n]) for n in params}
+    if scope != "auto" and not any(inside.values()):
         raise ConfigError(f"decay.scope={scope}: no parameter is of that kind ({SCOPES[scope]})")
     patterns = [_Pattern(text, c, params) for text, c in scales]
     chosen: dict[str, Coefficient] = {}
     for name, w in params.items():
+        if not w.numel():
+            continue
         matching = [p for p in patterns if fnmatchcase(name, p.glob)]
-        default = 1.0 if _inside(w, kind) else 0.0
+        default = 1.0 if inside[name] else 0.0
         if not any(p.index for p in matching):
             c: Coefficient = matching[0].c if matching else default
         else:
@@ -81,8 +100,3 @@ def _part(text: str) -> int | slice:
             f"decay.scales: a slice such as [:, :10] has a number or a colon between commas, not {text!r}"
         )
     return numbers[0]
-
-
-def _inside(w: Tensor, scope: str) -> bool:
-    low, high = {"all": (0, 99), "weights": (2, 99), "conv": (3, 99), "fc": (2, 2)}[scope]
-    return low <= w.ndim <= high

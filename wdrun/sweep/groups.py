@@ -130,5 +130,9 @@ def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
 
 
 def _end(record: Record) -> Outcome:
-    row = record.end()
+    try:
+        row = record.end()
+    except Interrupted:  # while it measured; whoever trains beside it hears the same at the next step
+        record.interrupted()
+        return interrupted(record.job)
     return Outcome(record.job, row["status"], row)

@@ -15,6 +15,7 @@ from wdrun import data, devices
 from wdrun.config import files, targets
 from wdrun.config.axes import is_axis, key_of
 from wdrun.config.compose import opened
+from wdrun.config.keys import DIAGNOSTICS
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.config.run import Group, Job, Run
@@ -32,6 +33,7 @@ from wdrun.training import measurement
 SPLITS = ("train", "val", "test")
 # A knob of the machine -> the column that says what was used.
 MACHINE = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}
+OF_WEIGHTS = ("oui", "stable_rank")  # columns of layers.csv that are there where `diagnostics` asks for them
 OF_STEPS = {name.removeprefix("last_") for name in FORMER.values()}
 
 
@@ -90,12 +92,12 @@ def _only_of_weights(word: str) -> None:
         if name in OF_STEPS:
             raise ConfigError(
                 f"{word}: {name} is measured of a training step, and weights alone have none; layers.csv of the run "
-                "has it for every epoch. Of weights there are histograms, oui, hessian"
+                f"has it for every epoch. Of weights there are {', '.join(DIAGNOSTICS)}"
             )
-        if name in (column.name for column in LAYERS[len(FACTORS) :]) and name != "oui":
+        if name in (column.name for column in LAYERS[len(FACTORS) :]) and name not in OF_WEIGHTS:
             raise ConfigError(
                 f"{word}: {name} needs no word, it is always measured (evaluation_layers.csv); "
-                "besides there are histograms, oui, hessian"
+                f"besides there are {', '.join(DIAGNOSTICS)}"
             )
 
 
@@ -137,7 +139,7 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
     trainer.evaluator = replace(trainer.evaluator, tick=tick)
     devices.apply(trainer.machine)
     weights = {name: measurement.loaded(trainer, _tensors(name, content)) for name, content in contents.items()}
-    found = measurement.measure(trainer, int(row["epochs_done"]), weights, of)
+    found = measurement.measure(trainer, int(row["epochs_done"]), weights, of, lambda done, work: tick())
     common: dict[str, Any] = {column.name: row[column.name] for column in FACTORS} | {"words": wanted.words}
     common |= devices.describe(trainer.machine) | provenance.describe() | {"data_digest": digest, "schema": SCHEMA}
     tables = {

@@ -99,10 +99,10 @@ def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any
         try:
             for epoch in () if record.over else trainer.train(record.state, tick):
                 record.take(epoch)
+            return record.end()
         except Interrupted:
             record.interrupted()
             raise
-        return record.end()
 
 
 Rows = Mapping[Path, tuple[int, int]]  # the rows that are there when a command begins: folder, version

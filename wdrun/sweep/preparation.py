@@ -114,7 +114,7 @@ def ways(
     """
     convolves, on_gpu, each = False, False, 1
     for trainer in check(jobs, build):
-        convolves |= any(p.ndim > 2 for p in trainer.model.parameters())
+        convolves |= any(kind.scope == "conv" for kind in trainer.layers.kinds.values())
         on_gpu |= trainer.machine.device.type != "cpu"
         each = max(each, 1 if trainer.run.threads == "auto" else trainer.machine.threads)
     fuse = options.fuse is True or (options.fuse == "auto" and on_gpu)

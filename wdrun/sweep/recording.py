@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
+from wdrun.training.measurement import closing
 from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
 from wdrun.wording import command_line, counted, printable, short
@@ -40,7 +42,7 @@ class Record:
         self.fixed |= {
             name: was if self.over else provenance.joined(was, self.fixed[name]) for name, was in earlier.items()
         }
-        self.unsaved = False
+        self.unsaved, self.told = False, 0
         if not self.state:
             _write_config(job.directory, job)
         for line in block(trainer) if watch.detailed else ():
@@ -67,6 +69,7 @@ class Record:
     def take(self, epoch: Epoch, save: bool = True) -> None:
         """Put the epoch on disk; without `save` it is remembered, and lost with the process until one is saved."""
         self.logger.epoch(epoch.metrics)
+        self._tell_failures()
         for name in TABLES:
             self.rows[name] += getattr(epoch, name)
         self.summary = epoch.summary
@@ -95,13 +98,49 @@ class Record:
         )
 
     def end(self) -> dict[str, Any]:
-        """Finish the folder of a run that is done or diverged; its row of runs.csv."""
+        """Finish the folder of a run that is done or diverged; its row of runs.csv.
+
+        What is measured once comes after tables, weights and checkpoint are on disk: what it costs, and whether it
+        fails or is interrupted, is nothing to the training.
+        """
+        if self.over and (asked := self.trainer.measured_once) and not self._has_measured():
+            self._measure(asked)
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
         for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
         return run_row(self.job.run, summary)
+
+    def _has_measured(self) -> bool:
+        """Whether the checkpoint was of a run that had measured, and lacks its last table alone."""
+        return "hessian_trace" in self.summary or any(row["corruption"] for row in self.rows["metrics"])
+
+    def _measure(self, asked: Sequence[str]) -> None:
+        assert self.state is not None
+        if self.unsaved:
+            self._save(self.state)
+            self.unsaved = False
+        _write_weights(self.job.directory, self.state)
+        self._write({"status": "running"})
+        self.watch.line(f"measure  {', '.join(asked)}; tables and weights are on disk")
+
+        def told(what: str, done: int, of: int) -> None:
+            self.trainer.evaluator.tick()
+            self.watch.measure(what, done, of)
+
+        found = closing(self.trainer, self.state, told)
+        self._tell_failures()
+        self.logger.epoch(found.metrics)
+        self.rows["metrics"] += found.metrics
+        self.summary = self.summary | found.summary
+
+    def _tell_failures(self) -> None:
+        """What could not be measured, each sentence once."""
+        failures = self.trainer.inspector.failures
+        for sentence in failures[self.told :]:
+            self.watch.note(f"warning: {sentence}")
+        self.told = len(failures)
 
     def close(self) -> None:
         """Let go of the logger; the folder is left as it stands."""

@@ -13,8 +13,8 @@ from types import FrameType
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-class Interrupted(Exception):
-    """A signal arrived; what was finished is on disk."""
+class Interrupted(BaseException):
+    """A signal arrived; what was finished is on disk. It is no failure: no `except Exception` holds it up."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")

@@ -224,6 +224,11 @@ class _Teller(Watch):
     def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
         self.send(("tell", ("epoch", number, epochs, (), timing)))
 
+    def measure(self, what: str, done: int, of: int) -> None:
+        if time.monotonic() - self.last > TELL_SECONDS:
+            self.last = time.monotonic()
+            self.send(("tell", ("measure", what, done, of)))
+
     def note(self, text: str) -> None:
         self.send(("tell", ("note", text)))
 

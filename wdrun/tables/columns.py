@@ -73,6 +73,11 @@ LAYERS = (
     ),
     Column("last_effective_lr", float, "η/‖w‖² with that step's η"),
     Column("oui", float, "OUI of the activations behind w, 0 to 1; its authors aim at 0.6 to 0.8 (diagnostics=[oui])"),
+    Column(
+        "stable_rank",
+        float,
+        "‖W‖_F²/σ₁² of w as (outputs, everything else), from 1 to its rank; empty for vectors (diagnostics=[rank])",
+    ),
 )
 
 HISTOGRAMS = (
@@ -85,6 +90,8 @@ HISTOGRAMS = (
     Column("count", int, "weights in it after the epoch; bins without any are left out"),
 )
 
+# The last columns of tables that those of former versions have not: they are read as empty.
+ADDED = {"layers": ("stable_rank",), "evaluation_layers": ("stable_rank",)}
 # The names that columns had in tables of former versions, which are read as these.
 FORMER = {name.removeprefix("last_"): name for name in (c.name for c in LAYERS) if name.startswith("last_")}
 
@@ -110,7 +117,11 @@ RUN = (
     Column("best_val_accuracy", float, "its validation accuracy, 0 to 1"),
     Column("test_loss", float, "test data loss, once at the end"),
     Column("test_accuracy", float, "test accuracy, once at the end, 0 to 1"),
-    Column("hessian_trace", float, "trace of the data loss's Hessian, 256 training examples (diagnostics=[hessian])"),
+    Column(
+        "hessian_trace",
+        float,
+        "trace of the data loss's Hessian, 256 training examples, fewer of a costly model (diagnostics=[hessian])",
+    ),
     Column("hessian_trace_error", float, "standard error of that estimate"),
     Column("hessian_top", float, "its largest eigenvalue"),
     Column("total_decay", float, "D = Σ η_t λ_t (with momentum's factor when coupled); empty where undefined"),
@@ -175,7 +186,7 @@ EVALUATIONS: dict[str, tuple[Column, ...]] = {
     "evaluation_layers": (
         *(*FACTORS, *MEASURED),
         *_from(LAYERS, "epoch", "dead_filters"),
-        *_from(LAYERS, "oui", "oui"),
+        *_from(LAYERS, "oui", "stable_rank"),
     ),
     "evaluation_histograms": (*FACTORS, *MEASURED, *_from(HISTOGRAMS, "epoch", "count")),
 }

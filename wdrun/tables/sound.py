@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from wdrun.tables.columns import FACTORS, FORMER, RUN, SCHEMA, TABLES, typed_row
+from wdrun.tables.columns import ADDED, FACTORS, FORMER, RUN, SCHEMA, TABLES, typed_row
 from wdrun.wording import counted, printable
 
 T = TypeVar("T")
@@ -44,7 +44,10 @@ def left_out(what: Path | str, error: Exception) -> str:
 
 
 def whole(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header, with the present names, and rows of a CSV; ValueError unless each row is whole and the last one ended."""
+    """Header, with the present names, and rows of a CSV; ValueError unless each row is whole and the last one ended.
+
+    Columns that a former version's table of this name has not are there, and empty.
+    """
     text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     if not text.endswith("\n"):
         raise ValueError(f"{path.name} is cut off")
@@ -55,7 +58,10 @@ def whole(path: Path) -> tuple[list[str], list[list[str]]]:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"{path.name} row {number} has {counted(len(row), 'cell')}, its header {len(header)}")
-    return [FORMER.get(name, name) for name in header], rows
+    names = [FORMER.get(name, name) for name in header]
+    if added := [name for name in ADDED.get(path.stem, ()) if name not in names]:
+        rows = [[*row, *("" for _ in added)] for row in rows]
+    return [*names, *added], rows
 
 
 def complete(row: Mapping[str, str], tables: Mapping[str, Sequence[Sequence[str]]]) -> None:

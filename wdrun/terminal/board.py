@@ -212,6 +212,7 @@ class View(Watch):
         self.began: float | None = None
         self.steps, self.per_epoch, self.number = 1, 1, 0
         self.first = self.share = self.speed = 0.0
+        self.measuring = ""
 
     def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.began, self.steps, self.per_epoch = self.board.now(), steps, steps_per_epoch
@@ -228,6 +229,10 @@ class View(Watch):
 
     def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
         self.share, self.number, self.speed = number / epochs, number, timing["images_per_second"]
+        self.board.refresh()
+
+    def measure(self, what: str, done: int, of: int) -> None:
+        self.measuring = f"{what} {done}/{of}"
         self.board.refresh()
 
     def note(self, text: str) -> None:
@@ -269,7 +274,7 @@ def _rows(views: Sequence[View], wide: int) -> list[str]:
     """
     if not views:
         return []
-    epochs = [f"epoch {view.number}/{view.epochs}" for view in views]
+    epochs = [view.measuring or f"epoch {view.number}/{view.epochs}" for view in views]
     speeds = [f"{view.speed:,.0f} images/s" if view.speed else "" for view in views]
     names = [shown(view.slug, sys.stderr) for view in views]
     longest = max(map(screen.cells, names))

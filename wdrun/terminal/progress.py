@@ -41,6 +41,9 @@ class Watch:
     def epoch(self, number: int, epochs: int, metrics: Sequence[Row], timing: Row) -> None:
         """An epoch is on disk: its rows of metrics.csv and of timing.csv. Quick epochs may be left out."""
 
+    def measure(self, what: str, done: int, of: int) -> None:
+        """After the training, `done` of `of` parts of a measurement are there."""
+
     def note(self, text: str) -> None:
         """Something a person should know, such as a damaged checkpoint."""
 
@@ -56,18 +59,29 @@ class Bar(Watch):
     def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.label, self.steps, self.per_epoch = label, steps, steps_per_epoch
         self.first, self.started, self.drawn = done, time.perf_counter(), 0.0
+        self.measured, self.since = "", self.started
         self.terminal = screen.obeys(sys.stderr)
 
     def tick(self, step: int) -> None:
-        if not self.terminal:
-            return
+        if self._is_due():
+            left = (self.drawn - self.started) / max(step - self.first, 1) * (self.steps - step)
+            self._show(step / self.steps, f"epoch {(step - 1) // self.per_epoch + 1}  {clock(left)} left")
+
+    def measure(self, what: str, done: int, of: int) -> None:
+        if what != self.measured:
+            self.measured, self.since = what, time.perf_counter()
+        if self._is_due():
+            self._show(done / of, f"{what}  {clock((self.drawn - self.since) / max(done, 1) * (of - done))} left")
+
+    def _is_due(self) -> bool:
+        """Whether a terminal's bar may be drawn again, which is then done."""
         now = time.perf_counter()
-        if now - self.drawn < REDRAW_SECONDS:
-            return
-        self.drawn = now
-        share = step / self.steps
-        left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-        done = f"{share:4.0%}  epoch {(step - 1) // self.per_epoch + 1}  {clock(left)} left"
+        due = self.terminal and now - self.drawn >= REDRAW_SECONDS
+        self.drawn = now if due else self.drawn
+        return due
+
+    def _show(self, share: float, rest: str) -> None:
+        done = f"{share:4.0%}  {rest}"
         long, short = (f"{screen.bar(share, width)} {done}" for width in (24, 12))
         room = (screen.columns(sys.stderr) or screen.USUAL[0]) - 1  # a bar over two rows would scroll the screen
         self._draw(screen.fitting(room, f"{shown(self.label, sys.stderr)}  {long}", long, short, done.strip()))

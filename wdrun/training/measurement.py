@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from wdrun.tensors import Tensors
 from wdrun.training.diagnostics import norms
-from wdrun.training.state import State, channels_last
+from wdrun.training.diagnostics.curvature import Told, nobody
+from wdrun.training.state import State, channels_last, unflatten
 from wdrun.training.trainer import Rows, Trainer
 
 Weights = tuple[Tensors, Tensors]  # parameters, buffers
@@ -35,21 +38,51 @@ def loaded(trainer: Trainer, tensors: Mapping[str, Tensor]) -> Weights:
     return {name: kept[name] for name in params}, {name: kept[name] for name in buffers}
 
 
-def measure(trainer: Trainer, number: int, weights: Mapping[str, Weights], of: Mapping[str, str]) -> dict[str, Rows]:
+@dataclass(frozen=True)
+class Closing:
+    """What a run measures once, when its training is over: rows of metrics.csv, and columns of its row."""
+
+    metrics: Rows
+    summary: dict[str, float]
+
+
+def closing(
+    trainer: Trainer, state: State, told: Callable[[str, int, int], None] = lambda what, done, of: None
+) -> Closing:
+    """The corrupted and attacked test split, and the Hessian, of a run that is done.
+
+    A measurement that fails is empty, and the trainer's `inspector.failures` say why. `told` hears of what is measured
+    how many of how many parts are done; it may raise to leave.
+    """
+    standing = trainer.standing(state)
+    training, buffers = unflatten(standing.state.tensors)
+    rows, total = [], len(trainer.evaluator.strengths)
+    for row in trainer.shifted(standing.epochs_done, *standing.to_test()):
+        rows.append(row)
+        told(row["corruption"], len(rows), total)
+    return Closing(rows, trainer.inspector.end(training.params, buffers, partial(told, "hessian")))
+
+
+def measure(
+    trainer: Trainer, number: int, weights: Mapping[str, Weights], of: Mapping[str, str], told: Told = nobody
+) -> dict[str, Rows]:
     """Rows of the tables EVALUATIONS after epoch `number`, by the trainer's `evaluate` and `diagnostics`.
 
     of[split] names the weights that the split is measured with; those of train are looked at by the diagnostics.
+    ValueError where one of them fails. `told` as for `Inspector.end`.
     """
     metrics: Rows = []
     for split, name in of.items():
         metrics.append({"weights": name} | trainer.evaluate(split, number, *weights[name]))
         if split == "train":
-            metrics[-1] |= trainer.inspector.end(*weights[name])
+            metrics[-1] |= trainer.inspector.end(*weights[name], told)
         if split == "test":
             metrics += [{"weights": name} | row for row in trainer.shifted(number, *weights[name])]
     params, buffers = weights[of["train"]]
     sizes = [{"parameter": name, "numel": w.numel(), **_numbers(norms(w))} for name, w in params.items()]
     layers, histograms = trainer.inspector.beside(sizes, params, buffers)
+    if failures := trainer.inspector.failures:  # to be measured again by the same command, not taken for measured
+        raise ValueError(failures[0].replace(" and is left empty", ""))
     leading = {"weights": of["train"], "epoch": number}
     return {
         "evaluation": metrics,

@@ -60,12 +60,14 @@ class Trainer:
         self.schedule = schedules.build(run.schedule, epochs=run.epochs, steps=self.steps)
         self.decay_schedule = self._lambda_schedule(run.decay)
         self.optimizer = optim.build(run.optimizer)
-        self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling)
+        self.layers = decay.Layers(decay.kinds(self.model), self._normed, run.model.get("_target_") is not None)
+        self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
         self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
-        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample)
+        weights = [name for name, kind in self.layers.kinds.items() if kind.scope != "all"]
+        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample, weights)
 
     def at(self, lam: float) -> Trainer:
         """This trainer at another λ: nothing that is built depends on it."""
@@ -76,6 +78,11 @@ class Trainer:
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
+
+    def _normed(self) -> frozenset[str]:
+        """The parameters that a normalisation follows."""
+        like = torch.zeros(2, *self.dataset.input_shape, device=self.machine.device, dtype=self.machine.dtype)
+        return decay.normed(self.model, like)
 
     def _train_batches(self) -> Batches:
         run, machine, data = self.run, self.machine, self.dataset
@@ -109,7 +116,11 @@ class Trainer:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
         run, lam, steps = self.run, self.run.lam, range(self.steps)
         weights = {n: p.detach() for n, p in self.model.named_parameters()}
-        scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
+        rule = self.rule
+        steady = isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady  # no λ follows the schedule
+        scales = (
+            (1.0 if steady else self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps
+        )
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
             gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,
@@ -118,7 +129,8 @@ class Trainer:
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
         """Train from `state` (default: from scratch), an `Epoch` at a time; `tick(step)` is called after every step.
 
-        The last epoch has the status done or diverged. What `tick` raises leaves the training there.
+        The last epoch has the status done or diverged. What `tick` raises leaves the training there. What is measured
+        once, after a run that is done, is no part of it: `measurement.closing`.
         """
         standing = self.standing(state)
         training, buffers = unflatten(standing.state.tensors)
@@ -140,11 +152,9 @@ class Trainer:
             rows = [running, val]
             last = standing.advance(number, training, buffers, val)
             if last:
-                weights = standing.to_test()
-                rows += [self.evaluate("test", number, *weights), *self.shifted(number, *weights)]
-            curvature = self.inspector.end(training.params, buffers) if last else {}
+                rows.append(self.evaluate("test", number, *standing.to_test()))
             timing = self.timing(number, trained - started, time.perf_counter() - trained)
-            yield self.completed(standing, last, rows, measured, timing, curvature)
+            yield self.completed(standing, last, rows, measured, timing)
             if last:
                 return
 
@@ -159,12 +169,11 @@ class Trainer:
         metrics: Rows,
         measured: tuple[Rows, Rows],
         timing: dict[str, Any],
-        curvature: dict[str, float],
     ) -> Epoch:
         """The epoch that `standing` has just advanced by, with its rows: metrics, (layers, histograms), timing."""
         number, status = standing.epochs_done, "done" if last else "running"
         layers, histograms = ([{"epoch": number, **row} for row in rows] for rows in measured)
-        summary = self._summary(status, "", standing.state) | curvature
+        summary = self._summary(status, "", standing.state)
         return Epoch(number, status, standing.state, metrics, layers, histograms, [timing], summary)
 
     def diverged(self, number: int, cause: str, standing: Standing) -> Epoch:
@@ -232,10 +241,15 @@ class Trainer:
         known = self.rule.has_penalty
         return penalised(row, self.rule.penalty(params, self.decay_start, self.run.lam, 1.0).item() if known else None)
 
-    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Rows:
-        """Metrics rows of these weights on the corrupted and attacked test split."""
-        rows = self.evaluator.shifted("test", params, buffers)
-        return [{"epoch": number, "split": "test", **self._with_penalty(row, params)} for row in rows]
+    @property
+    def measured_once(self) -> list[str]:
+        """What is measured of a run that is done, after its training: corruptions, attacks, the Hessian."""
+        return [*dict.fromkeys(name for name, _ in self.evaluator.strengths), *self.inspector.at_the_end]
+
+    def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
+        """Metrics rows of these weights on the corrupted and attacked test split; empty scores where that failed."""
+        for row in self.evaluator.shifted("test", params, buffers, self.inspector.attempt):
+            yield {"epoch": number, "split": "test", **self._with_penalty(row, params)}
 
     def predictions(self, state: State) -> list[dict[str, Any]]:
         """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""
@@ -263,4 +277,5 @@ class Trainer:
 
 def penalised(row: dict[str, Any], penalty: float | None) -> dict[str, Any]:
     """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty, if known."""
-    return row | {"penalty": penalty, "objective": None if penalty is None else row["data_loss"] + penalty}
+    known = penalty is not None and row["data_loss"] is not None
+    return row | {"penalty": penalty, "objective": row["data_loss"] + penalty if known else None}

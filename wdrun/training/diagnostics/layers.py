@@ -49,6 +49,20 @@ def _share(true: Tensor) -> Tensor:
     return true.sum().double() / true.numel()
 
 
+def stable_rank(w: Tensor) -> float | None:
+    """‖W‖_F²/σ₁² of a tensor as (outputs, everything else), σ₁ its largest singular value: from 1 to its rank.
+
+    None for vectors and a tensor of zeros. σ₁² is the largest eigenvalue of the smaller Gram matrix, in float64: exact
+    to about ten digits.
+    """
+    if w.ndim < 2 or not w.numel():
+        return None
+    matrix = w.detach().flatten(1).double()
+    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    top = torch.linalg.eigvalsh(gram)[-1].item()
+    return gram.trace().item() / top if top > 0 else None
+
+
 def rotation(before: Tensor, after: Tensor) -> Tensor:
     """Angle between a tensor before and after, in degrees: atan2 of the parts across and along, exact near zero."""
     a, b = before.flatten(), after.flatten()
@@ -98,7 +112,8 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
     rate = {"coupled": knobs.lr / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(rule.coupling)
     if rate is None:
         return None
-    shrink = float(rate * knobs.lam * knobs.lam_scales[0]) * c
+    scheduled = 1.0 if name in rule.steady else knobs.lam_scales[0]
+    shrink = float(rate * knobs.lam * scheduled) * c
     return math.degrees(math.sqrt(2 * shrink * (1 - beta) / (1 + beta)))
 
 

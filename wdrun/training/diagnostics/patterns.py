@@ -5,7 +5,7 @@ Shapes: B examples, n units of a layer (channels × places after a convolution).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -27,11 +27,12 @@ def indicator(on: Tensor) -> Tensor:
     return (capped.sum() - capped.diagonal().sum()) / (examples * (examples - 1))
 
 
-def patterns(model: nn.Module, forward: Callable[[], Any]) -> dict[str, float]:
+def patterns(model: nn.Module, weights: Collection[str], forward: Callable[[], Any]) -> dict[str, float]:
     """OUI of each layer while `forward()` runs the model: name of the weight in front of the activation -> OUI.
 
-    Activations are those that are modules (SWITCHES); the authors' model-wide OUI is the mean of these values.
-    They measure batches in training mode, we in the mode the model is in.
+    `weights` are the names of those that may stand there: no norm's. Activations are those that are modules (SWITCHES);
+    the authors' model-wide OUI is the mean of these values. They measure batches in training mode, we in the mode the
+    model is in.
     """
     found: dict[str, list[Tensor]] = {}
     latest: list[str] = []
@@ -45,9 +46,9 @@ def patterns(model: nn.Module, forward: Callable[[], Any]) -> dict[str, float]:
 
     handles = []
     for prefix, module in model.named_modules():
-        weights = [name for name, w in module.named_parameters(prefix, recurse=False) if w.ndim > 1]
-        if weights:
-            handles.append(module.register_forward_hook(note(weights[0])))
+        own = [name for name, _ in module.named_parameters(prefix, recurse=False) if name in weights]
+        if own:
+            handles.append(module.register_forward_hook(note(own[0])))
         elif isinstance(module, SWITCHES):
             handles.append(module.register_forward_hook(look))
     try:

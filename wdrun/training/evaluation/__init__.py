@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ ATTACKS = ("fgsm", "pgd")
 BATCH = 200  # more is no faster on a CPU, and its activations would be what a run needs most memory for
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
+Attempt = Callable[[str, Callable[[], dict[str, Any]], dict[str, Any]], dict[str, Any]]  # what, how, else
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Evaluator:
         if self.options["calibration"] and split.targets.is_floating_point():
             raise ConfigError(f"{name}: calibration needs classes, and {self.dataset.name} is a regression")
 
+    @property
+    def strengths(self) -> list[tuple[str, float]]:
+        """What `shifted` gives a row for: corruption or attack, and strength."""
+        return [(name, float(strength)) for name in (*CORRUPTIONS, *ATTACKS) for strength in self.options[name]]
+
     def batches(self, split: str, size: int = BATCH, rows: Tensor | None = None) -> Batches:
         """A split (or these rows of its table) in row order, as it is."""
         part = self.dataset.splits[split]
@@ -61,10 +68,13 @@ class Evaluator:
             found = score(self.ticked(pairs), self.options["calibration"])
         return {"corruption": "", "severity": 0, **found}
 
-    def shifted(self, split: str, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
+    def shifted(
+        self, split: str, params: Tensors, buffers: Tensors, attempt: Attempt = lambda what, work, otherwise: work()
+    ) -> Iterator[dict[str, Any]]:
         """Scores on the split corrupted and attacked: corruption, severity 1, 2, …, and its strength as in the config.
 
-        An attack sees the first `attack_examples` of the split (all when null), and the weights it attacks.
+        An attack sees the first `attack_examples` of the split (all when null), and the weights it attacks. Each row's
+        scores are had by `attempt`, which may give others where that fails.
         """
         self.step.model.eval()
         few = self.options["attack_examples"]
@@ -74,7 +84,8 @@ class Evaluator:
                 pixels = self._pixels(split, few if attack else None)
                 shift = self._attacked if attack else self._corrupted
                 pairs = shift(name, float(strength), pixels, params, buffers)
-                found = score(self.ticked(pairs), self.options["calibration"])
+                scores = partial(score, self.ticked(pairs), self.options["calibration"])
+                found = attempt(f"{name} {strength:g}", scores, dict.fromkeys(("data_loss", "accuracy", "examples")))
                 yield {"corruption": name, "severity": severity, "strength": float(strength), **found}
 
     def ticked(self, pairs: Pairs) -> Pairs:

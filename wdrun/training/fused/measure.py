@@ -90,7 +90,7 @@ def _scores(lift: Lift, places: list[int], split: str, params: Tensors, buffers:
 
 
 def tested(lift: Lift, number: int, weights: Mapping[int, tuple[Tensors, Tensors]]) -> dict[int, Rows]:
-    """Metrics rows on the test split, clean and shifted, of the runs (by place) that end with these weights."""
+    """Metrics rows on the clean test split of the runs (by place) that end with these weights."""
     if not weights:
         return {}
     ending = Lift([lift.trainers[r] for r in weights], lift.way)
@@ -99,7 +99,4 @@ def tested(lift: Lift, number: int, weights: Mapping[int, tuple[Tensors, Tensors
         for part in (0, 1)
     )
     clean = evaluated(ending, "test", number, params, buffers)
-    return {
-        r: [row, *lift.trainers[r].shifted(number, *mine)]
-        for (r, mine), row in zip(weights.items(), clean, strict=True)
-    }
+    return {r: [row] for r, row in zip(weights, clean, strict=True)}

@@ -96,8 +96,7 @@ class FusedTrainer:
             rows = [train, val[r], *tested.get(r, [])]
             layers = tabulate(trainer.step, mine.params, tables[r], trainer.knobs(number * trainer.steps_per_epoch))
             measured = trainer.inspector.beside(layers, mine.params, beside)
-            curvature = trainer.inspector.end(mine.params, beside) if lasts[r] else {}
-            yield r, trainer.completed(standing, lasts[r], rows, measured, trainer.timing(number, *shares), curvature)
+            yield r, trainer.completed(standing, lasts[r], rows, measured, trainer.timing(number, *shares))
 
 
 def _of(r: int, training: Training, buffers: Tensors) -> tuple[Training, Tensors]:
