@@ -21,9 +21,8 @@ NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 # … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
 TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?"
-TEMPORARY = re.compile(
-    rf"\.(?:(?:{TABLE})\.csv|config\.yaml|overrides\.yaml|error\.log|checkpoint|(?:last|best)\.safetensors)\.(\d{{1,9}})\.tmp"
-)
+WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|checkpoint|(?:last|best)\.safetensors"
+TEMPORARY = re.compile(rf"\.(?:{WRITTEN})\.(\d{{1,9}})\.tmp")
 unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 
 
@@ -51,6 +50,20 @@ def make(directory: Path) -> None:
         sync(place.parent)
     if not missing:
         sync(directory.parent)  # whoever made it may have been killed before that
+
+
+def discard(directory: Path) -> None:
+    """Remove what wdrun wrote into a run's folder, which the caller holds; what is the user's there stays.
+
+    The row goes first: killed at any moment after it, the run counts as one that never began.
+    """
+    ours = re.compile(rf"{WRITTEN}|checkpoint\.previous")
+    names = [path.name for path in directory.iterdir() if ours.fullmatch(path.name)]
+    for name in sorted(names, key=lambda name: name != "run.csv"):
+        (directory / name).unlink(missing_ok=True)
+        if name == "run.csv":
+            sync(directory)
+    sync(directory)
 
 
 def sync(directory: Path) -> None:

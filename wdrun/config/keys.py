@@ -70,6 +70,7 @@ KEYS: dict[str, Accepts] = {
     "halving": or_null(whole(2)),
     "objective": one_of("val_loss", "val_accuracy"),
     "logger": or_null(one_of("tensorboard", "wandb", "mlflow")),
+    "on_change": one_of("error", "retrain", "keep"),
     "name": _label,
     "output_dir": text("a path"),
     "allow_diverged": boolean(),

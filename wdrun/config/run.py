@@ -101,6 +101,7 @@ class Options:
     budget: float | None = None  # choose λ so that the total decay is this
     tau: float | None = None  # choose λ so that the timescale is this many epochs
     logger: str | None = None  # writes the run's metrics in another tool's format too
+    on_change: str = "error"  # or retrain, keep: where the run's own code is other than that which trained it
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Job:
     @property
     def words(self) -> tuple[str, ...]:
         """What is typed after `wdrun` to have this job again."""
-        return (*self.overrides, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
+        kept = (word for word in self.overrides if not word.startswith("on_change="))  # of that command alone
+        return (*kept, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
 
     @property
     def root(self) -> Path:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from wdrun.config.run import Job, SweepOptions
 from wdrun.explain import scores
-from wdrun.sweep import groups, sharing, workers
+from wdrun.sweep import groups, own_code, sharing, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
 from wdrun.sweep.signals import Stop
 from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.columns import typed_row
+from wdrun.terminal import results
 from wdrun.terminal.board import Board
 from wdrun.terminal.progress import Bar, say
 from wdrun.wording import listed
@@ -47,6 +47,7 @@ def execute(
         say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
     ownership.check(job.directory.parent for job in left)
     processes, fuse = ways(left, options, trainers.check)
+    own_code.decide(left)
     stop = Stop()
     with stop.installed():
         if len(left) == 1:
@@ -85,7 +86,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
         cause = outcome.row.get("cause")
         if outcome.skipped:
             say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
-            if outcome.status == "done" and sys.stdout.isatty():  # where no line of JSON says it
+            if outcome.status == "done" and results.stream().isatty():  # where no line of JSON says it
                 say(scores(outcome.result()))
         elif outcome.status == "busy":
             say(f"busy: {cause}")

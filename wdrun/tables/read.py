@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wdrun.config.run import OUTSIDE, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
-from wdrun.tables.columns import EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
+from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
 from wdrun.tables.handed import Content
 from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
 from wdrun.tables.place import placed
@@ -246,7 +246,8 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     """A table as a pandas frame, known columns in their types; the same floats bit for bit; equal knobs as one text."""
     import pandas as pd
 
-    kinds = {c.name: c.kind for table in (RUN, PREDICTIONS, *TABLES.values(), *EVALUATIONS.values()) for c in table}
+    known = (RUN, (CODE,), PREDICTIONS, *TABLES.values(), *EVALUATIONS.values())
+    kinds = {c.name: c.kind for table in known for c in table}
     text = {name: "str" for name, kind in kinds.items() if kind is str}
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]).rename(columns=FORMER)
     texts = [name for name in table.columns if kinds.get(name) is str]

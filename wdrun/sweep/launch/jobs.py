@@ -22,6 +22,7 @@ from wdrun.sweep.outcome import FINAL, Outcome, print_result, tell_missed, worst
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.read import status_of
+from wdrun.terminal import results
 from wdrun.terminal.progress import say
 from wdrun.wording import command_line, counted, first_line
 
@@ -93,6 +94,7 @@ def grouped(
     from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
+    from wdrun.sweep import own_code
     from wdrun.sweep.one_run import other_data
 
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
@@ -106,7 +108,9 @@ def grouped(
     parsed, _ = experiments.sweep(lines, config_dir)
     targets.announce(parsed)
     ownership.check(job.directory.parent for job in parsed)
-    jobs = remote.prepare(parsed)
+    with results.alone():
+        jobs = remote.prepare(parsed)
+    own_code.decide(jobs)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]
     folder = Path(str(config.hydra.sweep.dir)).absolute()
@@ -183,7 +187,8 @@ def _trained(jobs: Sequence[Job], options: SweepOptions, json: bool) -> list[Out
     targets.announce(jobs)
     from wdrun.sweep.execute import execute
 
-    return execute(jobs, options, partial(print_result, always=json))
+    with results.alone():
+        return execute(jobs, options, partial(print_result, always=json))
 
 
 @contextmanager
