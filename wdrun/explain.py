@@ -27,6 +27,7 @@ def block(trainer: Trainer) -> list[str]:
     training = f"{how}, {counted(run.epochs, 'epoch')} of {counted(trainer.steps_per_epoch, 'step')}"
     lines = [
         f"run      {model} on {trainer.dataset.name}; {training}, batch {run.batch_size}",
+        *([f"start    the weights of {run.init_from} (init_digest={run.init_digest})"] if run.init_digest else []),
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     found = trainer.budget

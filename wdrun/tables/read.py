@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.config.run import OUTSIDE, Run, canonical
+from wdrun.config.run import OUTSIDE, UNWRITTEN, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
 from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
@@ -224,11 +224,14 @@ def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | No
     """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
     known = {k: v for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.") and k not in OUTSIDE}
     same = {k: cell(canonical(v)) for k, v in known.items()}
+    unlike = [k for k in UNWRITTEN if k not in known and k not in OUTSIDE]  # what the row must have nothing of
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
         if row is None or (row.get("status"), row.get("data_digest")) != ("done", data_digest):
             continue
-        if all(key in row and plain(row[key]) == text for key, text in same.items()) and float(row["lambda"]) == 0:
+        if any(row.get(key) for key in unlike) or float(row["lambda"]) != 0:
+            continue
+        if all(key in row and plain(row[key]) == text for key, text in same.items()):
             return row
     return None
 
