@@ -53,16 +53,11 @@ def make(directory: Path) -> None:
 
 
 def discard(directory: Path) -> None:
-    """Remove what wdrun wrote into a run's folder, which the caller holds; what is the user's there stays.
-
-    The row goes first: killed at any moment after it, the run counts as one that never began.
-    """
+    """Remove what wdrun wrote into a run's folder, which the caller holds, but its row; what is the user's stays."""
     ours = re.compile(rf"{WRITTEN}|checkpoint\.previous")
-    names = [path.name for path in directory.iterdir() if ours.fullmatch(path.name)]
-    for name in sorted(names, key=lambda name: name != "run.csv"):
-        (directory / name).unlink(missing_ok=True)
-        if name == "run.csv":
-            sync(directory)
+    for path in sorted(directory.iterdir()):
+        if ours.fullmatch(path.name) and path.name != "run.csv":
+            path.unlink(missing_ok=True)
     sync(directory)
 
 

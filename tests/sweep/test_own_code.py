@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def write(here, monkeypatch):
 
     def call(**texts):
         for name, text in texts.items():
-            path = here / f"{name.replace('__', '/')}.py"
+            path = here / f"{name}.py"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         forget()
@@ -80,13 +81,15 @@ def test_our_own_models_and_decays_have_no_code_of_the_users(here):
 
 
 def test_what_a_class_imports_counts_and_nothing_else_does(write):
-    write(
-        own_pack____init__="from own_layers import A\n", own_layers="A = 1\n",
-        own_pack__net="import math\nimport torch, numpy as np\nimport wdrun.decay\nfrom . import parts\n\n"
+    pack = {
+        "__init__": "from own_layers import A\n",
+        "net": "import math\nimport torch, numpy as np\nimport wdrun.decay\nfrom . import parts\n\n"
         "def late():\n    from .late import x\n",
-        own_pack__parts="from own_pack import net\n", own_pack__late="x = 1\n", own_pack__other="y = 1\n",
-        own_decay="import nothing_of_that_name\n",
-    )  # fmt: skip
+        "parts": "from own_pack import net\n", "late": "x = 1\n", "other": "y = 1\n",
+    }  # fmt: skip
+    write(
+        own_layers="A = 1\n", own_decay="import nothing_of_that_name\n", **{f"own_pack/{n}": t for n, t in pack.items()}
+    )
     found = of("model._target_=own_pack.net.Net", "decay._target_=own_decay.Own").modules
     assert [*found] == ["own_decay", "own_layers", "own_pack", "own_pack.late", "own_pack.net", "own_pack.parts"]
 
@@ -141,8 +144,8 @@ def test_of_an_installed_class_the_version_counts(here):
 
 def test_the_same_code_is_skipped_and_noted(net, wdrun, capsys):
     assert wdrun(*WORDS, capture=capsys)[0] == 0
-    (row,) = load(["outputs/default"]).runs.to_dict("records")
-    (directory,) = load(["outputs/default"]).folders[0].glob("Net-*")
+    (row,) = load([Path("outputs/default")]).runs.to_dict("records")
+    (directory,) = load([Path("outputs/default")]).folders[0].glob("Net-*")
     assert row["code"] == own_code.of(runs.run(*WORDS)).digest
     assert [*json.loads((directory / "code.json").read_text())] == ["own_layers", "own_net"]
     before = files(directory)
@@ -202,7 +205,7 @@ def test_a_sweep_is_refused_before_any_run_of_it_trains(net, wdrun, capsys, more
     code, out, err = wdrun("-m", *changed(WORDS, *more, "seed=0,1,2"), "on_change=retrain", capture=capsys)
     assert (code, len(out.splitlines())) == (0, 3)
     assert "again    2 runs, from the first epoch: own_layers.py has changed since\n" in err
-    found = load(["outputs/default"])
+    found = load([Path("outputs/default")])
     assert (found.problems, found.runs["code"].nunique(), found.runs["parameters"].unique().tolist()) == ((), 1, [9259])
 
 
@@ -306,7 +309,8 @@ def test_a_choice_between_runs_of_two_codes_says_so(net, wdrun, capsys):
     _, out, err = wdrun("select", "outputs/default", capture=capsys)
     said = "the 3 runs compared were not all made alike: they differ in own code, from which any differences may come"
     assert said in out + err
-    assert "facet" not in out  # no knob that is compared
+    assert load([Path("outputs/default")]).runs["code"].nunique() == 2
+    assert "code=" not in out + err  # it is no knob that is compared
 
 
 def test_two_classes_of_two_files_are_no_change(net, write, wdrun, capsys):

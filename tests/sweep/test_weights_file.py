@@ -1,6 +1,7 @@
 """A run begins with the tensors of a file to the last bit, or the file is refused in one line."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -60,13 +61,13 @@ def test_a_decay_towards_the_start_is_one_towards_the_files_weights(state):
 def test_each_run_of_a_sweep_begins_so_however_it_trains(state, wdrun, capsys):
     words = changed(WORDS, "model.norm=none", "model.hidden=[4]", "precision=fp64", "epochs=1")
     assert wdrun(*words, "name=first", capture=capsys)[0] == 0
-    (first,) = load(["outputs/first"]).runs["dir"]
+    (first,) = load([Path("outputs/first")]).runs["dir"]
     scores = []
     for number, more in enumerate([["fuse=false"], ["fuse=true"], ["fuse=false", "parallel=2"]]):
         line = ["-m", *changed(words, *more), "seed=1,2", f"name=s{number}", f"init_from={first}"]
         code, _, err = wdrun(*line, capture=capsys)
         assert (code, "Traceback" in err) == (0, False), err
-        scores.append(load([f"outputs/s{number}"]).runs["val_loss"].tolist())
+        scores.append(load([Path(f"outputs/s{number}")]).runs["val_loss"].tolist())
     assert scores[0] == pytest.approx(scores[1], abs=1e-12)
     assert scores[0] == scores[2]
 
@@ -74,7 +75,7 @@ def test_each_run_of_a_sweep_begins_so_however_it_trains(state, wdrun, capsys):
 def test_a_finished_run_says_what_it_began_with_and_is_measured_later(state, wdrun, capsys, here):
     words = changed(WORDS, "epochs=1")
     code, _, err = wdrun(*words, "init_from=w.pt", capture=capsys)
-    run = load(["outputs/default"]).runs.iloc[0]
+    run = load([Path("outputs/default")]).runs.iloc[0]
     assert (code, f"start    the weights of w.pt (init_digest={run['init_digest']})\n" in err) == (0, True)
     assert (run["init_from"], len(run["init_digest"])) == ("w.pt", 12)
     (here / "w.pt").rename(here / "moved.pt")

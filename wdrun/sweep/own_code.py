@@ -30,7 +30,9 @@ from wdrun.config.targets import own_classes
 from wdrun.errors import BusyError, ConfigError, InUseError
 from wdrun.storage import discard, hold, write_atomically
 from wdrun.sweep.outcome import FINAL
+from wdrun.tables.columns import TABLES, run_row
 from wdrun.tables.read import read_run
+from wdrun.tables.write import write_row, write_tables
 from wdrun.terminal.progress import say
 from wdrun.wording import counted, listed
 
@@ -118,7 +120,15 @@ def decide(jobs: Sequence[Job]) -> None:
         say(f"again    {_named(again)}, from the first epoch: {again[0][1]} since")
         for job, _, _ in again:
             with suppress(InUseError), hold(job.directory):  # whoever trains it now has the new code
-                discard(job.directory)
+                _begin_again(job)
+
+
+def _begin_again(job: Job) -> None:
+    """Leave a run's folder as one that was interrupted before its first epoch; killed at any moment, it is that."""
+    start = {"status": "interrupted", "epochs_done": 0}
+    write_row(job.directory, run_row(job.run, start))
+    discard(job.directory)
+    write_tables(job.directory, job.run, {name: [] for name in TABLES}, start)
 
 
 def refusal(directory: Path, what: str, *, ended: bool, more: int = 0) -> str:
