@@ -66,7 +66,7 @@ def test_its_config_gives_the_run_again(weights):
     (["init_from=a.pt", "init_digest=1"], "init_digest=1: must be twelve letters, as found for a file, or null"),
     (["init_from=a.pt", "init_skip=fc2"],
      "init_skip=fc2: must be a list of globs of tensors, such as [fc2.*], or null"),
-    (["init_from=[a.pt]"], "init_from=['a.pt']: must be a path, or null"),
+    (["init_from=[a.pt]"], "init_from=[a.pt]: must be a path, or null"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line(weights, words, message):
     (weights / "empty").mkdir()

@@ -145,7 +145,7 @@ def test_of_an_installed_class_the_version_counts(here):
 def test_the_same_code_is_skipped_and_noted(net, wdrun, capsys):
     assert wdrun(*WORDS, capture=capsys)[0] == 0
     (row,) = load([Path("outputs/default")]).runs.to_dict("records")
-    (directory,) = load([Path("outputs/default")]).folders[0].glob("Net-*")
+    directory = Path(row["dir"]).absolute()
     assert row["code"] == own_code.of(runs.run(*WORDS)).digest
     assert [*json.loads((directory / "code.json").read_text())] == ["own_layers", "own_net"]
     before = files(directory)

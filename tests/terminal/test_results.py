@@ -72,7 +72,7 @@ def test_stdout_has_the_results_and_nothing_else(said):
     seeds = [[json.loads(line)["seed"] for line in text.splitlines()] for text in commands]
     assert [sorted(found) for found in seeds] == [[0], [1, 2], [3, 4], [5, 6], [7, 8], [0, 0, 0]]
     assert explained.startswith("run      Net, 30,730 parameters on synthetic;")
-    assert explained.splitlines()[-1].startswith("worth")
+    assert explained.splitlines()[-1].startswith("sweep    D from")
     assert out[-2:] == ["code 0", "mine done"]
 
 
