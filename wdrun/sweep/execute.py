@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wdrun.config.run import Job, SweepOptions
 from wdrun.explain import scores
-from wdrun.sweep import groups, own_code, sharing, workers
+from wdrun.sweep import groups, on_change, sharing, workers
 from wdrun.sweep.one_run import Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
@@ -47,7 +47,7 @@ def execute(
         say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
     ownership.check(job.directory.parent for job in left)
     processes, fuse = ways(left, options, trainers.check)
-    own_code.decide(left)
+    on_change.decide(left)
     stop = Stop()
     with stop.installed():
         if len(left) == 1:

@@ -17,7 +17,7 @@ import os
 import sys
 import sysconfig
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,19 +25,12 @@ from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from wdrun.config.run import Job, Run, digest
+from wdrun.config.run import Run, digest
 from wdrun.config.targets import own_classes
-from wdrun.errors import BusyError, ConfigError, InUseError
-from wdrun.storage import discard, hold, write_atomically
-from wdrun.sweep.outcome import FINAL
-from wdrun.tables.columns import TABLES, run_row
-from wdrun.tables.read import read_run
-from wdrun.tables.write import write_row, write_tables
-from wdrun.terminal.progress import say
-from wdrun.wording import counted, listed
+from wdrun.storage import write_atomically
+from wdrun.wording import listed
 
 NAME = "code.json"  # in a run's folder: the digest of each of its modules
-WAYS = "on_change=retrain trains {0} again, on_change=keep takes {0} as {1}, another name= keeps both"
 GONE = "gone"
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = Path(__file__).resolve().parents[1]
@@ -78,7 +71,7 @@ def write(directory: Path, run: Run) -> None:
 
 
 def change(directory: Path, was: str, run: Run) -> str:
-    """What changed, `net.py has changed`, since the run of a folder had the code of this column of its row; else "".
+    """What changed, `FILE has changed`, since the run of a folder had the code of this column of its row; else "".
 
     Of code that an earlier version did not note, nothing is said.
     """
@@ -93,68 +86,20 @@ def change(directory: Path, was: str, run: Run) -> str:
     except (OSError, ValueError, AttributeError, TypeError):
         differing = []
     differing = differing or [*now.modules] or ["its own code"]
-    files = listed([_shown(name) for name in differing], 3)
+    files = listed([shown(name) for name in differing], 3)
     return f"{files} {'has' if len(differing) == 1 else 'have'} changed"
 
 
-def decide(jobs: Sequence[Job]) -> None:
-    """Before a command trains: of the runs that other code trained, what their `on_change` says.
-
-    BusyError where it is `error`, a line on stderr where it is `keep` or `retrain`, which empties their folders.
-    ConfigError where this process has the old code still.
-    """
-    changed = []
-    for job in jobs:
-        if own_classes(job.run):
-            _check_loaded(job.run)
-            row = read_run(job.directory) or {}
-            if what := change(job.directory, row.get("code", ""), job.run):
-                changed.append((job, what, row["status"]))
-    if refused := [one for one in changed if one[0].options.on_change == "error"]:
-        job, what, status = refused[0]
-        raise BusyError(refusal(job.directory, what, ended=status in FINAL, more=len(refused) - 1))
-    kept = [one for one in changed if one[0].options.on_change == "keep"]
-    if kept:
-        say(f"keeping  {_named(kept)}, although {kept[0][1]} since; on_change=retrain trains again")
-    if again := [one for one in changed if one[0].options.on_change == "retrain"]:
-        say(f"again    {_named(again)}, from the first epoch: {again[0][1]} since")
-        for job, _, _ in again:
-            with suppress(InUseError), hold(job.directory):  # whoever trains it now has the new code
-                _begin_again(job)
-
-
-def _begin_again(job: Job) -> None:
-    """Leave a run's folder as one that was interrupted before its first epoch; killed at any moment, it is that."""
-    start = {"status": "interrupted", "epochs_done": 0}
-    write_row(job.directory, run_row(job.run, start))
-    discard(job.directory)
-    write_tables(job.directory, job.run, {name: [] for name in TABLES}, start)
-
-
-def refusal(directory: Path, what: str, *, ended: bool, more: int = 0) -> str:
-    """The line that refuses a run of other code, and what to type instead."""
-    others = f" (and {counted(more, 'run')} more)" if more else ""
-    ways = WAYS.format("them" if more else "it", "they are" if more else "it is")
-    return f"{directory}{others}: {what} since it was {'trained' if ended else 'begun'}; {ways}"
-
-
-def _named(changed: Sequence[tuple[Job, str, str]]) -> str:
-    job = changed[0][0]
-    return job.directory.name if len(changed) == 1 else counted(len(changed), "run")
-
-
-def _check_loaded(run: Run) -> None:
-    """ConfigError where a file was changed after this process had imported it, as a notebook does."""
+def stale(run: Run) -> str:
+    """The module whose file was changed after this process had imported it, as in a notebook; else ""."""
     for name in of(run).modules:
         known = _begun.get(name)
         if known and (origin := known[0].origin) and _text(origin) not in (known[1], GONE):
-            raise ConfigError(
-                f"{_shown(name)}: has changed since this process imported it, which still has the old code; "
-                f"start Python anew, or importlib.reload({name})"
-            )
+            return name
+    return ""
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """The file of a module, as one would name it from here; the module where it has none."""
     spec = _spec(name)
     if name == "__main__" or spec is None or not spec.has_location or not spec.origin or _is_installed(spec):

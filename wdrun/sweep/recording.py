@@ -14,7 +14,7 @@ from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import discard, make, write_atomically
-from wdrun.sweep import checkpoint, loggers, own_code, provenance
+from wdrun.sweep import checkpoint, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
@@ -185,7 +185,7 @@ def _resume(
         )
     if what := own_code.change(directory, made_with.get("code", ""), trainer.run):
         if job.options.on_change == "error":
-            raise BusyError(own_code.refusal(directory, what, ended=False))
+            raise BusyError(on_change.refusal(directory, what, ended=False))
         if job.options.on_change == "retrain":
             watch.note(f"{what} since it was begun: training starts again from the first epoch")
             discard(directory)

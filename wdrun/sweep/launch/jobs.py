@@ -94,7 +94,7 @@ def grouped(
     from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
-    from wdrun.sweep import own_code
+    from wdrun.sweep import on_change
     from wdrun.sweep.one_run import other_data
 
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
@@ -110,7 +110,7 @@ def grouped(
     ownership.check(job.directory.parent for job in parsed)
     with results.alone():
         jobs = remote.prepare(parsed)
-    own_code.decide(jobs)
+    on_change.decide(jobs)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]
     folder = Path(str(config.hydra.sweep.dir)).absolute()
