@@ -76,7 +76,8 @@ def test_a_finished_run_says_what_it_began_with_and_is_measured_later(state, wdr
     words = changed(WORDS, "epochs=1")
     code, _, err = wdrun(*words, "init_from=w.pt", capture=capsys)
     run = load([Path("outputs/default")]).runs.iloc[0]
-    assert (code, f"start    the weights of w.pt (init_digest={run['init_digest']})\n" in err) == (0, True)
+    said = f"start    the weights of w.pt (init_digest={run['init_digest']}); optimizer and schedule begin anew\n"
+    assert (code, said in err) == (0, True)
     assert (run["init_from"], len(run["init_digest"])) == ("w.pt", 12)
     (here / "w.pt").rename(here / "moved.pt")
     assert "already done" in wdrun(*words, "init_from=moved.pt", capture=capsys)[2]
