@@ -25,7 +25,7 @@ from wdrun.decay import COUPLINGS
 from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
 from wdrun.sweep.halving import COLUMNS as HALVING
-from wdrun.tables.columns import EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
+from wdrun.tables.columns import CODE, EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
 from wdrun.tables.verdicts import RECORDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,7 +215,7 @@ def schemas():
     own = {f"{name}.csv": schema[len(FACTORS) :] for name, schema in (TABLES | EVALUATIONS).items()}
     own["predictions.csv"] = PREDICTIONS[len(FACTORS) :]
     own |= {f"{name}.csv": schema for name, schema in RECORDS.items()}
-    return {"every table": FACTORS, **own, "run.csv and runs.csv": RUN}
+    return {"every table": FACTORS, **own, "run.csv and runs.csv": (*RUN, CODE)}
 
 
 def findings():

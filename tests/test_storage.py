@@ -133,6 +133,16 @@ def test_whatever_is_written_into_a_held_folder_is_known_when_it_is_left_half(tm
     assert [name for name in sorted(temporary) if not storage.TEMPORARY.fullmatch(name)] == []
 
 
+def test_what_wdrun_wrote_is_discarded_and_the_row_and_what_is_the_users_stay(tmp_path):
+    ours = ["metrics.csv", "evaluation_layers.csv", "config.yaml", "code.json", "checkpoint"]
+    ours += ["checkpoint.previous", "last.safetensors", "error.log"]
+    own = ["run.csv", ".lock", "notes.csv", "last.safetensors.old", "run.csv.txt", "my.yaml"]
+    for name in [*ours, *own]:
+        (tmp_path / name).write_text("x")
+    storage.discard(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(own)
+
+
 # A group's folder
 
 

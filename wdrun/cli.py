@@ -21,6 +21,7 @@ from wdrun import __version__
 from wdrun.config import commands
 from wdrun.config.options import check_own
 from wdrun.errors import ConfigError, StorageError, WdrunError
+from wdrun.terminal import results
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.screen import folded
 from wdrun.wording import nearest, printable
@@ -230,7 +231,8 @@ def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> 
 
     try:
         tell = partial(outcome.print_result, always=json)
-        outcomes = (execute if options.halving is None else in_rungs)(jobs, options, tell)
+        with results.alone():
+            outcomes = (execute if options.halving is None else in_rungs)(jobs, options, tell)
     except Interrupted as interrupted:
         return interrupted.exit_code
     return outcome.exit_code(outcomes)
@@ -255,8 +257,10 @@ def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
     targets.announce(jobs)
     from wdrun.api.explanation import explained
 
-    for number, text in enumerate(explained(jobs)):
-        print("\n".join([""] * bool(number) + [part for line in text.split("\n") for part in folded(line)]))
+    with results.alone():
+        for number, text in enumerate(explained(jobs)):
+            parts = [part for line in text.split("\n") for part in folded(line)]
+            print("\n".join([""] * bool(number) + parts), file=results.stream())
     return 0
 
 

@@ -25,8 +25,13 @@ def block(trainer: Trainer) -> list[str]:
     model = f"{run.model['name']}, {counted(sum(sizes.values()), 'parameter')}"
     how = f"{run.optimizer['name']} lr={short(run.lr)} {run.schedule['name']}"
     training = f"{how}, {counted(run.epochs, 'epoch')} of {counted(trainer.steps_per_epoch, 'step')}"
+    first = f"the weights of {run.init_from}"
     lines = [
         f"run      {model} on {trainer.dataset.name}; {training}, batch {run.batch_size}",
+        *(
+            [f"start    {first} (init_digest={run.init_digest}); optimizer and schedule begin anew"]
+            * bool(run.init_from)
+        ),
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     found = trainer.budget

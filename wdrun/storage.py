@@ -22,9 +22,8 @@ NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 # … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
 TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?|"
 TABLE += "verdict|looks|decisions"
-TEMPORARY = re.compile(
-    rf"\.(?:(?:{TABLE})\.csv|config\.yaml|overrides\.yaml|error\.log|checkpoint|(?:last|best)\.safetensors)\.(\d{{1,9}})\.tmp"
-)
+WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|checkpoint|(?:last|best)\.safetensors"
+TEMPORARY = re.compile(rf"\.(?:{WRITTEN})\.(\d{{1,9}})\.tmp")
 unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 
 
@@ -52,6 +51,15 @@ def make(directory: Path) -> None:
         sync(place.parent)
     if not missing:
         sync(directory.parent)  # whoever made it may have been killed before that
+
+
+def discard(directory: Path) -> None:
+    """Remove what wdrun wrote into a run's folder, which the caller holds, but its row; what is the user's stays."""
+    ours = re.compile(rf"{WRITTEN}|checkpoint\.previous")
+    for path in sorted(directory.iterdir()):
+        if ours.fullmatch(path.name) and path.name != "run.csv":
+            path.unlink(missing_ok=True)
+    sync(directory)
 
 
 def sync(directory: Path) -> None:

@@ -54,6 +54,7 @@ UNSAFE_METHODS = {"extractall", "extract"}
 MEANT = {
     ("config/compose.py", "pickle.loads"),  # bytes that this process made a moment before
     ("data/pickles.py", "pickle.Unpickler"),  # the restricted one
+    ("sweep/weights_file.py", "torch.load"),  # weights_only: tensors, and no code
     ("selection/overrides.py", "yaml.load"),  # with the safe loader in C, which knows no more tags than safe_load
 }
 

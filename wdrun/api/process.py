@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from wdrun.api.silence import stderr
+from wdrun.api.silence import stderr, stdout
 from wdrun.config.apart import Turn
 from wdrun.errors import StorageError
 from wdrun.sweep.signals import Interrupted
@@ -24,15 +24,15 @@ def turn(*, quiet: bool = False) -> Iterator[None]:
     """One thread at a time, since torch's thread count and generator are the process's; both, its other settings, and
     those of the environment, are afterwards as before, and what the program set does not reach the run's numbers.
 
-    `quiet`: what this thread says on stderr is dropped. A signal that interrupted the runs is raised again after they
-    were saved: Ctrl-C is KeyboardInterrupt, and a handler of the program's own is called.
+    What this thread prints is on stderr; `quiet`: what it says there is dropped. A signal that interrupted the runs is
+    raised again after they were saved: Ctrl-C is KeyboardInterrupt, and a handler of the program's own is called.
     """
     try:
         os.getcwd()
     except FileNotFoundError as error:
         raise StorageError("the current folder is not there any more; go to one that is, with os.chdir(…)") from error
     try:
-        with _turn, _settings(), stderr(quiet):
+        with _turn, _settings(), stderr(quiet), stdout():
             yield
     except Interrupted as interrupted:
         signal.raise_signal(interrupted.signum)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wdrun.config.commands import ROUNDS
-from wdrun.terminal import screen
+from wdrun.terminal import results, screen
 from wdrun.terminal.screen import folded
 from wdrun.terminal.tables import Column, laid_out
 from wdrun.wording import command_line
@@ -33,7 +33,8 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     rows = []
     for line in [overrides] if overrides else STANDARD:
         print(command_line(["bench", *line]), file=sys.stderr, flush=True)
-        rows.append(cells(*measure(line, rounds, flags["config_dir"])))
+        with results.alone():
+            rows.append(cells(*measure(line, rounds, flags["config_dir"])))
     print("\n".join([*folded(f"{machine()}, n = {rounds} interleaved pairs: median (smallest to largest)"), ""]))
     print("\n".join(table(rows, screen.columns())))
     return 0

@@ -21,6 +21,7 @@ from wdrun import data, models
 from wdrun.config import experiments
 from wdrun.config.run import Run
 from wdrun.data.dataset import Split
+from wdrun.terminal import results
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -73,9 +74,10 @@ def main() -> None:
     job = experiments.jobs([*words, "epochs=1"], False, config_dir)[0]
     if isinstance(job.run.threads, int):
         torch.set_num_threads(job.run.threads)
-    loop = Loop(job.run)
-    for _ in sys.stdin:
-        print(loop.images_per_second(seconds), flush=True)
+    with results.alone():
+        loop = Loop(job.run)
+        for _ in sys.stdin:
+            print(loop.images_per_second(seconds), file=results.stream(), flush=True)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,9 @@ KEYS: dict[str, Accepts] = {
     "fold": whole(0),
     "epochs": whole(1, 1_000_000),
     "batch_size": whole(1),
+    "init_from": or_null(text("a path")),
+    "init_digest": or_null(text("twelve letters, as found for a file", r"[b-df-hj-np-tv-xz]{12}")),
+    "init_skip": or_null(list_of(text("a glob"), "a list of globs of tensors, such as [fc2.*]")),
     "early_stopping.patience": or_null(whole(1)),
     "device": text("auto, cpu, cuda or cuda:N", r"auto|cpu|cuda(:\d{1,3})?"),
     "precision": one_of("auto", "fp32", "bf16", "tf32", "fp64"),
@@ -71,6 +74,7 @@ KEYS: dict[str, Accepts] = {
     "halving": or_null(whole(2)),
     "objective": one_of("val_loss", "val_accuracy"),
     "logger": or_null(one_of("tensorboard", "wandb", "mlflow")),
+    "on_change": one_of("error", "retrain", "keep"),
     "name": _label,
     "output_dir": text("a path"),
     "allow_diverged": boolean(),
@@ -145,7 +149,12 @@ def in_section(section: str) -> list[str]:
 
 
 # Text that may look like a number, and is then taken as it is typed.
-TEXT = {key for key, accepts in KEYS.items() if accepts is _label} | {"output_dir", "data.root", "article.refuse"}
+TEXT = {key for key, accepts in KEYS.items() if accepts is _label} | {
+    "output_dir",
+    "data.root",
+    "init_from",
+    "article.refuse",
+}
 
 
 def check_key(key: str, value: Any, kind: str | None = None) -> None:

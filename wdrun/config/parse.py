@@ -11,7 +11,7 @@ from typing import Any
 
 from wdrun import schedules
 from wdrun.accepts import check_known
-from wdrun.config import names
+from wdrun.config import names, warm_start
 from wdrun.config.axes import key_of
 from wdrun.config.keys import DIAGNOSTICS, KEYS, check_key, flatten, in_section, spelled
 from wdrun.config.options import GROUPS, conf_dir, option_names
@@ -47,6 +47,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         **{k: plain[k] for k in ("seed", "fold", "epochs", "batch_size", "device", "precision", "threads")},
         **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
+        **warm_start.knobs(plain),
     )
     _check_budget(plain, overrides)
     options = Options(**{field.name: plain[field.name] for field in fields(Options)})

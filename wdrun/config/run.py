@@ -17,11 +17,14 @@ from wdrun.wording import short
 Group = Mapping[str, Any]  # a config group as plain JSON values
 
 SCALARS = ("lambda", "lr", "seed", "fold")  # knobs that are arguments of a training step; all else is structure
-# Knobs that are not part of what a run is: where its data lie (the bytes are verified), what else a decay could do.
-OUTSIDE = ("data.root", "decay.couplings")
+# Knobs that are not part of what a run is: where its data and its first weights lie (the bytes count), what else a
+# decay could do.
+OUTSIDE = ("data.root", "decay.couplings", "init_from")
 # Ids are frozen. A knob added since is named here with the value at which a run is what it was without the knob, and
 # enters the digest only where it differs from it; one inside a value by its path, as in `decay.terms.new`.
 LATER: dict[str, Any] = {f"decay.{term}corrected": "auto" for term in ("", "terms.", "terms.terms.")}
+LATER |= {"init_from": None, "init_digest": None, "init_skip": None}
+UNWRITTEN = {key for key, value in LATER.items() if value is None}  # where they are null: tables stay as they were
 LETTERS = "bcdfghjklmnpqrstvwxz"  # no digit, no vowel: no reader of a CSV or of YAML takes an id for anything but text
 
 
@@ -47,11 +50,15 @@ class Run:
     device: str
     precision: str
     threads: int | str
+    init_from: str | None = None
+    init_digest: str | None = None
+    init_skip: Sequence[str] | None = None
 
     @property
     def nested(self) -> dict[str, Any]:
         """All knobs as a user sees them, groups nested; the caller's own copy."""
-        return {"lambda" if key == "lam" else key: value for key, value in asdict(self).items()}
+        nested = {"lambda" if key == "lam" else key: value for key, value in asdict(self).items()}
+        return {key: value for key, value in nested.items() if value is not None or key not in UNWRITTEN}
 
     @property
     def knobs(self) -> dict[str, Any]:
@@ -60,6 +67,9 @@ class Run:
         for field in fields(self):  # without asdict's copies, each name once: a sweep has thousands of runs
             key, value = "lambda" if field.name == "lam" else field.name, getattr(self, field.name)
             flat |= {intern(f"{key}.{k}"): v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        for key in UNWRITTEN:
+            if flat[key] is None:
+                del flat[key]
         return flat
 
     @cached_property
@@ -101,6 +111,7 @@ class Options:
     budget: float | None = None  # choose λ so that the total decay is this
     tau: float | None = None  # choose λ so that the timescale is this many epochs
     logger: str | None = None  # writes the run's metrics in another tool's format too
+    on_change: str = "error"  # or retrain, keep: where the run's own code is other than that which trained it
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,8 @@ class Job:
     @property
     def words(self) -> tuple[str, ...]:
         """What is typed after `wdrun` to have this job again."""
-        return (*self.overrides, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
+        kept = (word for word in self.overrides if not word.startswith("on_change="))  # of that command alone
+        return (*kept, *([f"--config-dir={self.config_dir}"] if self.config_dir else []))
 
     @property
     def root(self) -> Path:
@@ -171,8 +183,13 @@ def canonical(value: Any) -> Any:
 def digest(knobs: Mapping[str, Any]) -> str:
     """Eight letters of the SHA-256 of the knobs, canonical, as JSON, without OUTSIDE and what LATER leaves out."""
     known = {key: canonical(value) for key, value in knobs.items() if key not in OUTSIDE}
-    number = int(hashlib.sha256(_json(_lasting(known)).encode()).hexdigest(), 16)
-    return "".join(LETTERS[number // 20**place % 20] for place in range(8))
+    return letters(hashlib.sha256(_json(_lasting(known)).encode()).digest(), 8)
+
+
+def letters(content: bytes, length: int) -> str:
+    """So many letters of a hash."""
+    number = int.from_bytes(content, "big")
+    return "".join(LETTERS[number // 20**place % 20] for place in range(length))
 
 
 def _lasting(node: Any, path: str = "") -> Any:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from wdrun.config.run import Job
+from wdrun.config.run import Job, Run
+
+
+def own_classes(run: Run) -> list[tuple[str, str]]:
+    """(group, dotted name) of each class of the user's that makes the run, those of a chain's terms too, sorted."""
+    named = {("model", run.model.get("_target_")), *(("decay", target) for target in _decays(run.decay))}
+    return sorted((group, target) for group, target in named if target and not target.startswith("wdrun."))
+
+
+def _decays(spec: Mapping[str, Any]) -> Iterator[str]:
+    yield spec["_target_"]
+    for term in spec.get("terms", ()):
+        yield from _decays(term)
 
 
 def announce(jobs: Sequence[Job]) -> None:
     """Say which code of the user's a config imports, and let it be found in the current folder."""
-    found = {("model", job.run.model.get("_target_")) for job in jobs}
-    found |= {("decay", job.run.decay["_target_"]) for job in jobs}
-    own = sorted((group, target) for group, target in found if target and not target.startswith("wdrun."))
+    own = sorted({found for job in jobs for found in own_classes(job.run)})
     if own and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for group, target in own:

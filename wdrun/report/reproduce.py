@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MADE_WITH = {
     "wdrun_version": "wdrun",
     "commit": "commit",
+    "code": "own code",
     "python_version": "Python",
     "torch_version": "torch",
     "data_digest": "data digest (SHA-256)",
@@ -43,6 +44,8 @@ def made_with(runs: pd.DataFrame) -> list[tuple[str, str, bool]]:
     """What the runs were made with: label, value (or each value with its number of runs), whether they differ."""
     rows = []
     for column, label in MADE_WITH.items():
+        if column not in runs:  # none of them has code of its own
+            continue
         texts = [_text(value) for value in runs[column]]
         counts = {text: texts.count(text) for text in sorted({*texts} - {""}, key=sort_key)}
         if len(counts) == 1:

@@ -277,7 +277,8 @@ KINDS: dict[str, Kind] = {
     "made apart": Kind(  # nothing to run
         lambda n: (
             f"the {n['runs']} runs compared were not all made alike: they differ in "
-            f"{listed([c.replace('_', ' ') for c in n['columns']])}, from which small differences may come"
+            f"{listed([c.replace('_', ' ') for c in n['columns']])}, from which "
+            f"{'any' if 'own_code' in n['columns'] else 'small'} differences may come"
         )
     ),
     "repeats": Kind(  # nothing to run

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wdrun.tables.columns import CODE
 from wdrun.tables.read import rungs
 from wdrun.wording import sort_key, typed
 
 USED = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}  # what a word came to
 CIRCUMSTANCES = ("epochs", *USED, "data_digest")
 ELSEWHERE = ("data.root",)  # where data lies does not say what it is
+OWN_CLASSES = ("model._target_", "decay._target_", "decay.terms")
 MADE_WITH = ("wdrun_version", "commit", "torch_version", "python_version", "instruction_set", *USED.values())
 
 LeftOut = tuple[str, dict[str, Any]]  # kind and numbers of a finding
@@ -75,8 +77,16 @@ def data_of(runs: pd.DataFrame) -> pd.Series:
 
 
 def made_apart(runs: pd.DataFrame) -> list[str]:
-    """The columns of what the runs were made with, versions and machines, in which they differ."""
-    return [c for c in MADE_WITH if c in runs and runs.loc[texts(runs[c]) != "", c].nunique() > 1]
+    """The columns of what the runs were made with, versions and machines, in which they differ.
+
+    `own_code`: runs of the same class of the user's were trained by other code.
+    """
+    found = [c for c in MADE_WITH if c in runs and runs.loc[texts(runs[c]) != "", c].nunique() > 1]
+    if CODE.name in runs:
+        known = runs[texts(runs[CODE.name]) != ""]
+        classes = pd.MultiIndex.from_frame(pd.DataFrame({c: texts(known[c]) for c in OWN_CLASSES if c in known}))
+        found += ["own_code"] * bool((known[CODE.name].groupby(classes.to_flat_index()).nunique() > 1).any())
+    return found
 
 
 def _circumstances(runs: pd.DataFrame, data: pd.Series) -> pd.DataFrame:

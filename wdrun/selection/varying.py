@@ -9,7 +9,7 @@ import pandas as pd
 
 from wdrun.config.run import OUTSIDE
 from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, texts
-from wdrun.tables.columns import RUN
+from wdrun.tables.columns import CODE, RUN
 
 REPLICATE = ["seed", "fold"]
 # Where several knobs say the same, these name it.
@@ -19,7 +19,7 @@ WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say 
 
 def is_outcome(column: str) -> bool:
     """Whether a column of a runs table says what came of a run, or which it is, and not how it was set up."""
-    return column in ("id", "dir", *(c.name for c in RUN))
+    return column in ("id", "dir", *(c.name for c in (*RUN, CODE)))
 
 
 def facets_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:

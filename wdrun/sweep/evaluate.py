@@ -22,6 +22,7 @@ from wdrun.tables.filters import kept
 from wdrun.tables.read import load
 from wdrun.tables.sound import left_out
 from wdrun.tables.words import folders_and_settings
+from wdrun.terminal import results
 from wdrun.terminal.progress import say, scores
 from wdrun.terminal.screen import columns
 from wdrun.terminal.tables import Column, laid_out
@@ -49,7 +50,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
             print_rows(found)
 
     try:
-        with stop.installed():
+        with stop.installed(), results.alone():
             _measure(words, flags["config_dir"], stop.check, show)
     except Interrupted as interrupted:
         return interrupted.exit_code
@@ -72,7 +73,11 @@ def measure(*words: str, config_dir: str | None = None) -> pd.DataFrame:
 def print_rows(found: Measured) -> None:
     """A JSON line for each row on stdout."""
     for row in found.rows:
-        print(json.dumps(evaluations.typed(row) | {"dir": str(found.directory)}, allow_nan=False), flush=True)
+        print(
+            json.dumps(evaluations.typed(row) | {"dir": str(found.directory)}, allow_nan=False),
+            file=results.stream(),
+            flush=True,
+        )
 
 
 def _measure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -11,7 +10,7 @@ from pathlib import Path
 from wdrun.config.run import Job, SweepOptions
 from wdrun.explain import scores
 from wdrun.storage import held
-from wdrun.sweep import groups, sharing, workers
+from wdrun.sweep import groups, on_change, sharing, workers
 from wdrun.sweep.one_run import Rows, Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
@@ -19,6 +18,7 @@ from wdrun.sweep.signals import Stop
 from wdrun.sweep.source import Source, Take
 from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.columns import typed_row
+from wdrun.terminal import results
 from wdrun.terminal.board import Board, View
 from wdrun.terminal.progress import Bar, say
 from wdrun.wording import listed
@@ -53,6 +53,7 @@ def execute(
     kinds = [*left, *(source.kinds if source else ())]
     ownership.check(job.directory.parent for job in kinds)
     processes, fuse = ways(kinds, options, trainers.check, growing=source is not None)
+    on_change.decide(kinds)
     stop = Stop()
     with stop.installed():
         if len(left) == 1 and source is None:
@@ -91,7 +92,7 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
         cause = outcome.row.get("cause")
         if outcome.skipped:
             say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
-            if outcome.status == "done" and sys.stdout.isatty():  # where no line of JSON says it
+            if outcome.status == "done" and results.stream().isatty():  # where no line of JSON says it
                 say(scores(outcome.result()))
         elif outcome.status == "busy":
             say(f"busy: {cause}")

@@ -21,13 +21,14 @@ from wdrun.config.parse import parse
 from wdrun.config.run import Group, Job, Run
 from wdrun.errors import ConfigError
 from wdrun.storage import hold
-from wdrun.sweep import provenance
+from wdrun.sweep import own_code, provenance
 from wdrun.sweep.one_run import ready
 from wdrun.tables import evaluations
 from wdrun.tables.columns import FACTORS, FORMER, LAYERS, SCHEMA
 from wdrun.tables.evaluations import Texts
 from wdrun.tables.identity import identity
 from wdrun.tables.sound import run_of, whole
+from wdrun.terminal.progress import say
 from wdrun.training import measurement
 
 SPLITS = ("train", "val", "test")
@@ -130,6 +131,8 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
         return Measured(directory, there, before=True)
     job = _definition(directory, row, wanted.config_dir)
     _announce(job, announced)
+    if what := own_code.change(directory, row.get("code", ""), job.run):
+        say(f"warning: {directory}: {what} since it was trained; it is measured with the code as it is now")
     run = wanted.of(job.run)
     if (digest := data.digest(run.data)) != row["data_digest"]:
         raise ConfigError(
@@ -208,7 +211,7 @@ def _definition(directory: Path, row: Mapping[str, str], config_dir: str | None)
 
 def _announce(job: Job, announced: set[str]) -> None:
     """Say which code of the user's the run imports, once a command."""
-    own = {str(target) for target in (job.run.model.get("_target_"), job.run.decay["_target_"])}
+    own = {target for _, target in targets.own_classes(job.run)}
     if not own <= announced:
         targets.announce([job])
         announced |= own

@@ -18,6 +18,7 @@ from wdrun.sweep import checkpoint
 from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.signals import Interrupted, Stop
+from wdrun.sweep.weights_file import begun_with
 from wdrun.tables.columns import run_row
 from wdrun.tables.read import read_run
 from wdrun.tables.sound import run_of, version, whole
@@ -36,7 +37,7 @@ def ready(run: Run, share: int = 1) -> Trainer:
     if run.threads == "auto":
         machine = replace(machine, threads=max(1, machine.threads // share))
     optim.build(run.optimizer)  # cheap, and better known to be wrong before a download than after it
-    return Trainer(run, data.load(run.data, run.fold), machine)
+    return Trainer(run, data.load(run.data, run.fold), machine, begun_with(run))
 
 
 class Trainers:

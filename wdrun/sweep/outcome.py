@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from wdrun.config.run import Job
 from wdrun.errors import BusyError, Exit
 from wdrun.tables.columns import FACTORS, typed_row
+from wdrun.terminal import results
 from wdrun.terminal.progress import say
 
 FINAL = ("done", "diverged")  # a run of these statuses is never trained again
@@ -81,8 +81,8 @@ Numbered = tuple[int, Outcome]  # which of the jobs, and how it ended
 
 def print_result(outcome: Outcome, *, always: bool = False) -> None:
     """One JSON line on stdout; on a terminal, where a person reads what stderr says, only if `always` (--json)."""
-    if always or not sys.stdout.isatty():
-        print(json.dumps(outcome.result(), allow_nan=False), flush=True)
+    if always or not results.stream().isatty():
+        print(json.dumps(outcome.result(), allow_nan=False), file=results.stream(), flush=True)
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wdrun import __version__
 
-COLUMNS = ("python_version", "wdrun_version", "commit")  # those of run.csv that may be others where a run is resumed
+# those of run.csv that may be others where a run is resumed
+COLUMNS = ("python_version", "wdrun_version", "commit", "code")
 CHECKOUT = Path(__file__).resolve().parents[2]  # where this wdrun runs from one
 
 

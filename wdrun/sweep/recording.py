@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from wdrun import devices
 from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.explain import block, bought, outcome, predicted
-from wdrun.storage import make, write_atomically
-from wdrun.sweep import checkpoint, loggers, provenance
+from wdrun.storage import discard, make, write_atomically
+from wdrun.sweep import checkpoint, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
@@ -45,6 +47,7 @@ class Record:
         self.unsaved, self.told = False, 0
         if not self.state:
             _write_config(job.directory, job)
+        own_code.write(job.directory, job.run)
         for line in block(trainer) if watch.detailed else ():
             watch.note(line)
         watch.begin(
@@ -218,6 +221,14 @@ def _resume(
             f"{directory}: started with data of SHA-256 {was}, the same command gives {digest} here: the numbers would "
             "not be those of one run; finish it where it started, or remove the folder to begin again"
         )
+    if what := own_code.change(directory, made_with.get("code", ""), trainer.run):
+        if job.options.on_change == "error":
+            raise BusyError(on_change.refusal(directory, what, ended=False))
+        if job.options.on_change == "retrain":
+            watch.note(f"{what} since it was begun: training starts again from the first epoch")
+            discard(directory)
+            return None, {name: [] for name in TABLES}, {}, {}
+        watch.note(f"warning: {what} since it was begun: the epochs to come are trained by other code")
     machine = devices.describe(trainer.machine)
     for key in ("device_name", "precision_used", "threads_used", "instruction_set", "torch_version"):
         if machine[key] != values["machine"][key]:
@@ -226,16 +237,32 @@ def _resume(
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
-    if missing := trainer.initial().tensors.keys() - tensors.keys():
-        raise BusyError(
-            f"{directory}: its checkpoint lacks {min(missing)}, so another version of wdrun wrote it; "
-            "finish it with that one, or remove the folder to begin again"
-        )
+    _check_layers(directory, trainer.initial().tensors, tensors)
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
     rows = {name: [{FORMER.get(k, k): v for k, v in row.items()} for row in of] for name, of in values["rows"].items()}
     return state, rows, values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
+
+
+def _check_layers(directory: Path, here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
+    """BusyError unless the checkpoint's tensors are those that the run has here."""
+    end = "or remove the folder to begin again"
+    layers = [
+        {n: tuple(w.shape) for n, w in of.items() if n.startswith(("params/", "buffers/"))} for of in (here, there)
+    ]
+    if layers[0] != layers[1]:
+        odd = min(name for name, _ in layers[0].items() ^ layers[1].items())
+        shapes = ["×".join(map(str, of[odd])) or "one number" if odd in of else "none" for of in layers]
+        raise BusyError(
+            f"{directory}: begun with other layers ({odd.partition('/')[2]} is {shapes[0]} here, {shapes[1]} in its "
+            f"checkpoint); put the model back to what it was, {end}"
+        )
+    if missing := here.keys() - there.keys():
+        raise BusyError(
+            f"{directory}: its checkpoint lacks {min(missing)}, so another version of wdrun wrote it; "
+            f"finish it with that one, {end}"
+        )
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
@@ -248,6 +275,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "norm_start": trainer.decayed_norm(trainer.initial()),
         "data_digest": trainer.dataset.digest,
+        "code": own_code.of(trainer.run).digest,
         **provenance.describe(),
         **devices.describe(trainer.machine),
     }

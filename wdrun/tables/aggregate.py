@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wdrun.errors import StorageError
 from wdrun.storage import held, hold, write_atomically
-from wdrun.tables.columns import RUN, TABLES
+from wdrun.tables.columns import CODE, RUN, TABLES
 from wdrun.tables.ownership import RESULTS, foreign
 from wdrun.tables.read import read_run
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
@@ -40,7 +40,8 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
             for name, lines in tables.items():
                 bodies[name] += lines
         outcome = [c.name for c in RUN]
-        knobs = dict.fromkeys(name for header, _ in runs for name in header if name not in outcome)
+        knobs = dict.fromkeys(name for header, _ in runs for name in header if name not in (*outcome, CODE.name))
+        outcome += [CODE.name] * any(CODE.name in header for header, _ in runs)
         rows = (dict(zip(header, row, strict=True)) for header, row in runs)
         write_atomically(root / "runs.csv", render([*knobs, *outcome], rows))
         for name, columns in TABLES.items():

@@ -145,6 +145,11 @@ RUN = (
     Column("schema", int, "version of these tables"),
 )
 
+# After those of RUN, in the row of a run that has such code.
+CODE = Column(
+    "code", str, "digest of the run's own code (model._target_, decay._target_), `a then b` of a run resumed with other"
+)
+
 # Of a regression, once at the end and by run; predictions.csv
 PREDICTIONS = (
     *FACTORS,
@@ -211,7 +216,8 @@ def run_row(run: Run, summary: Row) -> dict[str, Any]:
     """The run's own row: factors, every knob, and what came of it."""
     row = factors(run)
     row |= {k: v for k, v in run.knobs.items() if k not in row}
-    return row | {column.name: summary.get(column.name, "") for column in RUN} | {"schema": SCHEMA}
+    row |= {column.name: summary.get(column.name, "") for column in RUN} | {"schema": SCHEMA}
+    return row | ({CODE.name: summary[CODE.name]} if summary.get(CODE.name) else {})
 
 
 def typed_row(row: Row) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.run import SCALARS, canonical, digest
-from wdrun.tables.columns import FACTORS, RUN
+from wdrun.tables.columns import CODE, FACTORS, RUN
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.write import cell
 
 FORMER = re.compile(r"[0-9a-f]{8}")
-NO_KNOBS = {c.name for c in (*FACTORS, *RUN)} - set(SCALARS) | {"dir"}
+NO_KNOBS = {c.name for c in (*FACTORS, *RUN, CODE)} - set(SCALARS) | {"dir"}
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.config.run import OUTSIDE, Run, canonical
+from wdrun.config.run import OUTSIDE, UNWRITTEN, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
-from wdrun.tables.columns import EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
+from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
 from wdrun.tables.handed import Content
 from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
 from wdrun.tables.place import placed
@@ -224,11 +224,14 @@ def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | No
     """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
     known = {k: v for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.") and k not in OUTSIDE}
     same = {k: cell(canonical(v)) for k, v in known.items()}
+    unlike = [k for k in UNWRITTEN if k not in known and k not in OUTSIDE]  # what the row must have nothing of
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
         if row is None or (row.get("status"), row.get("data_digest")) != ("done", data_digest):
             continue
-        if all(key in row and plain(row[key]) == text for key, text in same.items()) and float(row["lambda"]) == 0:
+        if any(row.get(key) for key in unlike) or float(row["lambda"]) != 0:
+            continue
+        if all(key in row and plain(row[key]) == text for key, text in same.items()):
             return row
     return None
 
@@ -246,7 +249,8 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     """A table as a pandas frame, known columns in their types; the same floats bit for bit; equal knobs as one text."""
     import pandas as pd
 
-    kinds = {c.name: c.kind for table in (RUN, PREDICTIONS, *TABLES.values(), *EVALUATIONS.values()) for c in table}
+    known = (RUN, (CODE,), PREDICTIONS, *TABLES.values(), *EVALUATIONS.values())
+    kinds = {c.name: c.kind for table in known for c in table}
     text = {name: "str" for name, kind in kinds.items() if kind is str}
     table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]).rename(columns=FORMER)
     texts = [name for name in table.columns if kinds.get(name) is str]

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from wdrun.terminal import screen
+from wdrun.terminal import results, screen
 from wdrun.terminal.characters import shown
 from wdrun.terminal.live import Live
 from wdrun.terminal.progress import Row, Watch, say, scores
@@ -70,7 +70,7 @@ class Board:
     def __enter__(self) -> Board:
         if screen.obeys(self.stream):
             # Results printed to a file or a pipe go there; on the same terminal they scroll above the table.
-            self.live = Live(self.stream, sys.stdout if sys.stdout.isatty() else None)
+            self.live = Live(self.stream, out if (out := results.stream()).isatty() else None)
             self.live.__enter__()
         return self
 

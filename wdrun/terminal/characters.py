@@ -6,9 +6,10 @@ No text is refused, and what the encoding has stays as it is. Files are UTF-8 wh
 from __future__ import annotations
 
 import codecs
-import sys
 import unicodedata
 from typing import TextIO
+
+from wdrun.terminal import results
 
 NAME = "wdrun"  # of the error handler
 GREEK = {"LAMDA": "lambda"}  # Unicode's own spelling; other letters are called as people call them
@@ -24,7 +25,7 @@ WORDS = "ΣΠ∇√"  # said before what they are of
 
 def shown(text: str, stream: TextIO | None = None) -> str:
     """The text as the stream, by default stdout, will show it; its length is that of what is seen."""
-    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
+    encoding = getattr(stream or results.stream(), "encoding", None) or "utf-8"
     return text.encode(encoding, NAME).decode(encoding, "replace")
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stderr, suppress
 from typing import Any, TextIO
 
+from wdrun.terminal import results
 from wdrun.terminal.screen import cut, size
 
 
 class Live:
     """The lines at the foot of `stream`, a terminal that obeys escape codes. A context manager: they go at its end.
 
-    Inside it sys.stderr, which `stream` is, and sys.stdout where `out` is that, write above the lines. Once nobody
+    Inside it sys.stderr, which `stream` is, and the results where they go to `out`, write above the lines. Once nobody
     reads there it is silent.
     """
 
@@ -23,7 +24,7 @@ class Live:
         self.redirected = ExitStack()
 
     def __enter__(self) -> Live:
-        for stream, redirect in ((self.stream, redirect_stderr), (self.out, redirect_stdout)):
+        for stream, redirect in ((self.stream, redirect_stderr), (self.out, results.redirected)):
             if stream is not None:
                 above: Any = _Above(self, stream)
                 self.redirected.enter_context(redirect(above))

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TextIO
 
+from wdrun.terminal import results
 from wdrun.terminal.characters import shown
 
 USUAL = 80, 24  # columns and rows of a terminal that does not say
@@ -34,7 +35,7 @@ def size(stream: TextIO) -> tuple[int, int] | None:
 
 def columns(stream: TextIO | None = None) -> int | None:
     """The width of the terminal that the stream, by default stdout, is; None where it is none."""
-    found = size(stream or sys.stdout)
+    found = size(stream or results.stream())
     return found[0] if found else None
 
 
@@ -45,7 +46,7 @@ def obeys(stream: TextIO) -> bool:
 
 def bold(text: str, stream: TextIO | None = None) -> str:
     """The text in bold where the stream, by default stdout, is a terminal that has it and NO_COLOR is not set."""
-    return f"\x1b[1m{text}\x1b[0m" if obeys(stream or sys.stdout) and not os.environ.get("NO_COLOR") else text
+    return f"\x1b[1m{text}\x1b[0m" if obeys(stream or results.stream()) and not os.environ.get("NO_COLOR") else text
 
 
 def cells(text: str) -> int:

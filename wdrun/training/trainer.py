@@ -28,6 +28,7 @@ from wdrun.training.evaluation import Evaluator
 from wdrun.training.evaluation.predictions import predict
 from wdrun.training.state import Epoch, Standing, State, channels_last, flatten, unflatten
 from wdrun.training.step import Step, Training, accuracy
+from wdrun.training.warm_start import begin
 
 Rows = list[dict[str, Any]]
 CHECK_EVERY = 100  # steps between looks at the losses for one that is not finite
@@ -44,10 +45,13 @@ class Trainer:
     run: Run
     dataset: Dataset
     machine: Machine
+    weights: Tensors | None = None  # that it begins with, in the place of those that the seed draws
 
     def __post_init__(self) -> None:
         run, machine = self.run, self.machine
         self.model = models.build(run.model, self.dataset.input_shape, self.dataset.classes, run.seed)
+        if self.weights is not None:
+            begin(self.model.to(machine.dtype), self.weights, run.init_skip or (), f"init_from={run.init_from}")
         self.model.to(machine.device, machine.dtype).to(memory_format=torch.channels_last)
         params = {n: p.detach() for n, p in self.model.named_parameters()}
         if not params:

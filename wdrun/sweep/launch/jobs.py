@@ -22,6 +22,7 @@ from wdrun.sweep.outcome import FINAL, Outcome, print_result, tell_missed, worst
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables import aggregate, ownership, plan
 from wdrun.tables.read import status_of
+from wdrun.terminal import results
 from wdrun.terminal.progress import say
 from wdrun.wording import command_line, counted, first_line
 
@@ -120,8 +121,12 @@ def handed(parsed: Sequence[Job], config: Any, context: HydraContext, size: int 
     from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
+    from wdrun.sweep import on_change
+
     ownership.check(job.directory.parent for job in parsed)
-    jobs = remote.prepare(parsed)
+    with results.alone():
+        jobs = remote.prepare(parsed)
+    on_change.decide(jobs)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]
     folder = Path(str(config.hydra.sweep.dir)).absolute()
@@ -203,7 +208,8 @@ def _trained(jobs: Sequence[Job], options: SweepOptions, json: bool) -> list[Out
     targets.announce(jobs)
     from wdrun.sweep.execute import execute
 
-    return execute(jobs, options, partial(print_result, always=json))
+    with results.alone():
+        return execute(jobs, options, partial(print_result, always=json))
 
 
 @contextmanager

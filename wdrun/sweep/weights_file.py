@@ -1,0 +1,46 @@
+"""Files of weights that a run may begin with: read as tensors alone, whatever else is in them, or refused in a line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from wdrun.config.run import Run
+from wdrun.config.warm_start import file_of, of_bytes
+from wdrun.errors import ConfigError
+
+INSIDE = ("state_dict", "model_state_dict", "model")  # where the checkpoints of others keep their weights
+
+
+def begun_with(run: Run) -> dict[str, Tensor] | None:
+    """The tensors of the run's `init_from`, None where it has none; ConfigError unless the file is the run's own."""
+    if run.init_from is None:
+        return None
+    path, named = file_of(run.init_from), f"init_from={run.init_from}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{named}: cannot be read ({error.strerror})") from error
+    if (digest := of_bytes(content)) != run.init_digest:
+        raise ConfigError(f"{named}: has other content than the run begins with: init_digest={digest} of the file now")
+    try:
+        found: Any = safetensors.torch.load(content)
+    except SafetensorError:
+        try:
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # tensors, no code
+        except Exception as error:  # whatever a damaged or another's file makes of it
+            raise ConfigError(
+                f"{named}: must be .safetensors, or tensors and names alone as torch.save wrote them"
+            ) from error
+    inner = next(
+        (found[key] for key in INSIDE if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)), found
+    )
+    if not isinstance(inner, Mapping) or not inner or not all(isinstance(w, Tensor) for w in inner.values()):
+        raise ConfigError(f"{named}: must hold a state dict, names of tensors and nothing else")
+    return {str(name): w for name, w in inner.items()}
