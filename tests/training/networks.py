@@ -142,11 +142,15 @@ class Halved(Base):
         self.head.weight.register_hook(lambda g: g / 2)
 
 
+def tripled(p):
+    p.grad.mul_(3)
+
+
 class Accumulated(Base):
     """A hook behind the accumulation of a gradient."""
 
     def extra(self):
-        self.head.weight.register_post_accumulate_grad_hook(lambda p: p.grad.mul_(3))
+        self.head.weight.register_post_accumulate_grad_hook(tripled)
 
 
 class ForwardHook(Base):
@@ -426,7 +430,9 @@ class ConvNext(Base):
 
 class SqueezeExcite(Base):
     def extra(self):
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 2, 1), nn.SiLU(), nn.Conv2d(2, 8, 1), nn.Sigmoid())
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 2, 1), nn.SiLU(), nn.Conv2d(2, 8, 1), nn.Sigmoid()
+        )
 
     def features(self, x):
         x = self.stem(x)

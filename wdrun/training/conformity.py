@@ -79,7 +79,7 @@ class _DryRun:
         )  # fmt: skip
         x, self.y = next(batches.sequential())
         self.x = x.contiguous()
-        self.drew = False
+        self.drew = False  # whether a step or an evaluation drew from a generator
 
     def found(self) -> Conformity:
         """Take the step in every way that matters; ConfigError where it cannot be taken."""
@@ -87,7 +87,7 @@ class _DryRun:
         params, kept = self.start(model)
         before = _attributes(model)
         with self.refusing("a training step fails"):
-            first, drew = self.step(model), self.drew
+            first = self.step(model)
         self.check_gradients(first.grads)
         changed = [name for name, value in _attributes(model).items() if value != before.get(name)]
         self.check_repeats(model, params, kept, first, changed)
@@ -97,7 +97,7 @@ class _DryRun:
             with self.refusing("a training step in bf16 fails, try precision=fp32"):
                 self.step(self.build(), context=self.machine.autocast())
         no_function = self.why_no_function(first, params, kept)
-        alone = no_function or self.why_alone(first, params, kept, drew, evaluated)
+        alone = no_function or self.why_alone(first, params, kept, evaluated)
         numbers = [name for name in changed if isinstance(before.get(name), int | float)]
         return Conformity(self.takes_channels_last(first), no_function, alone, tuple(_notes(model, first, numbers)))
 
@@ -129,12 +129,12 @@ class _DryRun:
         return params, kept
 
     def step(self, model: nn.Module, x: Tensor | None = None, context: Any = None) -> _Taken:
-        """One step in training mode from the dry run's seed; `drew` is then whether it drew from a generator."""
+        """One step in training mode, from the dry run's seed."""
         model.train()
         with seeded(self.seed, self.machine.device, own=True):
             before = _generators(self.machine.device)
             outputs, _, grads = backward(model, self.x if x is None else x, self.y, context or nullcontext())
-            self.drew = _generators(self.machine.device) != before
+            self.drew |= _generators(self.machine.device) != before
         return _Taken(outputs, grads, _copies(network.trained(model)), _copies(network.kept(model)))
 
     def evaluated(self, model: nn.Module, params: Tensors, kept: Tensors, x: Tensor | None = None) -> Tensor:
@@ -142,7 +142,9 @@ class _DryRun:
         network.write(model, params, kept)
         model.eval()
         with seeded(self.seed, self.machine.device, own=True), torch.no_grad():
+            before = _generators(self.machine.device)
             outputs: Tensor = model(self.x if x is None else x)
+            self.drew |= _generators(self.machine.device) != before
         return outputs
 
     def check_output(self, output: object) -> None:
@@ -212,14 +214,16 @@ class _DryRun:
                 found = torch.autograd.grad(data_loss(outputs, self.y), [leaves[n] for n in first.grads])
         except Exception as error:  # whatever the user's code raises
             return f"it cannot be called with other parameters ({named(error)})"
+        if sparse := next((n for n, g in zip(first.grads, found, strict=True) if g.is_sparse), None):
+            return f"the gradient of {sparse} is sparse"
         taken = _Taken(outputs.detach(), dict(zip(first.grads, found, strict=True)), first.params, beside)
         name = _difference(first, taken, ALIKE)
         return name and f"called with other parameters, its {name} is another"
 
-    def why_alone(self, first: _Taken, params: Tensors, kept: Tensors, drew: bool, evaluated: Tensor) -> str | None:
+    def why_alone(self, first: _Taken, params: Tensors, kept: Tensors, evaluated: Tensor) -> str | None:
         """Why it is one run's though it is a function of its tensors; None where it is not."""
-        if drew:
-            return "its step draws random numbers, which belong to one run"
+        if self.drew:
+            return "it draws random numbers, which belong to one run"
         if idle := [name for name in params if name not in first.grads]:
             return f"{idle[0]} gets no gradient"
         if not _close(evaluated, self.evaluated(self.build(self.run.seed + 1), params, kept), SAME):
@@ -235,10 +239,10 @@ def _not_a_function(model: nn.Module) -> str | None:
         if p.is_complex():
             return f"{name} is complex"
     for name, module in model.named_modules():
-        if type(module).get_extra_state is not nn.Module.get_extra_state:
+        if network.has_extra_state(module):
             return f"{name or 'it'} has extra state"
         if getattr(module, "max_norm", None) is not None:
-            return f"{name} limits the norm of its weights (max_norm)"
+            return f"{name or 'it'} limits the norm of its weights (max_norm)"
     return None
 
 
@@ -290,17 +294,17 @@ def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
 def _generators(device: torch.device) -> list[object]:
     """Where the generators stand that code of a user's may draw from."""
     numpy = np.random.get_state()
-    states = [torch.get_rng_state()] + [torch.cuda.get_rng_state(device)] * (device.type == "cuda")
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
     return [*(bytes(state.numpy()) for state in states), random.getstate(), bytes(numpy[1]), numpy[2:]]  # type: ignore[index]
 
 
 def _attributes(model: nn.Module) -> dict[str, object]:
-    """By name what the modules hold besides parameters, buffers and modules, in a form that can be compared."""
+    """By name what the modules hold that no checkpoint has, in a form that can be compared."""
     common = vars(nn.Module()).keys()
     return {
         f"{prefix}.{name}" if prefix else name: _told(value)
         for prefix, module in model.named_modules()
-        for name, value in vars(module).items()
+        for name, value in ({} if network.has_extra_state(module) else vars(module)).items()
         if name not in common
     }
 

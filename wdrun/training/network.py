@@ -89,9 +89,14 @@ def real(w: Tensor) -> Tensor:
     return torch.view_as_real(w) if w.is_complex() else w
 
 
+def has_extra_state(module: nn.Module) -> bool:
+    """Whether it saves more than tensors, by a get_extra_state of its own."""
+    return type(module).get_extra_state is not nn.Module.get_extra_state
+
+
 def _with_extra(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, module in model.named_modules():
-        if type(module).get_extra_state is not nn.Module.get_extra_state:
+        if has_extra_state(module):
             yield f"{name}.{EXTRA}" if name else EXTRA, module
 
 
