@@ -85,7 +85,7 @@ def test_what_is_frozen_is_not_counted_as_trained(here):
 def test_weights_are_measured_again_as_they_were_when_trained(here):
     for name in ("FourierFilter", "ExtraState", "NotSaved", "Drawn", "Tied", "Projected"):
         result = run(here, name)
-        found = wdrun.evaluate(str(result.directory), "evaluate=calibration")
+        found = wdrun.evaluate(result.directory, evaluate="calibration")
         test = found[found["split"] == "test"].iloc[0]
         row = result.run.iloc[0]
         assert (test["data_loss"], test["accuracy"]) == (row["test_loss"], row["test_accuracy"]), name

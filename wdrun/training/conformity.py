@@ -238,7 +238,10 @@ def _not_a_function(model: nn.Module) -> str | None:
             return f"{name} has a hook"
         if p.is_complex():
             return f"{name} is complex"
-    for name, module in model.named_modules():
+    names: dict[nn.Module, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if names.setdefault(module, name) != name:  # functional_call would not put its parameters back
+            return f"{names[module]} is {name} too"
         if network.has_extra_state(module):
             return f"{name or 'it'} has extra state"
         if getattr(module, "max_norm", None) is not None:

@@ -54,10 +54,13 @@ class Trainer:
         self.found = conformity(run, self.dataset, machine) if run.model.get("_target_") else None  # of a user's module
         self.channels_last = self.found is None or self.found.channels_last
         network.place(self.model, machine.device, machine.dtype, self.channels_last)
-        params = network.trained(self.model)
+        params, kept = network.trained(self.model), network.kept(self.model)
+        if self.found is not None:  # a user's module is trained in place
+            params, kept = ({n: w.clone() for n, w in of.items()} for of in (params, kept))
+        self._start = params, kept
         if not params:
             raise ConfigError(f"model={run.model['name']}: it has no parameters to train")
-        self._unbounded = [n for n, w in network.kept(self.model).items() if not torch.isfinite(w).all()]
+        self._unbounded = [n for n, w in kept.items() if not torch.isfinite(w).all()]
         self.train_batches = self._train_batches()
         if (size := len(self.dataset.splits["train"])) < run.batch_size:
             raise ConfigError(f"batch_size={run.batch_size}: the training split has only {size} examples")
@@ -109,9 +112,8 @@ class Trainer:
 
     def initial(self) -> State:
         """State before the first step."""
-        params = {n: w.clone() for n, w in network.trained(self.model).items()}
+        params, buffers = ({n: w.clone() for n, w in of.items()} for of in self._start)
         training = Training(params, self.optimizer.init(params), self.rule.init(params))
-        buffers = {n: w.clone() for n, w in network.kept(self.model).items()}
         values = {"epoch": 0, "best_epoch": None, "best_score": None}
         return State(flatten(training, buffers), values)
 
@@ -134,7 +136,7 @@ class Trainer:
     def budget(self) -> Budget:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
         run, lam, steps = self.run, self.run.lam, range(self.steps)
-        weights = network.trained(self.model)
+        weights = self._start[0]
         scales = ((self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps)
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
