@@ -70,7 +70,7 @@ def test_what_numpy_draws_is_the_runs_own_side_by_side_too(here):
 
 def test_a_sweep_of_a_network_that_cannot_train_creates_nothing(here):
     with pytest.raises(ConfigError, match=r"its output is a tuple"):
-        wdrun.sweep(f"{HERE}Pair", *WORDS, f"output_dir={here / 'runs'}", lam=[0, 1e-3], quiet=True)
+        wdrun.sweep(f"{HERE}Pair", *WORDS, f"output_dir={here / 'runs'}", seed=[0, 1], quiet=True)
     assert not (here / "runs").exists()
 
 

@@ -1,6 +1,7 @@
 """A user's own network beside a loop of plain torch: the same batches give the same losses, gradients and weights."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,7 +165,8 @@ REFUSED = {
     "Infinite": "its output is not finite before any training",
     "Kink": "the gradient of stem.weight is not finite before any training",
     "Detached": "its output depends on no parameter that learns",
-    "Hidden": "a step depends on what an earlier one left behind in no parameter or buffer (running); a resumed run",
+    "Hidden": "a step depends on what an earlier one left behind in no parameter or buffer (running); "
+    "a resumed run would go on without it, so make it a tensor and register it with register_buffer",
     "Unseeded": "built twice with one seed, head.weight differs; no seed reaches it: draw from torch, random or numpy",
     "UnseededNoise": "two steps with one seed differ in output; no seed reaches it",
     "UnsavedState": "its state cannot be saved: TypeError: Object of type set is not JSON serializable",
@@ -278,3 +280,19 @@ def test_a_trainer_is_not_changed_by_training():
     (second,) = ours.train()
     assert all(torch.equal(w, second.state.tensors[name]) for name, w in first.state.tensors.items())
     assert budget == trainer("Centred", *SGD, "lambda=0.02").budget
+
+
+def test_the_readme_says_of_each_kind_of_module_how_it_trains():
+    text = (Path(__file__).parents[2] / "wdrun" / "training" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| what the module does | alone | together |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    told = [part.strip() for _, _, cell in rows if cell.startswith("no: ") for part in cell[4:].split(", ")]
+    for reason in APART.values():
+        if "lifted" not in reason:  # that is of vmap, which the first row names
+            assert any(all(word in reason for word in part.split("…")) for part in told), reason
+    for part in told:
+        assert any(all(word in reason for word in part.split("…")) for reason in APART.values()), part
+    refused = [part.strip() for _, cell, _ in rows if cell.startswith("refused: ") for part in cell[9:].split(", ")]
+    for part in refused:
+        assert any(part in reason for reason in REFUSED.values()), part
+    assert len(rows) == 18

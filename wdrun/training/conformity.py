@@ -184,7 +184,7 @@ class _DryRun:
             where = f" ({', '.join(changed)})" if changed else ""
             raise ConfigError(
                 f"{self.who}: a step depends on what an earlier one left behind in no parameter or buffer{where}; a "
-                "resumed run would not have it, so make it a tensor and register it with register_buffer"
+                "resumed run would go on without it, so make it a tensor and register it with register_buffer"
             )
 
     def takes_channels_last(self, first: _Taken) -> bool:
