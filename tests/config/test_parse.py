@@ -226,6 +226,7 @@ optimizer=adam optimizer.beta1=1 -> optimizer.beta1=1: must be a number in [0, 1
 optimizer=adam optimizer.eps=-1 -> optimizer.eps=-1: must be a number ≥ 0
 optimizer=muon optimizer.ns_dtype=int8 -> optimizer.ns_dtype=int8: must be one of bfloat16, float32, float64
 optimizer.clip_norm=0        -> optimizer.clip_norm=0: must be a number > 0, or null
+optimizer.clip=none          -> optimizer.clip=none: must be one of all, data
 optimizer.rule=sgdd          -> optimizer.rule=sgdd: must be one of <rules>; did you mean sgd?
 ~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov
 ~optimizer.clip_norm         -> ~optimizer.clip_norm: cannot be left out; set it instead

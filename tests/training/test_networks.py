@@ -295,4 +295,4 @@ def test_the_readme_says_of_each_kind_of_module_how_it_trains():
     refused = [part.strip() for _, cell, _ in rows if cell.startswith("refused: ") for part in cell[9:].split(", ")]
     for part in refused:
         assert any(part in reason for reason in REFUSED.values()), part
-    assert len(rows) == 18
+    assert len(rows) == 17
