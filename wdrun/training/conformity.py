@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import io
 import json
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +26,7 @@ from wdrun.streams import seeded, stream_seed
 from wdrun.tensors import Tensors
 from wdrun.training import network
 from wdrun.training.eager import backward
+from wdrun.training.likeness import Taken, attributes, close, copies, differ, difference, generators
 from wdrun.training.step import data_loss
 from wdrun.wording import counted, named
 
@@ -58,15 +57,6 @@ def conformity(run: Run, dataset: Dataset, machine: Machine) -> Conformity:
     return _known[key]
 
 
-class _Taken(NamedTuple):
-    """What one step gave: outputs (B, K), gradients, and the tensors as the forward pass left them."""
-
-    outputs: Tensor
-    grads: Tensors
-    params: Tensors
-    kept: Tensors
-
-
 class _DryRun:
     def __init__(self, run: Run, dataset: Dataset, machine: Machine) -> None:
         self.run, self.dataset, self.machine = run, dataset, machine
@@ -85,11 +75,11 @@ class _DryRun:
         """Take the step in every way that matters; ConfigError where it cannot be taken."""
         model = self.build()
         params, kept = self.start(model)
-        before = _attributes(model)
+        before = attributes(model)
         with self.refusing("a training step fails"):
             first = self.step(model)
         self.check_gradients(first.grads)
-        changed = [name for name, value in _attributes(model).items() if value != before.get(name)]
+        changed = [name for name, value in attributes(model).items() if value != before.get(name)]
         self.check_repeats(model, params, kept, first, changed)
         with self.refusing("evaluation fails"):
             evaluated = self.evaluated(model, params, kept)
@@ -121,30 +111,30 @@ class _DryRun:
     def start(self, model: nn.Module) -> tuple[Tensors, Tensors]:
         """Copies of its tensors; ConfigError where none learns, or one is of a type that cannot be saved."""
         with self.refusing("its state cannot be saved"):
-            params, kept = _copies(network.trained(model)), _copies(network.kept(model))
+            params, kept = copies(network.trained(model)), copies(network.kept(model))
         if not params:
             frozen = sum(p.numel() for p in model.parameters())
             has = f"all its {counted(frozen, 'parameter')} are frozen" if frozen else "it has no parameters"
             raise ConfigError(f"{self.who}: {has}: nothing to train")
         return params, kept
 
-    def step(self, model: nn.Module, x: Tensor | None = None, context: Any = None) -> _Taken:
+    def step(self, model: nn.Module, x: Tensor | None = None, context: Any = None) -> Taken:
         """One step in training mode, from the dry run's seed."""
         model.train()
         with seeded(self.seed, self.machine.device, own=True):
-            before = _generators(self.machine.device)
+            before = generators(self.machine.device)
             outputs, _, grads = backward(model, self.x if x is None else x, self.y, context or nullcontext())
-            self.drew |= _generators(self.machine.device) != before
-        return _Taken(outputs, grads, _copies(network.trained(model)), _copies(network.kept(model)))
+            self.drew |= generators(self.machine.device) != before
+        return Taken(outputs, grads, copies(network.trained(model)), copies(network.kept(model)))
 
     def evaluated(self, model: nn.Module, params: Tensors, kept: Tensors, x: Tensor | None = None) -> Tensor:
         """Outputs in evaluation mode, at these values."""
         network.write(model, params, kept)
         model.eval()
         with seeded(self.seed, self.machine.device, own=True), torch.no_grad():
-            before = _generators(self.machine.device)
+            before = generators(self.machine.device)
             outputs: Tensor = model(self.x if x is None else x)
-            self.drew |= _generators(self.machine.device) != before
+            self.drew |= generators(self.machine.device) != before
         return outputs
 
     def check_output(self, output: object) -> None:
@@ -169,25 +159,25 @@ class _DryRun:
             raise ConfigError(f"{self.who}: the gradient of {bad} is not finite before any training")
 
     def check_repeats(
-        self, model: nn.Module, params: Tensors, kept: Tensors, first: _Taken, changed: Sequence[str]
+        self, model: nn.Module, params: Tensors, kept: Tensors, first: Taken, changed: Sequence[str]
     ) -> None:
         """ConfigError unless equal seeds, parameters and buffers give equal steps: what a resumed run rests on."""
         other = self.build()
         unseeded = "no seed reaches it: draw from torch, random or numpy.random, not from default_rng() or the like"
-        if name := _differ(params, network.trained(other), SAME):
+        if name := differ(params, network.trained(other), SAME):
             raise ConfigError(f"{self.who}: built twice with one seed, {name} differs; {unseeded}")
         network.write(other, params, kept)
-        if name := _difference(first, self.step(other), SAME):
+        if name := difference(first, self.step(other), SAME):
             raise ConfigError(f"{self.who}: two steps with one seed differ in {name}; {unseeded}")
         network.write(model, params, kept)
-        if name := _difference(first, self.step(model), SAME):
+        if name := difference(first, self.step(model), SAME):
             where = f" ({', '.join(changed)})" if changed else ""
             raise ConfigError(
                 f"{self.who}: a step depends on what an earlier one left behind in no parameter or buffer{where}; a "
                 "resumed run would go on without it, so make it a tensor and register it with register_buffer"
             )
 
-    def takes_channels_last(self, first: _Taken) -> bool:
+    def takes_channels_last(self, first: Taken) -> bool:
         """Whether it is the same function of images laid out channels last, in which convolutions are faster."""
         if self.x.ndim != 4 or not any(w.ndim == 4 for w in (*first.params.values(), *first.kept.values())):
             return False
@@ -198,16 +188,16 @@ class _DryRun:
             self.evaluated(model, taken.params, taken.kept, x)
         except Exception:  # a view of another layout, most often
             return False
-        return _difference(first, taken, ALIKE) is None
+        return difference(first, taken, ALIKE) is None
 
-    def why_no_function(self, first: _Taken, params: Tensors, kept: Tensors) -> str | None:
+    def why_no_function(self, first: Taken, params: Tensors, kept: Tensors) -> str | None:
         """Why its step is not that of `functional_call` with its parameters and buffers; None where it is."""
         model = self.build()
         if reason := _not_a_function(model):
             return reason
-        if name := _differ(params, first.params, 0.0):
+        if name := differ(params, first.params, 0.0):
             return f"its forward pass changes {name}"
-        leaves, beside = {n: w.clone().requires_grad_() for n, w in params.items()}, _copies(kept)
+        leaves, beside = {n: w.clone().requires_grad_() for n, w in params.items()}, copies(kept)
         try:
             with seeded(self.seed, self.machine.device, own=True):
                 outputs = models.forward(model.train(), leaves, beside, self.x)
@@ -216,17 +206,17 @@ class _DryRun:
             return f"it cannot be called with other parameters ({named(error)})"
         if sparse := next((n for n, g in zip(first.grads, found, strict=True) if g.is_sparse), None):
             return f"the gradient of {sparse} is sparse"
-        taken = _Taken(outputs.detach(), dict(zip(first.grads, found, strict=True)), first.params, beside)
-        name = _difference(first, taken, ALIKE)
+        taken = Taken(outputs.detach(), dict(zip(first.grads, found, strict=True)), first.params, beside)
+        name = difference(first, taken, ALIKE)
         return name and f"called with other parameters, its {name} is another"
 
-    def why_alone(self, first: _Taken, params: Tensors, kept: Tensors, evaluated: Tensor) -> str | None:
+    def why_alone(self, first: Taken, params: Tensors, kept: Tensors, evaluated: Tensor) -> str | None:
         """Why it is one run's though it is a function of its tensors; None where it is not."""
         if self.drew:
             return "it draws random numbers, which belong to one run"
         if idle := [name for name in params if name not in first.grads]:
             return f"{idle[0]} gets no gradient"
-        if not _close(evaluated, self.evaluated(self.build(self.run.seed + 1), params, kept), SAME):
+        if not close(evaluated, self.evaluated(self.build(self.run.seed + 1), params, kept), SAME):
             return "what its seed draws is not all in parameters and buffers"
         return None
 
@@ -249,7 +239,7 @@ def _not_a_function(model: nn.Module) -> str | None:
     return None
 
 
-def _notes(model: nn.Module, first: _Taken, numbers: Sequence[str]) -> Iterator[str]:
+def _notes(model: nn.Module, first: Taken, numbers: Sequence[str]) -> Iterator[str]:
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
     idle = [name for name in first.params if name not in first.grads]
     if frozen:
@@ -263,61 +253,3 @@ def _notes(model: nn.Module, first: _Taken, numbers: Sequence[str]) -> Iterator[
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
     return f"{names[0]}{more}"
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
-    return {name: w.clone() for name, w in tensors.items()}
-
-
-def _difference(a: _Taken, b: _Taken, tolerance: float) -> str | None:
-    """What of two steps is not the same, within a relative tolerance."""
-    if not _close(a.outputs, b.outputs, tolerance):
-        return "output"
-    if name := _differ(a.grads, b.grads, tolerance):
-        return f"gradient of {name}"
-    return _differ(a.params, b.params, tolerance) or _differ(a.kept, b.kept, tolerance)
-
-
-def _differ(a: Tensors, b: Tensors, tolerance: float) -> str | None:
-    return next(
-        (name for name in (*a, *b) if name not in a or name not in b or not _close(a[name], b[name], tolerance)), None
-    )
-
-
-def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    if a.shape != b.shape or not a.is_floating_point():
-        return torch.equal(a, b)
-    finite = torch.isfinite(a)
-    if not torch.equal(finite, torch.isfinite(b)):
-        return False
-    a, b = a[finite].double(), b[finite].double()
-    return bool(torch.linalg.vector_norm(a - b) <= tolerance * (torch.linalg.vector_norm(a) + 1e-3))
-
-
-def _generators(device: torch.device) -> list[object]:
-    """Where the generators stand that code of a user's may draw from."""
-    numpy = np.random.get_state()
-    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-    return [*(bytes(state.numpy()) for state in states), random.getstate(), bytes(numpy[1]), numpy[2:]]  # type: ignore[index]
-
-
-def _attributes(model: nn.Module) -> dict[str, object]:
-    """By name what the modules hold that no checkpoint has, in a form that can be compared."""
-    common = vars(nn.Module()).keys()
-    return {
-        f"{prefix}.{name}" if prefix else name: _told(value)
-        for prefix, module in model.named_modules()
-        for name, value in ({} if network.has_extra_state(module) else vars(module)).items()
-        if name not in common
-    }
-
-
-def _told(value: object) -> object:
-    if isinstance(value, Tensor):
-        w = network.real(value.detach()).double()
-        return tuple(w.shape), w.sum().item(), w.abs().sum().item()
-    if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _told(item) for key, item in value.items()}
-    return value if isinstance(value, int | float | str | None) else repr(value)
