@@ -40,7 +40,7 @@ PARTS = {
     "<datatakes>": "name, train_examples, test_examples, label_noise, noise, distractor, shift, occlusion, seed, "
     "val_size, train_size, folds, split_seed",
     "<cnn>": "conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
-    "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value",
+    "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value, clip",
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
     "<shared>": "every option of decay has it; start its file with defaults: [_shared, _self_]",

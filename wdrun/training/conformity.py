@@ -98,7 +98,7 @@ class _DryRun:
             yield
         except ConfigError:
             raise
-        except Exception as error:  # whatever the user's code raises
+        except (Exception, SystemExit) as error:  # whatever the user's code raises
             raise ConfigError(f"{self.who}: {what}: {named(error)}") from error
 
     def build(self, seed: int | None = None, channels_last: bool = False) -> nn.Module:
