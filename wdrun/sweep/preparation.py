@@ -101,7 +101,8 @@ def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Itera
     told: set[str] = set()
     for run in first.values():
         trainer = build(run)
-        notes = trainer.found.notes if trainer.found and len(jobs) > 1 else ()  # of one run its own block says it
+        own = len(jobs) > 1 and run.model.get("_target_")  # of one run its own block says it
+        notes = trainer.found.notes if own and trainer.found else ()
         for note in notes:
             if note not in told:
                 say(f"note: model={run.model['name']}: {note}")
