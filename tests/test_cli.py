@@ -335,7 +335,7 @@ class Fails(nn.Module):
         super().__init__()
         self.fails, self.flatten, self.fc = fails, nn.Flatten(), nn.Linear(3072, classes)
     def forward(self, x):
-        if self.fails:
+        if self.fails and len(x) > 4:  # more than the dry run of a sweep's networks has
             raise ArithmeticError("out of numbers\\nsecond line")
         return self.fc(self.flatten(x))
 """

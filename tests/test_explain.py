@@ -120,6 +120,30 @@ def test_a_ready_made_l2_is_shown_in_other_units_too(name):
     assert "AdamW paper, Composer" in line
 
 
+@pytest.mark.parametrize(
+    ("words", "elsewhere"),
+    [
+        ((), ["torch weight_decay", "Keras l2", "tf.nn.l2_loss", "scikit-learn alpha"]),
+        (("optimizer.clip=data",), ["torch weight_decay", "Keras l2", "tf.nn.l2_loss", "scikit-learn alpha"]),
+        (("optimizer.clip_norm=1",), ["Keras l2", "tf.nn.l2_loss", "scikit-learn alpha"]),
+        (("optimizer.clip_value=1", "optimizer.clip=data"), ["torch weight_decay"]),
+        (("optimizer.clip_norm=1", "decay.coupling=decoupled"), ["torch/optax/Keras weight_decay", "AdamW paper"]),
+    ],
+)
+def test_the_same_lambda_is_told_where_a_clipped_step_is_the_same(words, elsewhere):
+    """torch clips the gradient before it adds λw, a framework with Ω in its loss clips both."""
+    (line,) = [text for text in block(ready(job("decay=l2", *words).run)) if text.startswith("same λ")]
+    assert len(line.split(" · ")) == len(elsewhere)
+    assert all(name in line for name in elsewhere)
+
+
+def test_what_a_users_network_does_is_told(here):
+    model = "model._target_=tests.training.networks.Frozen"
+    lines = block(ready(runs.run(model, base=[w for w in SMALL if not w.startswith("model")])))
+    assert "note     stem.weight and 7 more are frozen (requires_grad=False): kept as built, without decay" in lines
+    assert lines[0].startswith("run      Frozen, 90 parameters on")
+
+
 def test_a_budget_is_the_run_of_its_lambda():
     chosen = with_lambda(job("budget=0.5")).run
     assert chosen.id == job(f"lambda={chosen.lam!r}").run.id

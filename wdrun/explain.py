@@ -12,6 +12,7 @@ from wdrun.config.axes import key_of
 from wdrun.config.run import Run
 from wdrun.decay import COUPLINGS, Chain, Decay, Rule, chosen_scope, holds
 from wdrun.errors import ConfigError
+from wdrun.training import network
 from wdrun.training.trainer import Trainer
 from wdrun.wording import clock, command_line, counted, short
 
@@ -21,7 +22,7 @@ DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay 
 def block(trainer: Trainer) -> list[str]:
     """The block printed before the first epoch: run, machine, decay, step, same λ elsewhere, budget, verdict."""
     run, machine = trainer.run, trainer.machine
-    sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
+    sizes = {n: w.numel() for n, w in network.trained(trainer.model).items()}
     model = f"{run.model['name']}, {counted(sum(sizes.values()), 'parameter')}"
     how = f"{run.optimizer['name']} lr={short(run.lr)} {run.schedule['name']}"
     training = f"{how}, {counted(run.epochs, 'epoch')} of {counted(trainer.steps_per_epoch, 'step')}"
@@ -34,6 +35,7 @@ def block(trainer: Trainer) -> list[str]:
         ),
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
+    lines += [f"note     {note}" for note in (trainer.found.notes if trainer.found else ())]
     found = trainer.budget
     if found.verdict == "off":
         return [
@@ -54,6 +56,10 @@ def block(trainer: Trainer) -> list[str]:
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
     )
+    limited = run.coupling == "coupled" and any(run.optimizer[key] is not None for key in ("clip_norm", "clip_value"))
+    if limited:  # torch clips before it adds λw, a framework with Ω in its loss after
+        data_alone = run.optimizer.get("clip") == "data"
+        same = {where: value for where, value in same.items() if data_alone == (where == "torch weight_decay")}
     if same:
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
     first, *others = conventions.sentences(found, run.lam)

@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 from wdrun.accepts import check_names
 from wdrun.errors import ConfigError
-from wdrun.streams import stream_seed
+from wdrun.streams import seeded, stream_seed
+from wdrun.wording import named
 
 # Layers that keep no state and draw nothing: a chain of them is run without functional_call.
 PLAIN = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten)
@@ -101,26 +103,38 @@ def build(spec: Mapping[str, Any], input_shape: tuple[int, ...], classes: int, s
     """The model of a `conf/model/*.yaml`, initialised on the CPU from (seed, "init") so that every device agrees.
 
     A user's class (`model._target_=my.module.Net`) is called with the keys the user added, and with `input_shape`,
-    `classes` and the built-in options' arguments where its signature names them. ConfigError when it cannot be
-    imported or does not take its arguments.
+    `classes` and the built-in options' arguments where its signature names them; what it draws from `random` and numpy
+    is keyed like torch's, and its lazy layers take their shapes from a forward pass over zeros. ConfigError when it
+    cannot be imported or does not take its arguments.
     """
     arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k not in ("name", "_target_")}
     target = spec.get("_target_")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "init"))
-        if target is None:
+    if target is None:
+        with seeded(stream_seed(seed, "init")):
             return _built_in(spec["name"], arguments, input_shape, classes)
-        factory = _import(target)
-        offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
-        offered |= {k: arguments.pop(k) for k in BUILT_IN if k in arguments}
+    made = factory(target)
+    offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
+    offered |= {k: arguments.pop(k) for k in BUILT_IN if k in arguments}
+    with seeded(stream_seed(seed, "init"), own=True):
         try:
-            taken = inspect.signature(factory).parameters
-            model = factory(**arguments, **{k: v for k, v in offered.items() if k in taken})
+            taken = inspect.signature(made).parameters
+            model = made(**arguments, **{k: v for k, v in offered.items() if k in taken})
+            if isinstance(model, nn.Module):
+                _give_shapes(model, input_shape)
         except Exception as error:  # whatever the user's code raises
-            raise ConfigError(f"model._target_={target}: {type(error).__name__}: {error}") from error
+            raise ConfigError(f"model._target_={target}: {named(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_={target}: gave a {type(model).__name__}, not a torch.nn.Module")
     return model
+
+
+def _give_shapes(model: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Let lazy layers, where there are any, take their shapes: by a forward pass that moves no statistics."""
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        model.eval()
+        with torch.no_grad():
+            model(torch.zeros(2, *input_shape))
+        model.train()
 
 
 def _built_in(name: str, arguments: Mapping[str, Any], input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -131,12 +145,14 @@ def _built_in(name: str, arguments: Mapping[str, Any], input_shape: tuple[int, .
     return MODELS[name](input_shape, classes, **arguments)
 
 
-def _import(target: str) -> Any:
+def factory(target: str) -> Any:
+    """The user's class or function; what its module draws while it is imported is the same in every process."""
     module, _, attribute = target.rpartition(".")
     if not module:
         raise ConfigError(f"model._target_={target}: cannot be imported; write a dotted name such as my.module.Net")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with seeded(stream_seed(0, "import"), own=True):
+            return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever the user's code raises
         raise ConfigError(f"model._target_={target}: cannot be imported ({type(error).__name__}: {error})") from error
 
@@ -155,7 +171,8 @@ def forward(model: nn.Module, params: dict[str, Tensor], buffers: dict[str, Tens
             weight = params[f"{name}.weight"]
             x = F.linear(x.to(weight.dtype), weight, params.get(f"{name}.bias"))
         elif isinstance(layer, nn.Conv2d):
-            x = F.conv2d(x, params[f"{name}.weight"], params.get(f"{name}.bias"), layer.stride, layer.padding)
+            weight, bias = params[f"{name}.weight"], params.get(f"{name}.bias")
+            x = F.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         else:
             x = layer(x)
     return x
@@ -183,5 +200,10 @@ def plain_layers(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
     if type(model) is not nn.Sequential:
         return None
     layers = list(model._modules.items())
-    plain = all(type(m) in PLAIN and not m._forward_hooks and not m._forward_pre_hooks for _, m in layers)
-    return layers if plain else None
+    return layers if all(type(m) in PLAIN and _as_made(m) for _, m in layers) else None
+
+
+def _as_made(layer: nn.Module) -> bool:
+    """Whether a layer of PLAIN does no more than its function: no hooks, padded with zeros."""
+    hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    return not hooked and getattr(layer, "padding_mode", "zeros") == "zeros"

@@ -40,7 +40,7 @@ PARTS = {
     "<datatakes>": "name, train_examples, test_examples, label_noise, noise, distractor, shift, occlusion, seed, "
     "val_size, train_size, folds, split_seed",
     "<cnn>": "conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
-    "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value",
+    "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value, clip",
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
     "<shared>": "every option of decay has it; start its file with defaults: [_shared, _self_]",
@@ -229,6 +229,7 @@ optimizer=adam optimizer.beta1=1 -> optimizer.beta1=1: must be a number in [0, 1
 optimizer=adam optimizer.eps=-1 -> optimizer.eps=-1: must be a number ≥ 0
 optimizer=muon optimizer.ns_dtype=int8 -> optimizer.ns_dtype=int8: must be one of bfloat16, float32, float64
 optimizer.clip_norm=0        -> optimizer.clip_norm=0: must be a number > 0, or null
+optimizer.clip=none          -> optimizer.clip=none: must be one of all, data
 optimizer.rule=sgdd          -> optimizer.rule=sgdd: must be one of <rules>; did you mean sgd?
 ~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov
 ~optimizer.clip_norm         -> ~optimizer.clip_norm: cannot be left out; set it instead

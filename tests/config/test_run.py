@@ -71,6 +71,8 @@ SAME = [  # one training, typed in two ways
     ("optimizer.momentum=0", "optimizer.momentum=-0.0"),
     ("optimizer=adagrad optimizer.initial_accumulator=1", "optimizer=adagrad optimizer.initial_accumulator=1.0"),
     ("optimizer.clip_norm=1", "optimizer.clip_norm=1.0"),
+    ("optimizer.clip_norm=1", "optimizer.clip_norm=1 optimizer.clip=all"),
+    ("", "optimizer.clip=data"),
     ("data.noise=1", "data.noise=1.0"),
     ("data.train_examples=400", "data.train_examples=4e2"),
     ("data=regression data.test_x=[0,1]", "data=regression data.test_x=[-0.0,1.0]"),

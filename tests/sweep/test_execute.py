@@ -34,6 +34,8 @@ class Net(nn.Module):
         self.how, self.flatten, self.fc = how, nn.Flatten(), nn.Linear(3072, classes)
 
     def forward(self, x):
+        if len(x) == 4:  # the dry run
+            return self.fc(self.flatten(x))
         if self.how == "raise":
             raise ArithmeticError("out of numbers")
         if self.how == "exit":

@@ -135,13 +135,15 @@ def test_a_lift_that_fails_falls_back(alone, tmp_path, monkeypatch, capsys):
 
 
 class Raising(nn.Linear):
-    """A user's model that fails without a word."""
+    """A user's model that fails without a word, of more examples than a dry run has."""
 
     def __init__(self, input_shape, classes):
         super().__init__(math.prod(input_shape), classes)
 
     def forward(self, x):
-        raise RuntimeError("")
+        if len(x) > 4:
+            raise RuntimeError("")
+        return super().forward(x.flatten(1))
 
 
 def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeypatch, capsys):
@@ -150,7 +152,7 @@ def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeyp
     outcomes = execute(*asked(tmp_path, *words))
     assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "RuntimeError")] * 2
     said = capsys.readouterr().err
-    assert "2 runs train one after another: its step cannot be lifted over runs (RuntimeError)\n" in said
+    assert "2 runs train one after another: RuntimeError\n" in said
 
 
 @pytest.mark.parametrize(

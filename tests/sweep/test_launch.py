@@ -35,6 +35,8 @@ class Net(torch.nn.Module):
         self.trouble, self.fc = trouble, torch.nn.Linear(3072, 10)
 
     def forward(self, x):
+        if len(x) == 4:  # the dry run
+            return self.fc(x.flatten(1))
         if self.trouble == "raise":
             raise ArithmeticError("out of numbers")
         if self.trouble == "exit":

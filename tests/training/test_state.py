@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from wdrun.training.state import Standing, State, channels_last, flatten, unflatten
+from wdrun.training.state import Standing, State, flatten, laid_out, unflatten
 from wdrun.training.step import Training
 
 
@@ -61,7 +61,7 @@ def test_buffers_are_copies_both_ways():
 
 def test_the_layout_is_that_of_training_and_the_values_stay():
     images = torch.arange(48.0).reshape(2, 3, 2, 4)
-    state = channels_last(State({"params/conv": images, "params/fc": torch.ones(2, 3)}, {"epoch": 3}))
+    state = laid_out(State({"params/conv": images, "params/fc": torch.ones(2, 3)}, {"epoch": 3}), channels_last=True)
     assert state.tensors["params/conv"].is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(state.tensors["params/conv"], images)
     assert state.values == {"epoch": 3}

@@ -12,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
-import torch
 from torch import nn
 
-from wdrun import data, models
+from wdrun import data
 from wdrun.accepts import check
 from wdrun.api import arguments, notebook
 from wdrun.api.arguments import Folder
@@ -30,6 +29,7 @@ from wdrun.sweep.halving import in_rungs
 from wdrun.sweep.outcome import Outcome
 from wdrun.tables.columns import TABLES
 from wdrun.tables.read import Results, load, read_table
+from wdrun.training import network
 from wdrun.wording import counted
 
 
@@ -50,17 +50,21 @@ class Result:
     definition: Run
 
     def module(self, weights: str = "last") -> nn.Module:
-        """The trained model on the CPU in evaluation mode, with its "last" or "best" (on validation) weights.
+        """The model as it was trained, on the CPU in evaluation mode, with its "last" or "best" (on validation) state.
 
+        It is built with the run's seed, so that what its class draws beside parameters and buffers is the run's too.
         FileNotFoundError when the run diverged and so has no weights.
         """
         check("weights", weights, WEIGHTS.accepts)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")
+        run = self.definition
         with turn():
-            dataset = data.load(self.definition.data, self.definition.fold)
-            model = models.build(self.definition.model, dataset.input_shape, dataset.classes, seed=0)
-        model.to(next(w.dtype for w in state.values() if w.is_floating_point())).load_state_dict(state)
-        return model.to(torch.device("cpu")).eval()
+            dataset = data.load(run.data, run.fold)
+            return network.rebuilt(run.model, dataset.input_shape, dataset.classes, run.seed, state)
+
+    def state_dict(self, weights: str = "last") -> dict[str, Any]:
+        """The state dict of `module(weights)`: the model's own class takes it in plain torch, strictly."""
+        return self.module(weights).state_dict()
 
     def __repr__(self) -> str:
         return f"Result({self.status}, {notebook.scores(self.run.iloc[0])}{self.directory})"

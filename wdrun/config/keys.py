@@ -94,6 +94,7 @@ KEYS: dict[str, Accepts] = {
     "data.folds": whole(1),
     "augment.name": _label,
     "optimizer.name": _label,
+    "optimizer.clip": one_of("all", "data"),
     "optimizer.clip_norm": or_null(_positive),
     "optimizer.clip_value": or_null(_positive),
     "optimizer.prefers": _coupling,

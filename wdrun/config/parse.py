@@ -43,7 +43,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         lr=float(plain["lr"]),
         decay=decay,
         model=_model(plain["model"]),
-        optimizer={k: v for k, v in plain["optimizer"].items() if k != "lr"},
+        optimizer=_optimizer(plain["optimizer"]),
         **{k: plain[k] for k in ("seed", "fold", "epochs", "batch_size", "device", "precision", "threads")},
         **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
@@ -147,6 +147,13 @@ def _model(spec: Mapping[str, Any]) -> dict[str, Any]:
     target = spec.get("_target_")
     model = {k: v for k, v in spec.items() if k != "_target_"}
     return model if target is None else {**model, "name": target.rpartition(".")[2], "_target_": target}
+
+
+def _optimizer(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizer without its lr, and without what is to be clipped where nothing is, or all, as it always was."""
+    limited = spec["clip_norm"] is not None or spec["clip_value"] is not None
+    left_out = ("lr",) if limited and spec.get("clip") == "data" else ("lr", "clip")
+    return {key: value for key, value in spec.items() if key not in left_out}
 
 
 def _decay(spec: Mapping[str, Any], plain: Mapping[str, Any], path: str = "decay") -> dict[str, Any]:

@@ -49,7 +49,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "lion": Lion,
     "muon": Muon,
 }
-_NOT_OF_THE_RULE = {"name", "rule", "prefers", "lr", "clip_norm", "clip_value"}
+_NOT_OF_THE_RULE = {"name", "rule", "prefers", "lr", "clip", "clip_norm", "clip_value"}
 _BELOW_ONE = {"momentum", "beta1", "beta2", "rho", "alpha"}
 _DTYPES = ("bfloat16", "float32", "float64")
 

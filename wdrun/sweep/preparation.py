@@ -98,8 +98,16 @@ def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Itera
     first: dict[tuple[object, ...], Run] = {}
     for job in jobs:
         first.setdefault((job.run.structure, job.run.fold, str(job.run.data.get("root"))), job.run)
+    told: set[str] = set()
     for run in first.values():
-        yield build(run)
+        trainer = build(run)
+        own = len(jobs) > 1 and run.model.get("_target_")  # of one run its own block says it
+        notes = trainer.found.notes if own and trainer.found else ()
+        for note in notes:
+            if note not in told:
+                say(f"note: model={run.model['name']}: {note}")
+        told |= {*notes}
+        yield trainer
 
 
 def ways(

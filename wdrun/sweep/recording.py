@@ -19,6 +19,7 @@ from wdrun.tables.columns import FORMER, TABLES, run_row
 from wdrun.tables.read import read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
+from wdrun.training import network
 from wdrun.training.measurement import closing
 from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
@@ -272,7 +273,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "cause": "",
         "total_decay": budget.total,
         "timescale": budget.timescale,
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "parameters": sum(w.numel() for w in network.trained(trainer.model).values()),
         "norm_start": trainer.decayed_norm(trainer.initial()),
         "data_digest": trainer.dataset.digest,
         "code": own_code.of(trainer.run).digest,

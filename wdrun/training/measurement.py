@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from wdrun.tensors import Tensors
+from wdrun.training import network
 from wdrun.training.diagnostics import norms
 from wdrun.training.diagnostics.curvature import Told, nobody
-from wdrun.training.state import State, channels_last, unflatten
+from wdrun.training.state import State, laid_out, unflatten
 from wdrun.training.trainer import Rows, Trainer
 
 Weights = tuple[Tensors, Tensors]  # parameters, buffers
@@ -24,17 +25,10 @@ def loaded(trainer: Trainer, tensors: Mapping[str, Tensor]) -> Weights:
 
     In the model's order, which is that of sums over the parameters, and in training's layout: both decide last bits.
     """
-    params, buffers = (dict(named) for named in (trainer.model.named_parameters(), trainer.model.named_buffers()))
-    ours = params | buffers
-    if odd := sorted(ours.keys() ^ tensors.keys()):
-        raise ValueError(f"the model has {'no' if odd[0] in tensors else 'a'} {odd[0]}, unlike the weights")
-    kept = {}
-    for name, own in ours.items():
-        if own.shape != tensors[name].shape:
-            shapes = [tuple(w.shape) for w in (tensors[name], own)]
-            raise ValueError(f"{name} has shape {shapes[0]}, in the model {shapes[1]}")
-        kept[name] = tensors[name].to(own.device, own.dtype)
-    kept = channels_last(State(kept, {})).tensors
+    network.check(trainer.model, tensors)
+    params, buffers = network.trained(trainer.model), network.kept(trainer.model)
+    kept = {name: tensors[name].to(own.device, own.dtype) for name, own in (params | buffers).items()}
+    kept = laid_out(State(kept, {}), trainer.channels_last).tensors
     return {name: kept[name] for name in params}, {name: kept[name] for name in buffers}
 
 

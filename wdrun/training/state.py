@@ -81,9 +81,11 @@ class Standing:
         return params, buffers
 
 
-def channels_last(state: State) -> State:
+def laid_out(state: State, channels_last: bool) -> State:
     """The state in the layout training has: a checkpoint keeps none, and the last bits of a sum follow it."""
-    kept = {n: w.contiguous(memory_format=torch.channels_last) if w.ndim == 4 else w for n, w in state.tensors.items()}
+    plain, images = torch.contiguous_format, torch.channels_last
+    tensors = state.tensors.items()
+    kept = {n: w.contiguous(memory_format=images if channels_last and w.ndim == 4 else plain) for n, w in tensors}
     return State(kept, state.values)
 
 

@@ -61,6 +61,12 @@ class Step:
     clip_norm: float | None
     clip_value: float | None
     machine: Machine
+    clip_data: bool = False  # clip the gradient of the data loss alone, as a loop in torch does; else λcΩ' with it
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Type of the batches."""
+        return self.machine.input_dtype
 
     def outputs(self, params: Tensors, buffers: Tensors, x: Tensor) -> Tensor:
         """Logits (B, K) of a batch x (B, C, H, W), in the mode the model is in."""
@@ -96,11 +102,22 @@ class Step:
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
         context = Context(now.params, knobs, now.decay)
-        grads = optim.clip(self.rule.before(grads, context), self.clip_norm, self.clip_value)
+        grads = self.seen(self.coupled(grads, context))
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
         stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
         params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, grads, updates))
         return Training(params, memory, remembered)
+
+    def coupled(self, grads: Tensors, context: Context) -> Tensors:
+        """The gradient of the data loss with that of a coupled decay."""
+        return self.rule.before(self._clip(grads) if self.clip_data else grads, context)
+
+    def seen(self, coupled: Tensors) -> Tensors:
+        """The gradient as the optimizer sees it."""
+        return coupled if self.clip_data else self._clip(coupled)
+
+    def _clip(self, grads: Tensors) -> Tensors:
+        return optim.clip(grads, self.clip_norm, self.clip_value)
 
     def __call__(
         self, now: Training, buffers: Tensors, x: Tensor, y: Tensor, knobs: Knobs

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,12 +22,14 @@ from wdrun.data import Batches, Dataset
 from wdrun.decay import Knobs
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
-from wdrun.streams import generator, stream_seed
+from wdrun.streams import generator, seeded, stream_seed
 from wdrun.tensors import Tensors
-from wdrun.training import diagnostics, divergence
+from wdrun.training import diagnostics, divergence, network
+from wdrun.training.conformity import conformity
+from wdrun.training.eager import EagerStep
 from wdrun.training.evaluation import Evaluator
 from wdrun.training.evaluation.predictions import predict
-from wdrun.training.state import Epoch, Standing, State, channels_last, flatten, unflatten
+from wdrun.training.state import Epoch, Standing, State, flatten, laid_out, unflatten
 from wdrun.training.step import Step, Training, accuracy
 from wdrun.training.warm_start import begin
 
@@ -52,10 +55,16 @@ class Trainer:
         self.model = models.build(run.model, self.dataset.input_shape, self.dataset.classes, run.seed)
         if self.weights is not None:
             begin(self.model.to(machine.dtype), self.weights, run.init_skip or (), f"init_from={run.init_from}")
-        self.model.to(machine.device, machine.dtype).to(memory_format=torch.channels_last)
-        params = {n: p.detach() for n, p in self.model.named_parameters()}
+        self.found = conformity(run, self.dataset, machine) if run.model.get("_target_") else None  # of a user's module
+        self.channels_last = self.found is None or self.found.channels_last
+        network.place(self.model, machine.device, machine.dtype, self.channels_last)
+        params, kept = network.trained(self.model), network.kept(self.model)
+        if self.found is not None:  # a user's module is trained in place
+            params, kept = ({n: w.clone() for n, w in of.items()} for of in (params, kept))
+        self._start = params, kept
         if not params:
             raise ConfigError(f"model={run.model['name']}: it has no parameters to train")
+        self._unbounded = [n for n, w in kept.items() if not torch.isfinite(w).all()]
         self.train_batches = self._train_batches()
         if (size := len(self.dataset.splits["train"])) < run.batch_size:
             raise ConfigError(f"batch_size={run.batch_size}: the training split has only {size} examples")
@@ -67,11 +76,20 @@ class Trainer:
         self.layers = decay.Layers(decay.kinds(self.model), self._normed, run.model.get("_target_") is not None)
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
-        limits = run.optimizer["clip_norm"], run.optimizer["clip_value"]
-        self.step = Step(self.model, self.rule, self.optimizer, *limits, machine)
+        self.step = self._step()
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
         weights = [name for name, kind in self.layers.kinds.items() if kind.scope != "all"]
         self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample, weights)
+
+    def _step(self) -> Step:
+        options = self.run.optimizer
+        parts = (self.model, self.rule, self.optimizer, options["clip_norm"], options["clip_value"], self.machine)
+        data_alone = options.get("clip") == "data"
+        if self.found is None:
+            return Step(*parts, data_alone)
+        if "hessian" in self.run.diagnostics and self.found.no_function:
+            raise ConfigError(f"diagnostics=[hessian]: not of this model: {self.found.no_function}")
+        return EagerStep(*parts, data_alone, self.found.channels_last, self.found.no_function)
 
     def at(self, lam: float) -> Trainer:
         """This trainer at another λ: nothing that is built depends on it."""
@@ -92,22 +110,32 @@ class Trainer:
         run, machine, data = self.run, self.machine, self.dataset
         return Batches(
             data.splits["train"], batch_size=run.batch_size, mean=data.mean, std=data.std, device=machine.device,
-            dtype=machine.input_dtype, augment=run.augment, channels_last=not models.flattens(self.model),
+            dtype=machine.input_dtype if self.found is None else machine.dtype, augment=run.augment,
+            channels_last=self.channels_last and not models.flattens(self.model),
         )  # fmt: skip
 
     def sample(self, size: int) -> tuple[Tensor, Tensor]:
         """Training examples x (B, C, H, W), y (B,), as they are, drawn by the seed alone: the same ones every time."""
         rows = self.dataset.splits["train"].rows
         chosen = torch.randperm(len(rows), generator=generator(self.run.seed, "sample"))[:size]
-        return next(self.evaluator.batches("train", size, rows[chosen]).sequential())
+        x, y = next(self.evaluator.batches("train", size, rows[chosen]).sequential())
+        return x if self.channels_last else x.contiguous(), y
 
     def initial(self) -> State:
         """State before the first step."""
-        params = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        params, buffers = ({n: w.clone() for n, w in of.items()} for of in self._start)
         training = Training(params, self.optimizer.init(params), self.rule.init(params))
-        buffers = {n: b.detach().clone() for n, b in self.model.named_buffers()}
         values = {"epoch": 0, "best_epoch": None, "best_score": None}
         return State(flatten(training, buffers), values)
+
+    def draws(self, stream: str, epoch: int) -> AbstractContextManager[None]:
+        """The global generators keyed by (seed, stream, epoch), and put back: what the model itself draws from."""
+        key = stream_seed(self.run.seed, stream, epoch)
+        return seeded(key, self.machine.device, own=self.found is not None)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """The generators during an evaluation: a user's module may draw in it, and gets the same draws every time."""
+        return nullcontext() if self.found is None else self.draws("evaluation", 0)
 
     def knobs(self, t: int) -> Knobs:
         """λ, lr and the schedules' values of step t, counted from 1 over the whole run."""
@@ -119,8 +147,7 @@ class Trainer:
     def budget(self) -> Budget:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
         run, lam, steps = self.run, self.run.lam, range(self.steps)
-        weights = {n: p.detach() for n, p in self.model.named_parameters()}
-        rule = self.rule
+        weights, rule = self._start[0], self.rule
         steady = isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady  # no λ follows the schedule
         scales = (
             (1.0 if steady else self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps
@@ -140,9 +167,8 @@ class Trainer:
         training, buffers = unflatten(standing.state.tensors)
         for number in range(standing.epochs_done + 1, self.run.epochs + 1):
             started = time.perf_counter()
-            # The model's own randomness (dropout) comes from the global generator, keyed anew each epoch and put back.
-            with torch.random.fork_rng(devices=[self.machine.device] if self.machine.device.type == "cuda" else []):
-                torch.manual_seed(stream_seed(self.run.seed, "model", number))
+            # The model's own randomness (dropout) comes from the global generators, keyed anew each epoch and put back.
+            with self.draws("model", number):
                 outcome = self._epoch(number, training, buffers, tick)
             if isinstance(outcome, str):
                 yield self.diverged(number, outcome, standing)
@@ -164,7 +190,7 @@ class Trainer:
 
     def standing(self, state: State | None) -> Standing:
         """How the run stands at this state, or at its start."""
-        return Standing(self.run, self.dataset.classes, channels_last(state or self.initial()))
+        return Standing(self.run, self.dataset.classes, laid_out(state or self.initial(), self.channels_last))
 
     def completed(
         self,
@@ -221,12 +247,16 @@ class Trainer:
                 if cause := divergence.in_losses(losses[unseen : i + 1], first + unseen, number):
                     return cause
             tick(t)
-        finite = {name: bool(torch.isfinite(w).all()) for name, w in (training.params | buffers).items()}
+        finite = {name: bool(torch.isfinite(w).all()) for name, w in self.bounded(training.params | buffers).items()}
         if cause := divergence.in_tensors(finite, t, number):
             return cause
         running = self.running(number, losses.mean().item(), right.sum().item())
         measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
         return training, self._with_penalty(running, training.params), measured
+
+    def bounded(self, tensors: Tensors) -> Tensors:
+        """Those that begin finite, and must stay it: a mask of attention is made of −inf."""
+        return {name: w for name, w in tensors.items() if name not in self._unbounded}
 
     def running(self, number: int, loss: float, right: float) -> dict[str, Any]:
         """The metrics row of the train split: mean loss and number of right answers over the steps of an epoch."""
@@ -236,7 +266,8 @@ class Trainer:
 
     def evaluate(self, split: str, number: int, params: Tensors, buffers: Tensors) -> dict[str, Any]:
         """A metrics row: scores of these weights on a whole split, in evaluation mode."""
-        row = self.evaluator.clean(split, params, buffers)
+        with self.evaluating():
+            row = self.evaluator.clean(split, params, buffers)
         return {"epoch": number, "split": split, **self._with_penalty(row, params)}
 
     def _with_penalty(self, row: dict[str, Any], params: Tensors) -> dict[str, Any]:
@@ -252,8 +283,9 @@ class Trainer:
 
     def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
         """Metrics rows of these weights on the corrupted and attacked test split; empty scores where that failed."""
-        for row in self.evaluator.shifted("test", params, buffers, self.inspector.attempt):
-            yield {"epoch": number, "split": "test", **self._with_penalty(row, params)}
+        with self.evaluating():
+            for row in self.evaluator.shifted("test", params, buffers, self.inspector.attempt):
+                yield {"epoch": number, "split": "test", **self._with_penalty(row, params)}
 
     def predictions(self, state: State) -> list[dict[str, Any]]:
         """Of a regression: its predictions at the test points, by the weights that were tested; else nothing."""

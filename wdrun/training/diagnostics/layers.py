@@ -130,12 +130,13 @@ def table(step: Step, before: Training, after: Training, grads: Tensors, knobs: 
     buffer counts as the optimizer's and not as decay.
     """
     lam = knobs.lam
+    slopes = {n: grads[n] if n in grads else torch.zeros_like(w) for n, w in after.params.items()}
     if isinstance(lam, Tensor) or lam:
         off = torch.zeros_like(lam) if isinstance(lam, Tensor) else 0.0
         undecayed = step.update(before, grads, knobs._replace(lam=off)).params
     else:
         undecayed = after.params
-    found = [measure(before.params[n], w, undecayed[n], grads[n], knobs.lr) for n, w in after.params.items()]
+    found = [measure(before.params[n], w, undecayed[n], slopes[n], knobs.lr) for n, w in after.params.items()]
     return torch.stack([torch.stack([of[name].double() for name in MEASURES]) for of in found])
 
 

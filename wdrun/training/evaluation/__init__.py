@@ -56,7 +56,7 @@ class Evaluator:
         part = part if rows is None else replace(part, rows=rows)
         machine, data = self.step.machine, self.dataset
         return Batches(
-            part, batch_size=size, mean=data.mean, std=data.std, device=machine.device, dtype=machine.input_dtype,
+            part, batch_size=size, mean=data.mean, std=data.std, device=machine.device, dtype=self.step.input_dtype,
             augment={"name": "none"},
         )  # fmt: skip
 
@@ -120,7 +120,7 @@ class Evaluator:
     def _classify(self, x: Tensor, params: Tensors, buffers: Tensors) -> Tensor:
         """Logits (B, K) of pixels in [0, 1]."""
         mean, std = (x.new_tensor(v).view(-1, 1, 1) for v in (self.dataset.mean, self.dataset.std))
-        return self.step.outputs(params, buffers, ((x - mean) / std).to(self.step.machine.input_dtype))
+        return self.step.outputs(params, buffers, ((x - mean) / std).to(self.step.input_dtype))
 
     def _pixels(self, split: str, most: int | None) -> Pairs:
         """Images (B, C, H, W) in [0, 1] and labels of the split's first `most` rows, in order."""

@@ -19,7 +19,7 @@ def predict(step: Step, dataset: Dataset, params: Tensors, buffers: Tensors, lam
     x, y = _examples(dataset.splits["test"])
     step.model.eval()
     with torch.no_grad():
-        found = step.outputs(params, buffers, x.to(step.machine.device, step.machine.input_dtype)).double().cpu()
+        found = step.outputs(params, buffers, x.to(step.machine.device, step.input_dtype)).double().cpu()
     exact = minimum(step, dataset, lam)
     best = None if exact is None else x @ exact[0] + exact[1]
     return [

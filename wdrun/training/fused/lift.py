@@ -35,7 +35,7 @@ class Lift:
     def outputs(self, params: Tensors, buffers: Tensors, x: Tensor, shared: bool) -> Tensor:
         """Outputs (R, B, K) for a batch (B, …) that is shared, or (R, B, …), in the mode the model is in."""
         with self.first.machine.autocast():
-            return self.forward(params, buffers, x, shared)
+            return self.forward(params, buffers, x if self.first.channels_last else x.contiguous(), shared)
 
     def gradients(
         self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, shared: bool

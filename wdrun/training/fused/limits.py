@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 
 from wdrun import optim
 from wdrun.config.run import Run
+from wdrun.training import network
 from wdrun.training.fused.lift import Lift
 from wdrun.training.state import unflatten
 from wdrun.training.trainer import Trainer
@@ -39,6 +40,8 @@ def group_key(trainer: Trainer) -> Hashable:
 
 def fusable(trainer: Trainer) -> str | None:
     """None, or why runs of this structure train one after another."""
+    if trainer.found is not None and trainer.found.alone:
+        return trainer.found.alone
     for name, module in trainer.model.named_modules():
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.p:
             return f"{name} is a dropout, whose draws belong to one run"
@@ -62,7 +65,7 @@ def _exact(trainer: Trainer) -> Trainer:
 def _probe(trainer: Trainer) -> str | None:
     """Step two equal runs on a few examples: None, or what is not as it is in one run alone."""
     x, y = trainer.sample(PROBED)
-    x = x.to(trainer.machine.input_dtype)
+    x = x.to(trainer.step.input_dtype)
     now, buffers = unflatten(trainer.initial().tensors)
     twice, beside = tree_map(lambda w: torch.stack([w, w]), (now, buffers))
     trainer.model.train()
@@ -98,7 +101,7 @@ def bytes_per_run(trainer: Trainer) -> int:
     Of each parameter: itself, new, gradient, its bf16 copy, the best, the state handed out and the one before, and the
     optimizer's slots, in two of these. Of each activation: itself, its gradient and a copy in another layout.
     """
-    params = {n: w.detach() for n, w in trainer.model.named_parameters()}
+    params = network.trained(trainer.model)
     weights = sum(w.numel() * w.element_size() for w in params.values())
     slots = sum(m.numel() * m.element_size() for ms in trainer.optimizer.init(params).values() for m in ms.values())
     values = 0

@@ -81,8 +81,11 @@ class Stack:
     def fill(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Put the batches of a step, one for each source, where the step reads them."""
         if not len(self.x):
-            # The first are copied with their layout: channels last, each batch by itself.
-            self.x = torch.stack([x.movedim(1, -1) for x, _ in batches]).movedim(-1, 2)
+            # The first are copied with their layout, channels last each batch by itself.
+            if self.first.channels_last:
+                self.x = torch.stack([x.movedim(1, -1) for x, _ in batches]).movedim(-1, 2)
+            else:
+                self.x = torch.stack([x for x, _ in batches])
             self.y = torch.stack([y for _, y in batches])
             return
         for g, (x, y) in enumerate(batches):

@@ -73,7 +73,7 @@ class FusedTrainer:
         started = time.perf_counter()
         before, grads = stack.epoch(number, tick)
         training, buffers = stack.copy()
-        causes = measure.causes(stack, training.params | buffers, number)
+        causes = measure.causes(stack, self.first.bounded(training.params | buffers), number)
         running = measure.running(stack)
         trained = time.perf_counter()
         tables = measure.tables(stack.lift, before, training, grads, number)

@@ -1,0 +1,298 @@
+"""A user's own network beside a loop of plain torch: the same batches give the same losses, gradients and weights."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests import runs
+from tests.training import networks
+from wdrun.errors import ConfigError
+from wdrun.streams import seeded, stream_seed
+from wdrun.training import fused, network
+
+HERE = "model._target_=tests.training.networks."
+BASE = (
+    *("data=synthetic", "data.train_examples=200", "data.test_examples=20", "batch_size=32", "epochs=1", "threads=1"),
+    *("schedule=constant", "decay.exclude_1d=false", "device=cpu"),
+)
+SGD = ("optimizer=sgd", "lr=0.05", "lambda=0.01")
+TRAINS = [
+    *("Flat", "ViewBehindConv", "ResNet", "Checkpointed", "Reentrant", "dense_net", "shuffle_net", "mobile_net", "vit"),
+    *("Frozen", "SinCos", "EvalNorm", "Unused", "Halved", "Accumulated", "ForwardHook", "BackwardHook"),
+    *("GradientReversal", "Centred", "NotSaved", "Standardised", "Projected", "Scaled", "Tied", "Shared", "ExtraState"),
+    *("FourierFilter", "Rotary", "Paired", "NumpyInit", "NumpyNoise", "Drawn", "Dropped", "MapDropout", "Lazy"),
+    *("Whole", "Embedded", "MaxNorm", "Video", "Lines", "WeightNorm", "SpectralNorm", "Mixer", "ConvNext"),
+    *("SqueezeExcite", "Causal", "InstanceNorm", "Listed", "Momentum", "Memorised", "Watched", "sequential"),
+]  # fmt: skip
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Lazy modules", "ignore:.*use_reentrant", "ignore:None of the inputs", "ignore:There is a performance drop"
+)
+
+
+def trainer(name, *words):
+    return runs.trainer(f"{HERE}{name}", *words, base=BASE)
+
+
+def loop(ours, optimizer, clip=None):
+    """The run's first epoch by plain torch: its losses, and the module after it."""
+    run, machine = ours.run, ours.machine
+    with seeded(stream_seed(run.seed, "init"), own=True):
+        model = getattr(networks, run.model["name"])()
+        if run.model["name"] == "Lazy":
+            model.eval()(torch.zeros(2, 3, 32, 32))
+    model = network.place(model, machine.device, machine.dtype, channels_last=False).train()
+    steps = optimizer(model.parameters())
+    losses = []
+    with seeded(stream_seed(run.seed, "model", 1), own=True):
+        for x, y in ours.train_batches.epoch(run.seed, 1):
+            steps.zero_grad()
+            loss = F.cross_entropy(model(x.contiguous()), y)
+            loss.backward()
+            for p in model.parameters():
+                if p.grad is not None and p.grad.is_sparse:
+                    p.grad = p.grad.to_dense()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            torch.set_default_dtype(machine.dtype)  # in which torch keeps the product of its NAdam
+            steps.step()
+            torch.set_default_dtype(torch.float32)
+            losses.append(loss.item())
+    return losses, model
+
+
+def agrees(ours, optimizer, tolerance, clip=None):
+    (epoch,) = ours.train()
+    losses, model = loop(ours, optimizer, clip)
+    assert len(losses) >= 5
+    assert epoch.metrics[0]["data_loss"] == pytest.approx(np.mean(losses), rel=tolerance)
+    params, kept = network.trained(model), network.kept(model)
+    tensors = epoch.state.tensors
+    assert {n.removeprefix("params/") for n in tensors if n.startswith("params/")} == params.keys()
+    assert {n.removeprefix("buffers/") for n in tensors if n.startswith("buffers/")} == kept.keys()
+    for name, w in params.items():
+        torch.testing.assert_close(tensors[f"params/{name}"], w, rtol=tolerance, atol=tolerance, msg=name)
+    for name, w in kept.items():
+        torch.testing.assert_close(tensors[f"buffers/{name}"], w, rtol=tolerance, atol=tolerance, msg=name)
+
+
+def sgd(params):
+    return torch.optim.SGD(params, lr=0.05, momentum=0.9, weight_decay=0.01)
+
+
+@pytest.mark.parametrize("name", TRAINS)
+def test_trains_as_a_loop_in_torch(name):
+    agrees(trainer(name, *SGD, "precision=fp32"), sgd, 1e-6)
+
+
+@pytest.mark.parametrize("name", TRAINS)
+def test_trains_as_a_loop_in_torch_to_the_last_digits(name):
+    agrees(trainer(name, *SGD, "precision=fp64"), sgd, 1e-12)
+
+
+TORCH = {
+    "sgd": (("optimizer.momentum=0",), lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.01)),
+    "adam": ((), lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01)),
+    "adamw": ((), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.01)),
+    "nadam": ((), lambda p: torch.optim.NAdam(p, lr=0.01, betas=(0.9, 0.999), momentum_decay=4e-3, weight_decay=0.01)),
+    "rmsprop": ((), lambda p: torch.optim.RMSprop(p, lr=0.01, weight_decay=0.01)),
+    "adagrad": ((), lambda p: torch.optim.Adagrad(p, lr=0.01, weight_decay=0.01)),
+    "adadelta": ((), lambda p: torch.optim.Adadelta(p, lr=0.01, weight_decay=0.01)),
+}
+
+
+@pytest.mark.parametrize("name", ["Dropped", "Unused", "FourierFilter", "Tied"])
+@pytest.mark.parametrize("optimizer", TORCH)
+def test_every_optimizer_steps_only_what_got_a_gradient_as_torch_does(name, optimizer):
+    words, theirs = TORCH[optimizer]
+    agrees(trainer(name, f"optimizer={optimizer}", "lr=0.01", "lambda=0.01", *words, "precision=fp64"), theirs, 1e-12)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nadam", "muon"])
+def test_a_run_whose_steps_leave_parameters_out_resumes_to_the_same_bits(optimizer):
+    words = (f"optimizer={optimizer}", "lr=0.01", "lambda=0.01", "epochs=3", "optimizer.clip_norm=0.5")
+    whole = list(trainer("Dropped", *words).train())
+    for after in whole[:-1]:
+        rest = list(trainer("Dropped", *words).train(after.state))
+        assert rest[-1].state.tensors.keys() == whole[-1].state.tensors.keys()
+        assert all(torch.equal(w, rest[-1].state.tensors[n]) for n, w in whole[-1].state.tensors.items())
+        assert [e.metrics for e in rest] == [e.metrics for e in whole[after.number :]]
+        assert [e.layers for e in rest] == [e.layers for e in whole[after.number :]]
+
+
+@pytest.mark.parametrize("name", ["ExtraState", "NotSaved", "NumpyNoise", "FourierFilter", "ViewBehindConv", "Drawn"])
+def test_resumed_to_the_same_bits(name):
+    whole = list(trainer(name, *SGD, "epochs=2").train())
+    (rest,) = trainer(name, *SGD, "epochs=2").train(whole[0].state)
+    assert all(torch.equal(w, rest.state.tensors[n]) for n, w in whole[-1].state.tensors.items())
+    assert rest.metrics == whole[-1].metrics
+
+
+@pytest.mark.parametrize(("clip", "gradient"), [("data", "g"), ("all", "g + λw")])
+def test_what_is_clipped(clip, gradient):
+    """torch clips g and then adds λw, so that only optimizer.clip=data is its weight_decay."""
+    words = ("optimizer=sgd", "optimizer.momentum=0", "lr=0.05", "lambda=0.5", "precision=fp64")
+    ours = trainer("Base", *words, "optimizer.clip_norm=0.1", f"optimizer.clip={clip}")
+    if clip == "data":
+        agrees(ours, lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.5), 1e-12, clip=0.1)
+        return
+    with seeded(stream_seed(0, "init")):
+        model = networks.Base().double()
+    (epoch,) = ours.train()
+    for x, y in ours.train_batches.epoch(0, 1):
+        grads = torch.autograd.grad(F.cross_entropy(model(x), y), [*model.parameters()])
+        full = [g + 0.5 * p.detach() for g, p in zip(grads, model.parameters(), strict=True)]
+        size = torch.cat([g.flatten() for g in full]).norm()
+        with torch.no_grad():
+            for p, g in zip(model.parameters(), full, strict=True):
+                p -= 0.05 * g * min(1.0, 0.1 / (size + 1e-6))
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(epoch.state.tensors[f"params/{name}"], p.detach(), rtol=1e-12, atol=1e-12)
+
+
+REFUSED = {
+    "Pair": "its output is a tuple; it must be a tensor of shape (4, 10) for 4 examples, a logit for each class",
+    "Sized +model.size=9": "its output has shape (4, 9); it must be a tensor of shape (4, 10) for 4 examples, a logit",
+    "Sized +model.size=1000": "its output has shape (4, 1000); it must be a tensor of shape (4, 10)",
+    "Halt": "a training step fails: RuntimeError: mat1 and mat2",
+    "EvalHalt": "evaluation fails: AssertionError: only for training",
+    "AllFrozen": "all its 482 parameters are frozen: nothing to train",
+    "Empty": "it has no parameters: nothing to train",
+    "Labels": "its output is of type torch.int64; it must be of real numbers",
+    "Infinite": "its output is not finite before any training",
+    "Kink": "the gradient of stem.weight is not finite before any training",
+    "Detached": "its output depends on no parameter that learns",
+    "Hidden": "a step depends on what an earlier one left behind in no parameter or buffer (running); "
+    "a resumed run would go on without it, so make it a tensor and register it with register_buffer",
+    "Unseeded": "built twice with one seed, head.weight differs; no seed reaches it: draw from torch, random or numpy",
+    "UnseededNoise": "two steps with one seed differ in output; no seed reaches it",
+    "UnsavedState": "its state cannot be saved: TypeError: Object of type set is not JSON serializable",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_train_is_refused_with_a_sentence(words):
+    with pytest.raises(ConfigError) as refusal:
+        trainer(*words.split())
+    assert str(refusal.value).startswith(f"{HERE}{words.split()[0]}: {REFUSED[words]}")
+    assert "\n" not in str(refusal.value)
+
+
+NOTES = {
+    "Frozen": ["stem.weight and 7 more are frozen (requires_grad=False): kept as built, without decay"],
+    "Unused": ["spare.weight and 1 more are without gradient: a step leaves such a parameter alone, without decay"],
+    "Watched": ["calls is changed by the forward pass and no buffer: a resumed run begins with it as built"],
+    "Tied": [], "Memorised": [], "Rotary": [], "ExtraState": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_a_user_should_know_is_said(name):
+    assert [*trainer(name).found.notes] == NOTES[name]
+
+
+TOGETHER = ["Flat", "ResNet", "Frozen", "WeightNorm", "NumpyInit", "Causal", "Listed", "sequential"]
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_runs_that_train_together_are_those_that_train_alone(name):
+    words = (*SGD, "precision=fp64", "epochs=2")
+    alone = [list(trainer(name, *words, f"seed={seed}").train()) for seed in (0, 1)]
+    both = list(fused.FusedTrainer([trainer(name, *words, f"seed={seed}") for seed in (0, 1)]).train())
+    for place, epoch in both:
+        other = alone[place][epoch.number - 1]
+        assert epoch.state.tensors.keys() == other.state.tensors.keys()
+        for key, w in other.state.tensors.items():
+            torch.testing.assert_close(epoch.state.tensors[key], w, rtol=1e-9, atol=1e-9, msg=key)
+    assert len(both) == 4
+
+
+APART = {
+    "Checkpointed": "called with other parameters, its",
+    "Reentrant": "it cannot be called with other parameters (RuntimeError: When use_reentrant=True",
+    "dense_net": "called with other parameters, its",
+    "Unused": "spare.weight gets no gradient",
+    "Halved": "head.weight has a hook",
+    "Accumulated": "head.weight has a hook",
+    "BackwardHook": "lifted over runs, its stem.weight is another",
+    "GradientReversal": "its step cannot be lifted over runs",
+    "Centred": "called with other parameters, its centre is another",
+    "Standardised": "its forward pass changes stem.weight",
+    "Projected": "what its seed draws is not all in parameters and buffers",
+    "Scaled": "what its seed draws is not all in parameters and buffers",
+    "Shared": "block is again too",
+    "ExtraState": "it has extra state",
+    "FourierFilter": "filter is complex",
+    "NumpyNoise": "it draws random numbers, which belong to one run",
+    "Dropped": "it draws random numbers, which belong to one run",
+    "Drawn": "it draws random numbers, which belong to one run",
+    "Embedded": "the gradient of words.weight is sparse",
+    "MaxNorm": "it limits the norm of its weights (max_norm)",
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_cannot_be_lifted_trains_alone_and_as_if_it_had_not_been_tried(name):
+    tried = trainer(name, *SGD)
+    assert str(fused.fusable(tried)).startswith(APART[name])
+    (epoch,), (other,) = tried.train(), trainer(name, *SGD).train()
+    assert all(torch.equal(w, epoch.state.tensors[n]) for n, w in other.state.tensors.items())
+
+
+LAYOUT = {"ResNet": True, "shuffle_net": True, "vit": True, "Flat": False, "ViewBehindConv": False, "Paired": False,
+          "Video": False, "MapDropout": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYOUT)
+def test_images_are_laid_out_channels_last_where_the_network_takes_them(name):
+    ours = trainer(name)
+    assert ours.channels_last == LAYOUT[name]
+    x, _ = next(ours.train_batches.epoch(0, 1))
+    assert x.is_contiguous(memory_format=torch.channels_last if LAYOUT[name] else torch.contiguous_format)
+
+
+def test_what_a_module_draws_from_numpy_and_random_leaves_the_programs_generators_alone():
+    random.seed(5)
+    np.random.seed(5)
+    expected = random.random(), np.random.random()
+    random.seed(5)
+    np.random.seed(5)
+    list(trainer("NumpyNoise", "lambda=0").train())
+    list(trainer("NumpyInit", "lambda=0").train())
+    assert (random.random(), np.random.random()) == expected
+
+
+def test_a_hessian_is_not_taken_of_what_is_no_function_of_its_tensors():
+    with pytest.raises(ConfigError, match=r"^diagnostics=\[hessian\]: not of this model: head.weight has a hook$"):
+        trainer("Halved", "diagnostics=[hessian]")
+    assert trainer("Base", "diagnostics=[hessian]").step.no_function is None
+
+
+def test_a_trainer_is_not_changed_by_training():
+    """Though the module is trained in place: what it begins with, and what λ can do, stay those of the start."""
+    ours = trainer("Centred", *SGD)
+    expected = ours.initial().tensors
+    (first,), budget = ours.train(), ours.at(0.02).budget
+    assert all(torch.equal(w, ours.initial().tensors[name]) for name, w in expected.items())
+    (second,) = ours.train()
+    assert all(torch.equal(w, second.state.tensors[name]) for name, w in first.state.tensors.items())
+    assert budget == trainer("Centred", *SGD, "lambda=0.02").budget
+
+
+def test_the_readme_says_of_each_kind_of_module_how_it_trains():
+    text = (Path(__file__).parents[2] / "wdrun" / "training" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| what the module does | alone | together |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    told = [part.strip() for _, _, cell in rows if cell.startswith("no: ") for part in cell[4:].split(", ")]
+    for reason in APART.values():
+        if "lifted" not in reason:  # that is of vmap, which the first row names
+            assert any(all(word in reason for word in part.split("…")) for part in told), reason
+    for part in told:
+        assert any(all(word in reason for word in part.split("…")) for reason in APART.values()), part
+    refused = [part.strip() for _, cell, _ in rows if cell.startswith("refused: ") for part in cell[9:].split(", ")]
+    for part in refused:
+        assert any(part in reason for reason in REFUSED.values()), part
+    assert len(rows) == 17
