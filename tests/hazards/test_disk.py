@@ -75,7 +75,7 @@ class Faulty(Disk):
 
 def command(parsed, monkeypatch, capsys):
     """The command line on these jobs: exit code, the lines on stdout, stderr."""
-    monkeypatch.setattr(cli, "dispatch", lambda _: cli.train(*parsed))
+    monkeypatch.setattr(cli, "dispatch", lambda *_: cli.train(*parsed))
     with pytest.raises(SystemExit) as stop:
         cli.main([])
     out, err = capsys.readouterr()
@@ -250,7 +250,7 @@ def test_files_limited_in_size_by_the_system(one, tmp_path, monkeypatch, capsys)
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             true, streams = (sys.stdout, sys.stderr), (io.StringIO(), io.StringIO())
             sys.stdout, sys.stderr = streams
-            monkeypatch.setattr(cli, "dispatch", lambda _: cli.train(*parsed))
+            monkeypatch.setattr(cli, "dispatch", lambda *_: cli.train(*parsed))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             try:
                 cli.main([])

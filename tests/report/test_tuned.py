@@ -99,7 +99,7 @@ def test_several_folders_and_files_are_reported_as_ever(tmp_path, made):
 
 
 def test_hostile_names_stay_text(tmp_path):
-    cut = tuned_folder.tuned(tmp_path / "r", upto=25)
+    cut = tuned_folder.tuned(tmp_path / "r", upto=32)
     for name in ("verdict.csv", "looks.csv", "decisions.csv"):
         path = cut.root / name
         path.write_text(path.read_text(encoding="utf-8").replace("decay=l2", "<script>x()</script> $x$"), "utf-8")
@@ -163,6 +163,6 @@ def test_the_intervals_are_those_of_the_looks(made):
     assert len(asked) == 3  # what is dropped has no look
     figure = narrowing.narrowing(asked, "val_loss", 0.02, True)
     drawn = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
-    assert list(drawn.get_xdata()) == [1, 2, 3]
+    assert list(drawn.get_xdata()) == [1, 2, 3, 4]
     assert list(drawn.get_ydata()) == list(asked[0][1]["difference"])
     assert style.render(figure, "svg") == style.render(narrowing.narrowing(asked, "val_loss", 0.02, True), "svg")

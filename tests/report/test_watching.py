@@ -65,7 +65,7 @@ def test_it_goes_on_while_a_run_trains_and_the_last_page_is_still(tmp_path):
     trained.start()
     while not (running / ".lock").exists():
         time.sleep(0.01)
-    code, out, err = watched(root, grace=0.6, pace=0.3)
+    code, out, err = watched(root, grace=3, pace=0.3)
     trained.join()
     assert (code, out) == (0, f"{root / 'report.html'}\n")
     assert RELOADS in seen[1]
