@@ -96,7 +96,7 @@ def stepped(trainer, t):
         ),
         (("model=cnn", *runs.CNN[1:], "decay.corrected=normed"), set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value)),
 )
 def test_adamc_corrects_the_layers_that_a_normalisation_follows(words, corrected):
     """w ← w(1 − η²λ/η₀) where one follows, w(1 − ηλ) elsewhere: of a model of one's own by itself, of ours if asked."""
