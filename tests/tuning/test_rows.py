@@ -78,7 +78,7 @@ def test_a_cell_of_which_nothing_is_tuned_has_a_name():
 @pytest.mark.parametrize(
     ("ended", "cause"),
     [("", ""), ("runs", "the budget of runs is spent"), ("time", "the budget of time is spent"),
-     ("pairs", "more pairs are never looked at"), ("decided", "")],
+     ("pairs", "more than 60 pairs are never looked at"), ("decided", "")],
 )  # fmt: skip
 def test_why_a_question_is_open_is_told(ended, cause):
     found = row(answer=replace(BETTER, verdict=""), more=12.0, ended=ended)
@@ -100,6 +100,15 @@ def test_a_value_at_the_end_of_its_interval_is_told(value, end):
     assert cause == (
         f"lambda={value:g} is at the {end} end of its interval(1e-5,0.01)".replace("e-0", "e-") if end else ""
     )
+
+
+@pytest.mark.parametrize(("value", "end"), [(0.0, "lower"), (0.95, "upper"), (0.5, "")])
+def test_zero_is_an_end_as_any_other_but_of_lambda(value, end):
+    momentum = Axis("optimizer.momentum", 0.9, 0.0, 0.95, log=False)
+    asked = Question((replace(FACETS[0], space=Space((BOUNDED[0], momentum), True)),), 0.02)
+    for lam in (0.0, 1e-3):
+        cause = row(asked, one=Cell(0, (lam, value)))["cause"]
+        assert cause == (f"optimizer.momentum={value:g} is at the {end} end of its interval(0,0.95)" if end else "")
 
 
 def test_runs_are_those_of_both_sides_that_have_ended():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from wdrun.selection.tuned import duration, level, said
 from wdrun.tuning.plan import Plan, Verdict
 from wdrun.tuning.question import FRESH, Facet, Question, of_pair
-from wdrun.tuning.rows import difference_of, verdict_row
+from wdrun.tuning.rows import ENDED, difference_of, verdict_row
 from wdrun.tuning.space import Axis
 from wdrun.wording import amount, counted, difference, interval, listed, typed
 
@@ -75,7 +75,10 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
     left = sum(not (one.answer.verdict or one.dropped) for one in plan.verdicts)
     if left:
         which = f"{left} of {_questions(len(plan.verdicts))} {'is' if left == 1 else 'are'} undecided"
-        lines.append(f"{which}{_forecast(plan.forecast, minutes)}; the same command with a larger budget goes on")
+        if plan.ended == "pairs":
+            lines.append(f"{which}: {ENDED['pairs']}")
+        else:
+            lines.append(f"{which}{_forecast(plan.forecast, minutes)}; the same command with a larger budget goes on")
     return lines
 
 
