@@ -53,9 +53,15 @@ ACCURACY = {"objective": "val_accuracy", "margin": 0.005}
             "at the upper end of its interval(1e-5,0.001)",
         ),
         (
-            {"verdict": "undecided", "low": -0.057, "high": 0.01, "more": 14.0, "cause": "the budget of time is spent"},
+            {
+                "verdict": "undecided",
+                "low": -0.057,
+                "high": 0.01,
+                "more": 14.0,
+                "cause": "no further round fits into the budget of time",
+            },
             "decay=l2 against λ = 0 is undecided: −0.0390 nats (−0.0570 to +0.0100) after 4 pairs of fresh runs; about "
-            "14 more runs, 18 min, would decide it; the budget of time is spent",
+            "14 more runs, 18 min, would decide it; no further round fits into the budget of time",
         ),
         (
             {"verdict": "undecided", "pairs": 2, "low": math.nan, "high": math.nan, "more": math.inf},

@@ -158,7 +158,10 @@ def test_time_is_kept_and_nothing_starts_that_does_not_fit(tmp_path, monkeypatch
     assert moment[0] == 90
     assert len(table(tmp_path / "default" / "runs.csv")) == 9
     (row,) = table(tmp_path / "default" / "verdict.csv")
-    assert (row["verdict"], row["cause"].partition(";")[0]) == ("undecided", "the budget of time is spent")
+    assert (row["verdict"], row["cause"].partition(";")[0]) == (
+        "undecided",
+        "no further round fits into the budget of time",
+    )
 
 
 def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monkeypatch):

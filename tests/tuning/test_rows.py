@@ -77,7 +77,8 @@ def test_a_cell_of_which_nothing_is_tuned_has_a_name():
 
 @pytest.mark.parametrize(
     ("ended", "cause"),
-    [("", ""), ("runs", "the budget of runs is spent"), ("time", "the budget of time is spent"),
+    [("", ""), ("runs", "no further round fits into the budget of runs"),
+     ("time", "no further round fits into the budget of time"),
      ("pairs", "more pairs are never looked at"), ("decided", "")],
 )  # fmt: skip
 def test_why_a_question_is_open_is_told(ended, cause):

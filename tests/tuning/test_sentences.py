@@ -83,7 +83,7 @@ def test_an_end_that_is_none_says_what_is_left_and_how_long_it_would_take(tmp_pa
         "3 of 3 questions are undecided; about 15 more runs, 15 min, would decide them; the same command with a larger "
         "budget goes on"
     )
-    assert all(line.endswith("the budget of time is spent") for line in lines[:-1])
+    assert all(line.endswith("no further round fits into the budget of time") for line in lines[:-1])
     assert not any("right with" in line for line in lines)
     unknown = sentences.ended(cut.question, replace(cut.plan, forecast=math.nan))
     assert unknown[-1] == "3 of 3 questions are undecided; the same command with a larger budget goes on"
