@@ -1,12 +1,15 @@
 """`wdrun tune`: killed anywhere it goes on with the same runs and verdicts; budgets; what it says and writes."""
 
 import csv
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
+import weakref
 from collections import Counter
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -15,7 +18,8 @@ import torch
 from tests.hazards.durable import child
 from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
-from wdrun.sweep import recording, tune, tuner
+from wdrun.storage import hold
+from wdrun.sweep import recording, sharing, tune, tuner
 from wdrun.sweep.clock import Clock
 from wdrun.sweep.one_run import settle
 from wdrun.sweep.signals import Stop
@@ -171,6 +175,49 @@ def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
+def test_a_time_too_short_for_a_round_says_so(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    slow(monkeypatch, 78.0)
+    monkeypatch.setattr(tune, "_guess", lambda *_: 78.0)
+    with pytest.raises(
+        ConfigError, match=r"^time=2m: a run fits, but no round of fresh runs, .*: one takes about 78 s"
+    ):
+        tune.tune([*WORDS, "time=2m", f"output_dir={tmp_path / 'out'}"])
+
+
+def test_fresh_runs_of_another_question_are_told_of_before_they_count(whole, tmp_path, capsys):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    words = [word for word in WORDS if not word.startswith("margin")]
+    place = f"output_dir={tmp_path / 'out'}"
+    tune.tune([*words, "margin=0.02", "runs=13", place])
+    assert "of another question" not in capsys.readouterr().err
+    tune.tune([*words, "margin=0.01", "runs=13", place])
+    note = "there: fresh runs of another question, which choose and tell here too; name=… asks anew\n"
+    assert note in capsys.readouterr().err
+
+
+def test_side_by_side_it_knows_how_long_its_runs_took(tmp_path, monkeypatch):
+    words = [*WORDS, f"output_dir={tmp_path}", "parallel=2"]
+    tune.tune([*words, "runs=2"])
+    monkeypatch.setattr(tune, "seconds_of", lambda trainer, share: pytest.fail("timed anew"))
+    tune.tune([*words, "runs=3"])
+
+
+def test_one_trainer_at_a_time_is_in_memory(tmp_path, monkeypatch):
+    alive, most, ready = weakref.WeakSet(), [], tune.ready
+
+    def built(run):
+        gc.collect()
+        most.append(len(alive))
+        alive.add(trainer := ready(run))
+        return trainer
+
+    monkeypatch.setattr(tune, "ready", built)
+    words = changed(WORDS, "lr=0.02")
+    tune.tune([*words, "batch_size=10,12,14,16", "runs=1", f"output_dir={tmp_path}"])
+    assert most == [0, 1, 1, 1]  # the one before, while the next is built
+
+
 def test_a_facet_that_always_diverges_is_dropped_and_the_rest_goes_on(tmp_path, capsys):
     words = changed(WORDS, "lambda=0.1", "decay=l2", "schedule=constant", "lr=0.02")
     words = [word for word in words if not word.startswith(("margin", "lr"))]
@@ -204,25 +251,51 @@ def test_a_run_that_fails_is_one_of_the_search_and_exit_1(tmp_path, monkeypatch)
 
 
 def test_what_another_process_trains_is_waited_for(tmp_path, whole, monkeypatch):
-    """The first run is another's: held while this command begins, and ended by the other."""
-    first = asked(whole[0])[0]
-    jobs = tuner.Tuner._jobs
-    taken = []
+    """The first run is another's while this command begins, then left by it, and the second is ended by the other."""
+    first, second, *_ = asked(whole[0])
+    jobs, other, looks, learnt = tuner.Tuner._jobs, {}, [], []
 
-    def held(self, chosen):
+    def taken(self, chosen):
         found = jobs(self, chosen)
-        if not taken and found:
-            (job,) = found
-            assert job.run.id == first
-            taken.append(job)
-            settle(job, Stop(), Watch())
+        for job in found:
+            if job.run.id in (first, second):
+                other[job.run.id] = (lock := ExitStack()), job
+                lock.enter_context(hold(job.directory))
         return found
 
-    monkeypatch.setattr(tuner.Tuner, "_jobs", held)
+    def look(seconds):
+        """The other process ends its run at the third look at it."""
+        looks.append(seconds)
+        if len(looks) % 3 == 0:
+            lock, job = other.popitem()[1]
+            lock.close()
+            if job.run.id == second:
+                settle(job, Stop(), Watch())
+
+    monkeypatch.setattr(tuner.Tuner, "_jobs", taken)
+    monkeypatch.setattr(sharing.time, "sleep", look)
+    monkeypatch.setattr(Clock, "learn", lambda self, facet, seconds: learnt.append(seconds))
     ended = []
     tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
-    assert [outcome.skipped for outcome in ended] == [True] + [False] * 12
+    assert len(looks) == 6
+    assert [outcome.skipped for outcome in ended] == [False, True] + [False] * 11
+    assert len(learnt) == 11  # not of the first two, whose time was the other's
     assert records(tmp_path / "default") == records(whole[0])
+
+
+def test_a_run_whose_folder_cannot_be_used_is_no_score_and_does_not_stop_the_rest(tmp_path, whole, capsys):
+    first = next(row for row in table(whole[0] / "runs.csv") if row["id"] == asked(whole[0])[0])
+    folder = next(path for path in whole[0].iterdir() if path.name.endswith(first["id"])).name
+    (tmp_path / "default" / folder).mkdir(parents=True)
+    (tmp_path / "default" / folder / "run.csv").write_text("torn")
+    ended = []
+    found = tune.tune([*WORDS, "runs=6", f"output_dir={tmp_path}"], tell=ended.append)
+    assert found.code == 4
+    assert Counter(outcome.status for outcome in ended) == {"busy": 1, "done": len(ended) - 1}
+    assert len(ended) >= 5
+    assert capsys.readouterr().err.count("until the command is typed again: it is busy") == 1
+    (row,) = table(tmp_path / "default" / "verdict.csv")
+    assert int(row["runs"]) == len(ended) - 1
 
 
 def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, capsys):
