@@ -203,3 +203,11 @@ def test_best_is_lambda_zero_where_decay_is_worse(small, wdrun, capfd):
     code, out, _ = wdrun("best", "runs", capture=capfd)
     assert code == 0
     assert "decay=none" in out
+
+
+def test_select_offers_to_go_on_only_with_what_is_undecided(small, wdrun, capfd):
+    assert "settle " not in wdrun("select", "runs", capture=capfd)[2]
+    path = small.root / "verdict.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",better,", ",undecided,"), encoding="utf-8")
+    _, _, err = wdrun("select", "runs", capture=capfd)
+    assert "settle   `wdrun tune runs`: This goes on with what is undecided" in err

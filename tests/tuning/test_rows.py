@@ -122,3 +122,11 @@ def test_a_look_is_a_row_with_the_last_as_the_verdict_has_it(tmp_path):
         assert own[-1] == {key: found[key] for key in own[-1]}
         assert {look["verdict"] for look in own[:-1]} == {""}
         assert math.isnan(own[0]["low"])
+
+
+def test_an_lr_that_an_experiment_sets_is_in_the_row():
+    facet = Facet(
+        "one", ("experiment=decay_comparison", "decay=l2"), ("decay=none",), Space(BOUNDED[:1], True), lr=0.001
+    )
+    found = row(Question((facet,), 0.02), one=Cell(0, (1e-3,)), other=Cell(0, (0.0,)))
+    assert (found["lambda"], found["lr"]) == (1e-3, 0.001)
