@@ -391,7 +391,7 @@ def listed(folder, *seeds):
 def test_what_grows_is_trained_a_batch_for_the_workers_at_a_time(here):
     """The rest of a batch ends beside a run that fails; a failure stops what follows only where that is asked for."""
     root = here / "out" / "default"
-    source = listed(here / "out", "seed=0 lr=1e9 schedule=constant", "seed=1001", "seed=1002")
+    source = listed(here / "out", "seed=0 lr=1e30 schedule=constant", "seed=1001", "seed=1002")
     engine = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     outcomes = launch.grow(source, source.ended, engine, root, None)
     assert source.log == [(2, 2), (0, "diverged"), (1001, "done"), (2, 1), (1002, "done"), (2, 0)]
@@ -400,7 +400,7 @@ def test_what_grows_is_trained_a_batch_for_the_workers_at_a_time(here):
 
 
 def test_what_grows_stops_at_a_failure_with_fail_fast(here, capsys):
-    source = listed(here / "out", "seed=0 lr=1e9 schedule=constant", "seed=1")
+    source = listed(here / "out", "seed=0 lr=1e30 schedule=constant", "seed=1")
     root = here / "out" / "default"
     (outcome,) = launch.grow(source, source.ended, ["hydra/launcher=basic"], root, None, fail_fast=True)
     assert outcome.status == "diverged"

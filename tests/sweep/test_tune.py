@@ -213,8 +213,8 @@ def test_one_trainer_at_a_time_is_in_memory(tmp_path, monkeypatch):
         return trainer
 
     monkeypatch.setattr(tune, "ready", built)
-    words = changed(WORDS, "lr=0.02")
-    tune.tune([*words, "batch_size=10,12,14,16", "runs=1", f"output_dir={tmp_path}"])
+    words = changed(WORDS, "lr=0.02", "batch_size=10,12,14,16")
+    tune.tune([*words, "runs=1", f"output_dir={tmp_path}"])
     assert most == [0, 1, 1, 1]  # the one before, while the next is built
 
 
@@ -278,24 +278,24 @@ def test_what_another_process_trains_is_waited_for(tmp_path, whole, monkeypatch)
     ended = []
     tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
     assert len(looks) == 6
-    assert [outcome.skipped for outcome in ended] == [False, True] + [False] * 11
-    assert len(learnt) == 11  # not of the first two, whose time was the other's
-    assert records(tmp_path / "default") == records(whole[0])
+    assert len(ended) == 13
+    assert [outcome.job.run.id for outcome in ended if outcome.skipped] == [second]
+    assert len(learnt) == 11  # not of these two, whose time was the other's
 
 
 def test_a_run_whose_folder_cannot_be_used_is_no_score_and_does_not_stop_the_rest(tmp_path, whole, capsys):
-    first = next(row for row in table(whole[0] / "runs.csv") if row["id"] == asked(whole[0])[0])
-    folder = next(path for path in whole[0].iterdir() if path.name.endswith(first["id"])).name
-    (tmp_path / "default" / folder).mkdir(parents=True)
-    (tmp_path / "default" / folder / "run.csv").write_text("torn")
+    sound, torn = (next(whole[0].glob(f"*{run}")) for run in asked(whole[0])[:2])
+    shutil.copytree(sound, tmp_path / "default" / sound.name)
+    (tmp_path / "default" / torn.name).mkdir()
+    (tmp_path / "default" / torn.name / "run.csv").write_text("torn")
     ended = []
     found = tune.tune([*WORDS, "runs=6", f"output_dir={tmp_path}"], tell=ended.append)
     assert found.code == 4
     assert Counter(outcome.status for outcome in ended) == {"busy": 1, "done": len(ended) - 1}
-    assert len(ended) >= 5
+    assert len(ended) == 6
     assert capsys.readouterr().err.count("until the command is typed again: it is busy") == 1
     (row,) = table(tmp_path / "default" / "verdict.csv")
-    assert int(row["runs"]) == len(ended) - 1
+    assert int(row["runs"]) == 6  # with the sound one that was there
 
 
 def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, capsys):
@@ -341,6 +341,25 @@ def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
     ids = {row["id"]: row["status"] for row in table(tmp_path / "default" / "runs.csv")}
     assert ids == {outcome.job.run.id: "done" for outcome in ended}
     assert asked(tmp_path / "default") == [outcome.job.run.id for outcome in ended] != []
+
+
+def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    ended, batches = [], []
+    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    more = tuner.Tuner.more
+
+    def noted(self, count):
+        batches.append(len(found := more(self, count)))
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tuner.Tuner, "more", noted)
+        found = tune.tune(words, tell=ended.append)
+    assert batches == [2, 0]
+    assert [(outcome.status, outcome.job.run.seed >= 1000) for outcome in ended] == [("done", True)] * 2
+    assert found.plan.verdicts[0].answer.pairs == whole[1].plan.verdicts[0].answer.pairs + 1
+    assert not (tmp_path / "out" / "default" / "plan.csv").exists()
 
 
 def test_interrupted_it_says_so_and_goes_on(wdrun, whole, here, monkeypatch, capsys):

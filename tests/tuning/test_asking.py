@@ -280,7 +280,9 @@ def test_what_a_folder_cannot_answer_is_refused(here):
 
 def test_a_facet_is_named_as_it_is_typed():
     found = names(asked("decay=l2", "lambda=0.1", "lr=0.02,1e9,1e-5", "model=mlp", "model.hidden=[4]"))
-    assert [name for name in found if "0.1" in name] == [f"lambda=0.1 lr={lr}" for lr in ("0.02", "1e9", "1e-5")]
+    assert [name for name in found if "0.1" in name] == [
+        f"decay=l2 lambda=0.1 lr={lr}" for lr in ("0.02", "1e9", "1e-5")
+    ]
 
 
 def test_a_lambda_and_lr_that_nobody_typed_are_known_of_a_facet():

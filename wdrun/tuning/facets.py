@@ -184,9 +184,9 @@ def _names(lines: Sequence[Sequence[str]], first: Run) -> list[str]:
 
 
 def _short(word: str) -> str:
-    """The word with its number as everywhere, `lr=1e9`: a list or a range of Hydra's gives `lr=1000000000.0`."""
+    """The word as it is, or with its number as everywhere where that is shorter: Hydra's lists have 1000000000.0."""
     key, _, text = word.partition("=")
     try:
-        return f"{key}={typed(float(text))}" if math.isfinite(float(text)) else word
+        return f"{key}={min(text, typed(float(text)), key=len)}" if math.isfinite(float(text)) else word
     except ValueError:
         return word
