@@ -61,6 +61,7 @@ ROW |= {"margin": 0.02, "setting": "lambda=0.001 lr=0.02", "against_setting": "l
             settling.GOES_ON, ("tune", "few", "objective=val_accuracy"),
         ),
         ({"setting": "lambda=0.001 optimizer.momentum=0.5"}, settling.REPEAT, ()),
+        ({"setting": ""}, settling.REPEAT, ()),  # a decay without runs cannot be found in the folder
         ({"cause": "lambda=0.001 is at the upper end of its interval(1e-5,0.001)"}, settling.REPEAT, ()),
     ],
 )  # fmt: skip

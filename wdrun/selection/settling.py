@@ -20,8 +20,8 @@ GOES_ON = (
     "interval(…), repeat that line instead."
 )
 REPEAT = (
-    "To go on with what is undecided, repeat the line that was typed, with a larger budget: it had interval(…), which "
-    "the folder alone does not tell."
+    "To go on with what is undecided, repeat the line that was typed, with a larger budget: the folder alone does not "
+    "tell all that it asked."
 )
 KNOWN = ("lambda", "lr")  # tuned keys that `tune DIR` finds again
 
@@ -50,7 +50,8 @@ def of_tuned(records: Records, folder: Path, config_dir: str | None = None) -> t
         return "", ()
     settings = [*table["setting"], *table["against_setting"], *records.decisions["setting"]]
     keys = {word.partition("=")[0] for setting in settings for word in setting.split(" ") if "=" in word}
-    if not keys <= {*KNOWN} or table["cause"].str.contains("interval(", regex=False).any():
+    bounded = table["cause"].str.contains("interval(", regex=False).any()
+    if not keys <= {*KNOWN} or bounded or (table["setting"] == "").any():
         return REPEAT, ()
     objective, margin = table["objective"].iloc[0], float(table["margin"].iloc[0])
     asked = [f"objective={objective}"] * (objective != SweepOptions.objective)
