@@ -204,12 +204,12 @@ def test_side_by_side_it_knows_how_long_its_runs_took(tmp_path, monkeypatch):
 
 
 def test_one_trainer_at_a_time_is_in_memory(tmp_path, monkeypatch):
-    alive, most, ready = weakref.WeakSet(), [], tune.ready
+    known, most, ready = [], [], tune.ready
 
     def built(run):
         gc.collect()
-        most.append(len(alive))
-        alive.add(trainer := ready(run))
+        most.append(sum(trainer() is not None for trainer in known))
+        known.append(weakref.ref(trainer := ready(run)))
         return trainer
 
     monkeypatch.setattr(tune, "ready", built)
@@ -289,13 +289,23 @@ def test_a_run_whose_folder_cannot_be_used_is_no_score_and_does_not_stop_the_res
     (tmp_path / "default" / torn.name).mkdir()
     (tmp_path / "default" / torn.name / "run.csv").write_text("torn")
     ended = []
-    found = tune.tune([*WORDS, "runs=6", f"output_dir={tmp_path}"], tell=ended.append)
+    found = tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
     assert found.code == 4
     assert Counter(outcome.status for outcome in ended) == {"busy": 1, "done": len(ended) - 1}
-    assert len(ended) == 5
+    assert len(ended) >= 8
     assert capsys.readouterr().err.count("until the command is typed again: it is busy") == 1
     (row,) = table(tmp_path / "default" / "verdict.csv")
-    assert int(row["runs"]) == 5  # with the sound one that was there
+    assert (row["verdict"], int(row["runs"])) == ("undecided", len(ended))  # with the sound one that was there
+
+
+def test_nothing_is_dropped_for_a_busy_run_alone(tmp_path, whole):
+    """A budget so small that λ = 0 alone is tried, and one run of it cannot be used."""
+    sound, torn = (next(whole[0].glob(f"*{run}")) for run in asked(whole[0])[:2])
+    shutil.copytree(sound, tmp_path / "default" / sound.name)
+    (tmp_path / "default" / torn.name).mkdir()
+    (tmp_path / "default" / torn.name / "run.csv").write_text("torn")
+    tune.tune([*WORDS, "runs=6", f"output_dir={tmp_path}"])
+    assert [row["verdict"] for row in table(tmp_path / "default" / "verdict.csv")] == ["undecided"]
 
 
 def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, capsys):

@@ -66,8 +66,20 @@ class Tuner(Source):
         found = plan([*known, *self.busy], self.question, budget, count, self._begun)
         fitting = tuple(self._fitting(found.next))
         over = found.next and not fitting and not self.training
-        self.plan: Plan = replace(found, next=fitting, ended="time" if over else found.ended)
+        verdicts = tuple(map(self._of_runs, found.verdicts))
+        ended = "time" if over else found.ended if verdicts == found.verdicts else ""
+        self.plan: Plan = replace(found, next=fitting, verdicts=verdicts, ended=ended)
         self.left = found.forecast
+
+    def _of_runs(self, verdict: Verdict) -> Verdict:
+        """The verdict, not dropped for busy runs alone: nobody knows that those settings cannot be trained."""
+        if not (self.busy and verdict.dropped):
+            return verdict
+        pair, setting = verdict.pair, self.question.setting
+        facets = [pair.one] if pair.other is None else [pair.one, pair.other]
+        lost = [run.cell for run in self.seen.values() if run.score == math.inf]
+        known = any(setting(facet, cell) is not None for facet in facets for cell in lost)
+        return verdict if known else replace(verdict, dropped="")
 
     @property
     def _begun(self) -> set[Run]:
