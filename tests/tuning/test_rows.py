@@ -77,7 +77,8 @@ def test_a_cell_of_which_nothing_is_tuned_has_a_name():
 
 @pytest.mark.parametrize(
     ("ended", "cause"),
-    [("", ""), ("runs", "the budget of runs is spent"), ("time", "the budget of time is spent"),
+    [("", ""), ("runs", "no further round fits into the budget of runs"),
+     ("time", "no further round fits into the budget of time"),
      ("pairs", "more than 60 pairs are never looked at"), ("decided", "")],
 )  # fmt: skip
 def test_why_a_question_is_open_is_told(ended, cause):
@@ -130,3 +131,11 @@ def test_a_look_is_a_row_with_the_last_as_the_verdict_has_it(tmp_path):
         assert own[-1] == {key: found[key] for key in own[-1]}
         assert {look["verdict"] for look in own[:-1]} == {""}
         assert math.isnan(own[0]["low"])
+
+
+def test_an_lr_that_an_experiment_sets_is_in_the_row():
+    facet = Facet(
+        "one", ("experiment=decay_comparison", "decay=l2"), ("decay=none",), Space(BOUNDED[:1], True), lr=0.001
+    )
+    found = row(Question((facet,), 0.02), one=Cell(0, (1e-3,)), other=Cell(0, (0.0,)))
+    assert (found["lambda"], found["lr"]) == (1e-3, 0.001)

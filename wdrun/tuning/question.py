@@ -53,13 +53,16 @@ class Facet:
 
     `name` is what tells it from the others, `optimizer=adam decay.coupling=coupled`. `words` are those of each of its
     runs but the tuned keys and the seed; `without` those of its runs with λ = 0, which say decay=none and no key of a
-    decay's own. A facet of decay=none has both the same, and no λ among its axes.
+    decay's own. A facet of decay=none has both the same, and no λ among its axes. `lam` and `lr` are those of its runs
+    where they are not tuned, whoever set them: words, an experiment or an option.
     """
 
     name: str
     words: tuple[str, ...]
     without: tuple[str, ...]
     space: Space
+    lam: float = math.nan
+    lr: float = math.nan
 
     @property
     def decays(self) -> bool:
@@ -67,12 +70,15 @@ class Facet:
         return self.space.decays
 
     def given(self, key: str) -> float:
-        """The number that its words set a key to, λ = 0 with decay=none; nan where they set none."""
+        """The λ or lr that its words set, else that of its runs; nan where it is not known. With decay=none λ is 0."""
         texts = [text for name, _, text in (word.partition("=") for word in self.words) if name.lstrip("+") == key]
+        if key == "lambda" and not texts and "decay=none" in self.words:
+            return 0.0
+        known = {"lambda": self.lam, "lr": self.lr}.get(key, math.nan)
         try:
-            return float(texts[-1]) if texts else 0.0 if key == "lambda" and "decay=none" in self.words else math.nan
+            return float(texts[-1]) if texts else known
         except ValueError:
-            return math.nan
+            return known
 
     def values(self, setting: Setting) -> dict[str, float]:
         """Key -> value of a setting; of λ = 0 only the keys that its runs have."""

@@ -17,8 +17,8 @@ Values = dict[str, Any]
 
 # Why a question may be undecided when the plan has ended so.
 ENDED = {
-    "runs": "the budget of runs is spent",
-    "time": "the budget of time is spent",
+    "runs": "no further round fits into the budget of runs",
+    "time": "no further round fits into the budget of time",
     "pairs": f"more than {MOST_PAIRS} pairs are never looked at",
 }
 

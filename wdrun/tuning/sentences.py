@@ -27,8 +27,11 @@ def asked(question: Question) -> list[str]:
         each = " each" if len(decaying) > 1 else ""
         lines.append(f"asked: {listed(decaying, SPELLED)}{each} against λ = 0, {_questions(len(decaying))}")
     if between:
-        two = " against ".join(names) if len(names) == 2 else f"each two of {listed(names, SPELLED)}"
-        lines.append(f"asked: {two}, each tuned, {_questions(between)}")
+        compared = sorted({place for p in question.pairs if p.other is not None for place in (p.one, p.other)})
+        own = [names[place] for place in compared]
+        two = " against ".join(own) if len(own) == 2 else f"each two of {listed(own, SPELLED)}"
+        but = " but those that are one at λ = 0" * (between < len(own) * (len(own) - 1) // 2)
+        lines.append(f"asked: {two}{but}, each tuned, {_questions(between)}")
     lines.append(f"answer: better, worse, or equivalent within {margin}")
     tuned: dict[str, list[str]] = {}
     for facet in question.facets:
