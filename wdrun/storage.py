@@ -15,6 +15,7 @@ from pathlib import Path
 from wdrun.errors import InUseError, StorageError
 
 LOCK = ".lock"
+PLANS = ".plans.lock"  # of a folder for which a command plans more runs
 REMEDY = "output_dir=PATH"
 # What file systems answer that lack the call (NFS without its lock service, FUSE, shares of other systems) …
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
@@ -156,6 +157,44 @@ def held(directory: Path) -> bool:
         if not isinstance(error, BlockingIOError) and error.errno not in NO_LOCKS:
             raise
         return True
+    finally:
+        os.close(lock)
+    return False
+
+
+@contextmanager
+def planning(directory: Path, remedy: str = REMEDY) -> Iterator[None]:
+    """Create the directory and mark it as one to which more runs come, for as long as this lasts or the process lives.
+
+    Several processes may do so at once.
+    """
+    try:
+        make(directory)
+        lock = open_lock(directory / PLANS)
+        try:
+            with suppress(OSError):  # where the file system has no locks it goes unseen
+                fcntl.flock(lock, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(lock)
+            raise
+    except OSError as error:
+        raise storage_error(directory, error, remedy) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def planned(directory: Path) -> bool:
+    """Whether a process is `planning` runs for the directory now; False where the file system cannot tell."""
+    try:
+        lock = os.open(directory / PLANS, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     finally:
         os.close(lock)
     return False

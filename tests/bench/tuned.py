@@ -17,9 +17,8 @@ from scipy import stats
 from tests.bench import surfaces
 from tests.bench.surfaces import MARGIN
 from wdrun.tuning import state
-from wdrun.tuning.confirmation import MOST_PAIRS
 from wdrun.tuning.plan import plan
-from wdrun.tuning.question import Budget, Seen
+from wdrun.tuning.question import MOST_PAIRS, Budget, Seen
 from wdrun.tuning.sequential import looks
 
 DRAWS = 20
@@ -74,7 +73,10 @@ def searched(world, rng):
 
 
 def confirmed(world, verdicts, rng, levels=LEVELS):
-    """One confirmation on fresh noise: (false, false of the facets' own best, undecided, runs) at each level."""
+    """One confirmation on fresh noise: (false, false of the facets' own best, undecided, runs) at each level.
+
+    No cell is ever replaced here: what diverges does so in the search.
+    """
     sides = [(v.pair, v.one, v.other) for v in verdicts if v.one is not None and v.other is not None]
     cells = list(dict.fromkeys(cell for _, *two in sides for cell in two))
     asked = [(cells.index(one), cells.index(other)) for _, one, other in sides]

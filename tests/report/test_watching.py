@@ -14,7 +14,7 @@ from tests.report.pages import NO_FLAGS
 from wdrun.errors import ConfigError
 from wdrun.report import command, page, watching
 from wdrun.report.command import write
-from wdrun.storage import hold
+from wdrun.storage import hold, planning
 
 FLAGS = NO_FLAGS | {"watch": True}
 RELOADS = b'<meta http-equiv="refresh" content="10">'
@@ -128,3 +128,28 @@ def test_a_folder_without_results_is_refused_as_ever(here):
     (here / "empty").mkdir()
     with pytest.raises(ConfigError, match="no results of wdrun there"):
         command(["empty"], FLAGS)
+
+
+def test_a_command_that_plans_runs_is_gone_on_with_while_none_trains(tmp_path):
+    root = made_up.sweep(tmp_path / "r", {0: [1.0]})
+    with planning(root), planning(root):  # in two terminals
+        assert watching.trains([root])
+    assert not watching.trains([root])
+    with hold(root):  # for a moment, to write a table
+        assert not watching.trains([root])
+
+
+def test_the_first_run_is_waited_for_where_a_command_plans_it(tmp_path):
+    root, begun = tmp_path / "r", threading.Event()
+
+    def plan():
+        with planning(root):
+            begun.set()
+            time.sleep(0.6)
+            made_up.sweep(root, {0: [1.0], 0.1: [0.9]})
+
+    threading.Thread(target=plan).start()
+    begun.wait()
+    code, out, err = watched(root, grace=0.1, pace=5)
+    assert (code, out) == (0, f"{root / 'report.html'}\n")
+    assert err.startswith("watching  waits for the first run\n")

@@ -7,6 +7,7 @@ import pytest
 
 from tests import made_up
 from wdrun.selection import select, settling
+from wdrun.tables import verdicts
 from wdrun.tables.read import load
 
 
@@ -42,3 +43,32 @@ def test_folds_and_tables_alone_are_not_gone_on_with(few):
         for lam in (0.0, 0.1):
             made_up.run(Path("folds"), lam, 1 + lam, fold=fold)
     assert settling.words(chosen("folds")) == ()
+
+
+ROW = {"facet": "decay=l2", "against": "λ = 0", "verdict": "undecided", "pairs": 0, "runs": 3, "objective": "val_loss"}
+ROW |= {"margin": 0.02, "setting": "lambda=0.001 lr=0.02", "against_setting": "lambda=0 lr=0.02", "cause": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence", "words"),
+    [
+        ({"verdict": "better"}, "", ()),
+        ({"verdict": "dropped"}, "", ()),
+        ({}, settling.GOES_ON, ("tune", "few")),
+        ({"margin": 0.01}, settling.GOES_ON, ("tune", "few", "margin=0.01")),
+        (
+            {"objective": "val_accuracy", "margin": 0.005},
+            settling.GOES_ON, ("tune", "few", "objective=val_accuracy"),
+        ),
+        ({"setting": "lambda=0.001 optimizer.momentum=0.5"}, settling.REPEAT, ()),
+        ({"setting": ""}, settling.REPEAT, ()),  # a decay without runs cannot be found in the folder
+        ({"cause": "lambda=0.001 is at the upper end of its interval(1e-5,0.001)"}, settling.REPEAT, ()),
+    ],
+)  # fmt: skip
+def test_what_tune_left_undecided_is_gone_on_with_as_it_was_asked(changes, sentence, words):
+    records = verdicts.Records(
+        *(verdicts.frame(name, [ROW | changes] * (name == "verdict")) for name in verdicts.RECORDS)
+    )
+    assert settling.of_tuned(records, Path("few")) == (sentence, words)
+    own = ("--config-dir=mine",) if words else ()
+    assert settling.of_tuned(records, Path("few"), "mine") == (sentence, (*words, *own))

@@ -53,9 +53,15 @@ ACCURACY = {"objective": "val_accuracy", "margin": 0.005}
             "at the upper end of its interval(1e-5,0.001)",
         ),
         (
-            {"verdict": "undecided", "low": -0.057, "high": 0.01, "more": 14.0, "cause": "the budget of time is spent"},
+            {
+                "verdict": "undecided",
+                "low": -0.057,
+                "high": 0.01,
+                "more": 14.0,
+                "cause": "no further round fits into the budget of time",
+            },
             "decay=l2 against λ = 0 is undecided: −0.0390 nats (−0.0570 to +0.0100) after 4 pairs of fresh runs; about "
-            "14 more runs, 18 min, would decide it; the budget of time is spent",
+            "14 more runs, 18 min, would decide it; no further round fits into the budget of time",
         ),
         (
             {"verdict": "undecided", "pairs": 2, "low": math.nan, "high": math.nan, "more": math.inf},
@@ -197,3 +203,11 @@ def test_best_is_lambda_zero_where_decay_is_worse(small, wdrun, capfd):
     code, out, _ = wdrun("best", "runs", capture=capfd)
     assert code == 0
     assert "decay=none" in out
+
+
+def test_select_offers_to_go_on_only_with_what_is_undecided(small, wdrun, capfd):
+    assert "settle " not in wdrun("select", "runs", capture=capfd)[2]
+    path = small.root / "verdict.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",better,", ",undecided,"), encoding="utf-8")
+    _, _, err = wdrun("select", "runs", capture=capfd)
+    assert "settle   `wdrun tune runs`: This goes on with what is undecided" in err

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests import runs
 from tests.runs import changed
@@ -20,9 +21,13 @@ from wdrun.errors import ConfigError
 from wdrun.storage import hold
 from wdrun.sweep import launch
 from wdrun.sweep.launch import engine, jobs, remote
+from wdrun.sweep.one_run import settle
 from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.signals import Interrupted, Stop
+from wdrun.sweep.source import Source
 from wdrun.tables.read import read_run
 from wdrun.tables.write import write_row
+from wdrun.terminal.progress import Watch
 
 TINY = changed(runs.TINY, "data.train_examples=300", "batch_size=64", "epochs=1", "device=cpu")
 TROUBLES = """
@@ -363,7 +368,61 @@ def test_a_run_that_no_worker_ended_is_a_failed_row(here):
     ({"_target_": "x.BasicLauncher"}, 1),
 ])  # fmt: skip
 def test_workers_a_launcher_tells(launcher, workers):
-    assert jobs._workers(launcher) == workers
+    assert jobs.workers(OmegaConf.create({"hydra": {"launcher": launcher}})) == workers
+
+
+class Listed(Source):
+    """Gives the jobs of a list, and notes how many it is asked for and which seeds it hears have ended."""
+
+    def __init__(self, given):
+        self.left, self.log = list(given), []
+
+    def more(self, count):
+        found, self.left = self.left[:count], self.left[count:]
+        self.log.append((count, len(found)))
+        return found
+
+    def ended(self, outcome):
+        self.log.append((outcome.job.run.seed, outcome.status))
+
+
+def listed(folder, *seeds):
+    return Listed([of([f"output_dir={folder}", "lambda=0.5", *words.split()]) for words in seeds])
+
+
+def test_what_grows_is_trained_a_batch_for_the_workers_at_a_time(here):
+    """The rest of a batch ends beside a run that fails; a failure stops what follows only where that is asked for."""
+    root = here / "out" / "default"
+    source = listed(here / "out", "seed=0 lr=1e30 schedule=constant", "seed=1001", "seed=1002")
+    engine = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    outcomes = launch.grow(source, source.ended, engine, root, None)
+    assert source.log == [(2, 2), (0, "diverged"), (1001, "done"), (2, 1), (1002, "done"), (2, 0)]
+    assert [outcome.status for outcome in outcomes] == ["diverged", "done", "done"]
+    assert not (root / "plan.csv").exists()
+
+
+def test_what_grows_stops_at_a_failure_with_fail_fast(here, capsys):
+    source = listed(here / "out", "seed=0 lr=1e30 schedule=constant", "seed=1")
+    root = here / "out" / "default"
+    (outcome,) = launch.grow(source, source.ended, ["hydra/launcher=basic"], root, None, fail_fast=True)
+    assert outcome.status == "diverged"
+    assert source.log == [(1, 1), (0, "diverged")]
+    assert "fail_fast=true" in capsys.readouterr().err
+
+
+def test_an_interrupted_batch_tells_of_the_runs_that_had_ended(here, monkeypatch):
+    first, second = listed(here / "out", "seed=0", "seed=1").left
+    source = Listed([first, second])
+
+    def ends_one(asked, *rest, **options):
+        settle(first, Stop(), Watch())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "handed", ends_one)
+    monkeypatch.setattr(jobs, "workers", lambda config: 2)
+    with pytest.raises(Interrupted):
+        launch.grow(source, source.ended, ["hydra/launcher=basic"], here / "out" / "default", None)
+    assert source.log == [(2, 2), (0, "done")]
 
 
 def test_the_presets_name_plugins_that_have_an_extra():

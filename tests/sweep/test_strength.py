@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.runs import TINY, changed
-from wdrun.config.options import option_names
+from wdrun.config.options import conf_dir, option_names
 from wdrun.errors import ConfigError
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.strength import strength_of, with_strength
@@ -138,3 +138,13 @@ def test_a_cautious_decay_does_less_than_its_formula_says():
     assert cautious[0].at(0.5, (1.0, 0.001)) > decoupled.middle((1.0, 0.001))
     assert "is at most what its formula says" in cautious[1]
     assert plain[1]
+
+
+def test_a_decay_of_the_users_own_may_have_a_key_that_is_tuned(here):
+    (here / "own" / "decay").mkdir(parents=True)
+    text = (conf_dir() / "decay" / "huber.yaml").read_text(encoding="utf-8")
+    (here / "own" / "decay" / "mine.yaml").write_text(text.replace("name: huber", "name: mine"), encoding="utf-8")
+    words = changed(TINY, *BASE, "decay=mine", "decay.delta=interval(0.01,1)")
+    found = asking.asked(words, "own")
+    question, _ = with_strength(found.question, map(ready, [job.run for job in found.jobs]), "own")
+    assert [axis.key for axis in question.facets[0].space.axes] == ["lambda", "lr", "decay.delta"]

@@ -1,12 +1,15 @@
 """`wdrun tune`: killed anywhere it goes on with the same runs and verdicts; budgets; what it says and writes."""
 
 import csv
+import gc
 import json
 import os
 import shutil
 import signal
 import sys
+import weakref
 from collections import Counter
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -15,7 +18,8 @@ import torch
 from tests.hazards.durable import child
 from tests.runs import TINY, changed
 from wdrun.errors import ConfigError
-from wdrun.sweep import recording, tune, tuner
+from wdrun.storage import hold
+from wdrun.sweep import recording, sharing, tune, tuner
 from wdrun.sweep.clock import Clock
 from wdrun.sweep.one_run import settle
 from wdrun.sweep.signals import Stop
@@ -158,7 +162,10 @@ def test_time_is_kept_and_nothing_starts_that_does_not_fit(tmp_path, monkeypatch
     assert moment[0] == 90
     assert len(table(tmp_path / "default" / "runs.csv")) == 9
     (row,) = table(tmp_path / "default" / "verdict.csv")
-    assert (row["verdict"], row["cause"].partition(";")[0]) == ("undecided", "the budget of time is spent")
+    assert (row["verdict"], row["cause"].partition(";")[0]) == (
+        "undecided",
+        "no further round fits into the budget of time",
+    )
 
 
 def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monkeypatch):
@@ -166,6 +173,49 @@ def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monk
     with pytest.raises(ConfigError, match=r"^time=60: no run fits: one takes about 78 s, and 0 s are over; give more"):
         tune.tune([*WORDS, "time=60", f"output_dir={tmp_path / 'out'}"])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_time_too_short_for_a_round_says_so(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    slow(monkeypatch, 78.0)
+    monkeypatch.setattr(tune, "_guess", lambda *_: 78.0)
+    with pytest.raises(
+        ConfigError, match=r"^time=2m: a run fits, but no round of fresh runs, .*: one takes about 78 s"
+    ):
+        tune.tune([*WORDS, "time=2m", f"output_dir={tmp_path / 'out'}"])
+
+
+def test_fresh_runs_of_another_question_are_told_of_before_they_count(whole, tmp_path, capsys):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    words = [word for word in WORDS if not word.startswith("margin")]
+    place = f"output_dir={tmp_path / 'out'}"
+    tune.tune([*words, "margin=0.02", "runs=13", place])
+    assert "of another question" not in capsys.readouterr().err
+    tune.tune([*words, "margin=0.01", "runs=13", place])
+    note = "there: fresh runs of another question, which choose and tell here too; name=… asks anew\n"
+    assert note in capsys.readouterr().err
+
+
+def test_side_by_side_it_knows_how_long_its_runs_took(tmp_path, monkeypatch):
+    words = [*WORDS, f"output_dir={tmp_path}", "parallel=2"]
+    tune.tune([*words, "runs=2"])
+    monkeypatch.setattr(tune, "seconds_of", lambda trainer, share: pytest.fail("timed anew"))
+    tune.tune([*words, "runs=3"])
+
+
+def test_one_trainer_at_a_time_is_in_memory(tmp_path, monkeypatch):
+    known, most, ready = [], [], tune.ready
+
+    def built(run):
+        gc.collect()
+        most.append(sum(trainer() is not None for trainer in known))
+        known.append(weakref.ref(trainer := ready(run)))
+        return trainer
+
+    monkeypatch.setattr(tune, "ready", built)
+    words = changed(WORDS, "lr=0.02", "batch_size=10,12,14,16")
+    tune.tune([*words, "runs=1", f"output_dir={tmp_path}"])
+    assert most == [0, 1, 1, 1]  # the one before, while the next is built
 
 
 def test_a_facet_that_always_diverges_is_dropped_and_the_rest_goes_on(tmp_path, capsys):
@@ -201,25 +251,61 @@ def test_a_run_that_fails_is_one_of_the_search_and_exit_1(tmp_path, monkeypatch)
 
 
 def test_what_another_process_trains_is_waited_for(tmp_path, whole, monkeypatch):
-    """The first run is another's: held while this command begins, and ended by the other."""
-    first = asked(whole[0])[0]
-    jobs = tuner.Tuner._jobs
-    taken = []
+    """The first run is another's while this command begins, then left by it, and the second is ended by the other."""
+    first, second, *_ = asked(whole[0])
+    jobs, other, looks, learnt = tuner.Tuner._jobs, {}, [], []
 
-    def held(self, chosen):
+    def taken(self, chosen):
         found = jobs(self, chosen)
-        if not taken and found:
-            (job,) = found
-            assert job.run.id == first
-            taken.append(job)
-            settle(job, Stop(), Watch())
+        for job in found:
+            if job.run.id in (first, second):
+                other[job.run.id] = (lock := ExitStack()), job
+                lock.enter_context(hold(job.directory))
         return found
 
-    monkeypatch.setattr(tuner.Tuner, "_jobs", held)
+    def look(seconds):
+        """The other process ends its run at the third look at it."""
+        looks.append(seconds)
+        if len(looks) % 3 == 0:
+            lock, job = other.popitem()[1]
+            lock.close()
+            if job.run.id == second:
+                settle(job, Stop(), Watch())
+
+    monkeypatch.setattr(tuner.Tuner, "_jobs", taken)
+    monkeypatch.setattr(sharing.time, "sleep", look)
+    monkeypatch.setattr(Clock, "learn", lambda self, facet, seconds: learnt.append(seconds))
     ended = []
     tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
-    assert [outcome.skipped for outcome in ended] == [True] + [False] * 12
-    assert records(tmp_path / "default") == records(whole[0])
+    assert len(looks) == 6
+    assert len(ended) == 13
+    assert [outcome.job.run.id for outcome in ended if outcome.skipped] == [second]
+    assert len(learnt) == 11  # not of these two, whose time was the other's
+
+
+def test_a_run_whose_folder_cannot_be_used_is_no_score_and_does_not_stop_the_rest(tmp_path, whole, capsys):
+    sound, torn = (next(whole[0].glob(f"*{run}")) for run in asked(whole[0])[:2])
+    shutil.copytree(sound, tmp_path / "default" / sound.name)
+    (tmp_path / "default" / torn.name).mkdir()
+    (tmp_path / "default" / torn.name / "run.csv").write_text("torn")
+    ended = []
+    found = tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path}"], tell=ended.append)
+    assert found.code == 4
+    assert Counter(outcome.status for outcome in ended) == {"busy": 1, "done": len(ended) - 1}
+    assert len(ended) >= 8
+    assert capsys.readouterr().err.count("until the command is typed again: it is busy") == 1
+    (row,) = table(tmp_path / "default" / "verdict.csv")
+    assert (row["verdict"], int(row["runs"])) == ("undecided", len(ended))  # with the sound one that was there
+
+
+def test_nothing_is_dropped_for_a_busy_run_alone(tmp_path, whole):
+    """A budget so small that λ = 0 alone is tried, and one run of it cannot be used."""
+    sound, torn = (next(whole[0].glob(f"*{run}")) for run in asked(whole[0])[:2])
+    shutil.copytree(sound, tmp_path / "default" / sound.name)
+    (tmp_path / "default" / torn.name).mkdir()
+    (tmp_path / "default" / torn.name / "run.csv").write_text("torn")
+    tune.tune([*WORDS, "runs=6", f"output_dir={tmp_path}"])
+    assert [row["verdict"] for row in table(tmp_path / "default" / "verdict.csv")] == ["undecided"]
 
 
 def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, capsys):
@@ -265,6 +351,25 @@ def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
     ids = {row["id"]: row["status"] for row in table(tmp_path / "default" / "runs.csv")}
     assert ids == {outcome.job.run.id: "done" for outcome in ended}
     assert asked(tmp_path / "default") == [outcome.job.run.id for outcome in ended] != []
+
+
+def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here):
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    ended, batches = [], []
+    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    more = tuner.Tuner.more
+
+    def noted(self, count):
+        batches.append(len(found := more(self, count)))
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tuner.Tuner, "more", noted)
+        found = tune.tune(words, tell=ended.append)
+    assert batches == [2, 0]
+    assert [(outcome.status, outcome.job.run.seed >= 1000) for outcome in ended] == [("done", True)] * 2
+    assert found.plan.verdicts[0].answer.pairs == whole[1].plan.verdicts[0].answer.pairs + 1
+    assert not (tmp_path / "out" / "default" / "plan.csv").exists()
 
 
 def test_interrupted_it_says_so_and_goes_on(wdrun, whole, here, monkeypatch, capsys):

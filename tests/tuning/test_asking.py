@@ -276,3 +276,17 @@ def test_what_a_folder_cannot_answer_is_refused(here):
     folder = swept("lambda=0,1e-3", "folds=2", "name=folded")
     with pytest.raises(ConfigError, match="several folds"):
         asking.of_folder(folder, [])
+
+
+def test_a_facet_is_named_as_it_is_typed():
+    found = names(asked("decay=l2", "lambda=0.1", "lr=0.02,1e9,1e-5", "model=mlp", "model.hidden=[4]"))
+    assert [name for name in found if "0.1" in name] == [
+        f"decay=l2 lambda=0.1 lr={lr}" for lr in ("0.02", "1e9", "1e-5")
+    ]
+
+
+def test_a_lambda_and_lr_that_nobody_typed_are_known_of_a_facet():
+    found = asked("experiment=decay_comparison", "decay=none,l2").question
+    assert [facet.given("lr") for facet in found.facets] == [0.001, 0.001]
+    (cell,) = {found.cell(1, (lam,)) for lam in (0.0,)}
+    assert found.named(cell) == "lambda=0"

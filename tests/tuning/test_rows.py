@@ -77,8 +77,9 @@ def test_a_cell_of_which_nothing_is_tuned_has_a_name():
 
 @pytest.mark.parametrize(
     ("ended", "cause"),
-    [("", ""), ("runs", "the budget of runs is spent"), ("time", "the budget of time is spent"),
-     ("pairs", "more pairs are never looked at"), ("decided", "")],
+    [("", ""), ("runs", "no further round fits into the budget of runs"),
+     ("time", "no further round fits into the budget of time"),
+     ("pairs", "more than 60 pairs are never looked at"), ("decided", "")],
 )  # fmt: skip
 def test_why_a_question_is_open_is_told(ended, cause):
     found = row(answer=replace(BETTER, verdict=""), more=12.0, ended=ended)
@@ -102,6 +103,15 @@ def test_a_value_at_the_end_of_its_interval_is_told(value, end):
     )
 
 
+@pytest.mark.parametrize(("value", "end"), [(0.0, "lower"), (0.95, "upper"), (0.5, "")])
+def test_zero_is_an_end_as_any_other_but_of_lambda(value, end):
+    momentum = Axis("optimizer.momentum", 0.9, 0.0, 0.95, log=False)
+    asked = Question((replace(FACETS[0], space=Space((BOUNDED[0], momentum), True)),), 0.02)
+    for lam in (0.0, 1e-3):
+        cause = row(asked, one=Cell(0, (lam, value)))["cause"]
+        assert cause == (f"optimizer.momentum={value:g} is at the {end} end of its interval(0,0.95)" if end else "")
+
+
 def test_runs_are_those_of_both_sides_that_have_ended():
     other, bare = Cell(1, (1e-2, 0.02)), Cell(0, (0.0, 0.02))
     seen = [Seen(HERE, 0, 1.0), Seen(HERE, 1000, math.inf), Seen(HERE, 1001, math.nan), Seen(other, 0, 1.0)]
@@ -121,3 +131,11 @@ def test_a_look_is_a_row_with_the_last_as_the_verdict_has_it(tmp_path):
         assert own[-1] == {key: found[key] for key in own[-1]}
         assert {look["verdict"] for look in own[:-1]} == {""}
         assert math.isnan(own[0]["low"])
+
+
+def test_an_lr_that_an_experiment_sets_is_in_the_row():
+    facet = Facet(
+        "one", ("experiment=decay_comparison", "decay=l2"), ("decay=none",), Space(BOUNDED[:1], True), lr=0.001
+    )
+    found = row(Question((facet,), 0.02), one=Cell(0, (1e-3,)), other=Cell(0, (0.0,)))
+    assert (found["lambda"], found["lr"]) == (1e-3, 0.001)

@@ -207,3 +207,13 @@ def test_a_sweep_that_was_there_is_searched_no_further_than_it_must():
 
 def test_settings_a_tenth_of_a_decade_apart_are_the_same():
     assert PLANE.new([(1e-3, 0.032), (0.0, 0.032), (1e-3, 0.018)], [(1.1e-3, 0.03)]) == [(0.0, 0.032), (1e-3, 0.018)]
+
+
+@pytest.mark.parametrize("axis", [
+    Axis("lr", 0.02, 2e-3, 8e-2), Axis("model.dropout", 0.3, 0.1, 0.7654321234, log=False), Axis("width", 64, 9, 300),
+], ids=lambda axis: axis.key)  # fmt: skip
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_best_beyond_the_bounds_is_looked_for_at_the_bound(axis, side):
+    space = Space((axis,), False)
+    tried = searched(space, lambda setting: 1 - 0.2 * side * axis.coordinate(setting[0]))
+    assert chosen(space, tried, MARGIN) == (axis.low if side < 0 else axis.high,)

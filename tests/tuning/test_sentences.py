@@ -38,7 +38,7 @@ def test_what_is_asked_of_several():
     found = sentences.asked(Question(facets, 0.005, "val_accuracy", alpha=0.01))
     assert found == [
         "asked: decay=l2 and decay=l1 each against λ = 0, 2 questions",
-        "asked: each two of decay=none, decay=l2 and decay=l1, each tuned, 1 question",
+        "asked: decay=l2 against decay=l1, each tuned, 1 question",
         "answer: better, worse, or equivalent within 0.50 points of val_accuracy",
         "tuned: lr from 0.02 of decay=none",
         "tuned: λ from 0.001 and lr from 0.02 of decay=l2 and decay=l1",
@@ -83,7 +83,7 @@ def test_an_end_that_is_none_says_what_is_left_and_how_long_it_would_take(tmp_pa
         "3 of 3 questions are undecided; about 15 more runs, 15 min, would decide them; the same command with a larger "
         "budget goes on"
     )
-    assert all(line.endswith("the budget of time is spent") for line in lines[:-1])
+    assert all(line.endswith("no further round fits into the budget of time") for line in lines[:-1])
     assert not any("right with" in line for line in lines)
     unknown = sentences.ended(cut.question, replace(cut.plan, forecast=math.nan))
     assert unknown[-1] == "3 of 3 questions are undecided; the same command with a larger budget goes on"
@@ -118,3 +118,18 @@ def test_the_board_has_the_open_questions_and_what_each_waits_for(tmp_path, made
         "4",
         "pair 5, about 4 more",
     )
+
+
+def test_of_facets_that_share_a_lambda_of_zero_not_all_two_are_asked_about():
+    def facet(words, *axes):
+        return Facet(words, ("model=mlp", *words.split()), (words.split()[0], "decay=none"), Space(axes, len(axes) > 1))
+
+    four = [
+        facet(f"optimizer={o} decay={d}", *([LAMBDA] * (d == "l2")), LR)
+        for o in ("sgd", "adam")
+        for d in ("none", "l2")
+    ]
+    four = [replace(one, words=one.without) if not one.decays else one for one in four]
+    line = sentences.asked(Question(tuple(four), 0.02))[1]
+    assert line.startswith("asked: each two of optimizer=sgd decay=none, optimizer=sgd decay=l2, ")
+    assert line.endswith(" but those that are one at λ = 0, each tuned, 4 questions")

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from wdrun.tuning import sequential
+from wdrun.tuning.question import MOST_PAIRS
 from wdrun.tuning.sequential import BORROWED, FIRST, Answer, looks, needed
 
 QUESTIONS = [(0, 3), (3, 1), (2, 3), (0, 1), (0, 2), (1, 2)]
@@ -19,24 +21,30 @@ def draw(seed, rounds=30, means=(0, 0, 1.2, 3), spread=(0.5, 0.5, 1.0, 2.0)):
     return np.array(means) + rng.normal(size=(rounds, 1)) + np.array(spread) * rng.normal(size=(rounds, len(means)))
 
 
-def reference(scores, questions, margin, alpha, abandoned=0):
+def reference(scores, questions, margin, alpha):
     """(verdict, pairs, low, high) a question, by the text of the module's docstring."""
     found, noise = {}, {}
-    for n in range(4, len(scores) + 1):
+    for r in range(4, len(scores) + 1):
+        own = {}
         for q, (a, b) in enumerate(questions):
-            if q not in found:
-                noise[q] = np.var(scores[:n, a] - scores[:n, b], ddof=1)
+            lost = [row for row in range(r) if math.inf in (scores[row, a], scores[row, b])]
+            began = max(lost, default=-1) + 1
+            if q not in found and r - began >= 4:
+                own[q] = scores[began:r, a] - scores[began:r, b]
+                noise[q] = np.var(own[q], ddof=1)
+        if not own:
+            continue
         shared = np.mean(list(noise.values()))
-        d0 = 2 if len(questions) > 1 else 0
+        d0 = 2 if len(noise) > 1 else 0
         before = None
         while before != found and len(found) < len(questions):
             before = dict(found)
-            share = alpha / (len(questions) - len(before) + abandoned)
-            for q, (a, b) in enumerate(questions):
+            share = alpha / (len(questions) - len(before))
+            for q, d in own.items():
                 if q not in before:
-                    mean = np.mean(scores[:n, a] - scores[:n, b])
+                    n, mean = len(d), np.mean(d)
                     s = np.sqrt((d0 * shared + (n - 1) * noise[q]) / (d0 + n - 1))
-                    half = stats.t.ppf(1 - share * 3 / ((n - 1) * n) / 2, d0 + n - 1) * s / np.sqrt(n)
+                    half = stats.t.ppf(1 - share * 3 / ((r - 1) * r) / 2, d0 + n - 1) * s / np.sqrt(n)
                     if mean + half < 0 or mean - half > 0 or max(mean + half, half - mean) < margin:
                         verdict = "better" if mean + half < 0 else "worse" if mean - half > 0 else "equivalent"
                         found[q] = (verdict, n, mean - half, mean + half)
@@ -48,11 +56,14 @@ def told(answer):
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize(("questions", "abandoned"), [(QUESTIONS, 0), (QUESTIONS[:2], 3), (QUESTIONS[2:3], 0)])
-def test_looks_equal_a_slow_reference(seed, questions, abandoned):
+@pytest.mark.parametrize("lost", [{}, {1: 2, 3: 6}, {0: 0, 2: 9}], ids=str)
+@pytest.mark.parametrize("questions", [QUESTIONS, QUESTIONS[:2], QUESTIONS[2:3]])
+def test_looks_equal_a_slow_reference(seed, questions, lost):
     scores = draw(seed)
-    expected = reference(scores, questions, MARGIN, 0.05, abandoned)
-    last = looks(scores, questions, MARGIN, 0.05, abandoned)[-1]
+    for side, row in lost.items():
+        scores[row, side] = math.inf
+    expected = reference(scores, questions, MARGIN, 0.05)
+    last = looks(scores, questions, MARGIN, 0.05)[-1]
     assert {q for q, answer in enumerate(last) if answer.verdict} == set(expected)
     for q, (verdict, pairs, low, high) in expected.items():
         assert (last[q].verdict, last[q].pairs) == (verdict, pairs)
@@ -89,10 +100,29 @@ def test_a_decision_leaves_its_alpha_to_those_still_open():
         assert all(answer.share == pytest.approx(0.05 / len(open_)) for answer in open_)
 
 
-def test_questions_given_up_keep_their_share():
-    for abandoned in (1, 5):
-        (answer,) = looks(draw(0, means=(0, 1.5), spread=(4, 4)), [(0, 1)], MARGIN, abandoned=abandoned)[-1]
-        assert answer.share == pytest.approx(0.05 / (1 + abandoned))
+@pytest.mark.parametrize("borrowed", [0, BORROWED])
+def test_a_side_that_another_cell_takes_over_spends_no_more_either(borrowed):
+    """Ten rounds of one cell, then all there may ever be of another: the looks of both spend one share."""
+    share, first, second = 0.05, np.arange(FIRST, 11), np.arange(FIRST, 4000)
+    one = 2 * stats.t.sf(sequential._widths(first, share, borrowed) * np.sqrt(first), borrowed + first - 1)
+    widths = sequential._widths(second, share, borrowed, began=10)
+    other = 2 * stats.t.sf(widths * np.sqrt(second), borrowed + second - 1)
+    assert one.sum() + other.sum() == pytest.approx(share * (1 - (3 / 10 - 3 / 13) - 3 / 4009), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("row", [0, 3, 6])
+def test_a_cell_that_is_lost_takes_back_nothing_that_was_told(seed, row):
+    whole, scores = looks(draw(seed), QUESTIONS, MARGIN), draw(seed)
+    scores[row, 3] = math.inf
+    found = looks(scores, QUESTIONS, MARGIN)
+    assert repr(found[:row]) == repr(whole[:row])
+    before = found[row - 1] if row else [Answer()] * len(QUESTIONS)
+    for question, then, last in zip(QUESTIONS, before, found[-1], strict=True):
+        if then.verdict:
+            assert last == then
+        else:
+            assert last.began == (row + 1 if 3 in question else 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -159,11 +189,22 @@ def test_before_the_first_look_there_is_no_interval(rounds):
         assert math.isnan(needed(answer, MARGIN))
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_run_without_a_score_ends_the_looks(bad):
+def test_a_run_that_is_not_there_yet_ends_the_looks():
     scores = draw(1, means=(0, 0.9), spread=(9, 9))
-    scores[7, 1] = bad
+    scores[7, 1] = math.nan
     assert len(looks(scores, [(0, 1)], MARGIN)) == 7
+
+
+def test_what_is_lost_for_good_is_not_waited_for():
+    scores = draw(1, means=(0, 0.9, 0.1), spread=(9, 9, 9))
+    scores[5:, 2], scores[9:, :2] = math.inf, math.nan
+    history = looks(scores, [(0, 1), (0, 2)], MARGIN)
+    assert len(history) == 9
+    assert [answer.pairs for answer in history[-1]] == [9, 5]
+    assert history[-1][0].share == 0.05  # that of a question alone
+    scores[:, 2] = math.inf
+    alone = looks(scores, [(0, 1)], MARGIN)
+    assert [answers[0] for answers in looks(scores, [(0, 1), (0, 2)], MARGIN)[3:]] == [a[0] for a in alone[3:]]
 
 
 def test_nothing_asked_has_no_looks():
@@ -177,7 +218,7 @@ def test_a_forecast_is_the_look_at_which_its_own_numbers_decide(seed):
         assert needed(answer, MARGIN) == answer.pairs
         return
     n = needed(answer, MARGIN)
-    for pairs, decided in ((n - 1, False), (n, True)):
+    for pairs, decided in ((n - 1, False), (n, True)) if math.isfinite(n) else ((MOST_PAIRS, False),):
         half = stats.t.isf(answer.share * 3 / ((pairs - 1) * pairs) / 2, pairs - 1) * answer.noise / np.sqrt(pairs)
         assert (abs(answer.difference) > half or abs(answer.difference) + half < MARGIN) == decided
 
@@ -185,3 +226,11 @@ def test_a_forecast_is_the_look_at_which_its_own_numbers_decide(seed):
 def test_what_stays_at_the_margin_is_never_decided():
     assert needed(Answer(0.01, -9, 9, 4, "", noise=30.0, share=0.05), MARGIN) == math.inf
     assert needed(Answer(0.0, -9, 9, 4, "better", noise=30.0, share=0.05), MARGIN) == 4
+
+
+def test_no_more_pairs_are_forecast_than_are_ever_looked_at():
+    answer = Answer(2.0, -9, 9, 4, "", noise=1.0, share=0.05)
+    n = int(needed(answer, MARGIN))
+    assert 4 < n <= MOST_PAIRS
+    assert needed(replace(answer, noise=30.0), MARGIN) == math.inf
+    assert needed(replace(answer, began=MOST_PAIRS - n), MARGIN) == math.inf

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from wdrun.report import page_tables, reproduce, text
 from wdrun.report.markup import Picture, bullets, code, figure, inert, paragraphs, prose, table
-from wdrun.selection import tuned
+from wdrun.selection import settling, tuned
 from wdrun.selection.line import Typed
-from wdrun.wording import command_line, counted, listed, path_word
+from wdrun.wording import command_line, counted, listed
 
 if TYPE_CHECKING:
     from wdrun.selection import Selection
@@ -40,7 +40,7 @@ def render(
         {"summary": ("In short", _summary(found, selection)), "choice": ("The choice of λ", _choice(selection))}
         if records is None
         else {
-            "verdicts": ("Verdicts", _verdicts(found, records)),
+            "verdicts": ("Verdicts", _verdicts(found, records, config_dir)),
             "summary": ("What was tried", _tried(found, selection, records)),
         }
     )
@@ -90,15 +90,14 @@ def settled(page: bytes) -> bytes:
     return re.sub(rb'\n<meta http-equiv="refresh" content="\d+">', b"", page, count=1)
 
 
-def _verdicts(found: Results, records: Records) -> str:
+def _verdicts(found: Results, records: Records, config_dir: str | None) -> str:
     """What is known of each question, and for one that is open what goes on with it."""
     parts = [bullets(tuned.told(records, found.runs)), paragraphs(tuned.sure(records))]
     parts += [table(*content) for content in page_tables.verdicts(records)]
-    if (records.verdicts["verdict"] == "undecided").any():
-        line = command_line(["tune", path_word(found.folders[0])])
-        parts.append(
-            f'<h3>What to run next</h3>\n<div class="step"><p>{prose(text.GOES_ON)}</p>\n{code([line])}</div>\n'
-        )
+    sentence, words = settling.of_tuned(records, found.folders[0], config_dir)
+    if sentence:
+        lines = code([command_line(words)]) if words else ""
+        parts.append(f'<h3>What to run next</h3>\n<div class="step"><p>{prose(sentence)}</p>\n{lines}</div>\n')
     return "".join(parts)
 
 

@@ -26,7 +26,6 @@ SPELLED = 6  # facets that get sentences of their own; the others are in the tab
 MOST_WARNINGS = 15
 MOST_STEPS, FACETS = 5, 3  # what to run next; the best so many facets are worth more runs
 FIRST = {"plan": -1, "failed": 0, "rival": 1}  # kinds of steps that come before the others
-GOES_ON = "This goes on with what is undecided; add a budget such as time=30m."
 COMPARED = ("decay", "coupling", "optimizer", "model", "data.name")
 
 

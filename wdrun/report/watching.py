@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from wdrun.report import page
-from wdrun.storage import held, write_atomically
+from wdrun.storage import held, planned, write_atomically
 from wdrun.tables.read import run_folders, status_of
 from wdrun.terminal.progress import say
 
@@ -25,15 +25,17 @@ Write = Callable[[int | None], Path | None]  # seconds after which it is read ag
 def watch(write: Write, folders: Sequence[Path], grace: float = GRACE, pace: float = PACE) -> int:
     """Write the page until nothing has trained in its folders for `grace` seconds, at most every `pace` seconds.
 
-    stdout gets its path at once. The last page, also of an interruption, is not read again by itself.
+    Where a command still plans the first run, that is waited for. stdout gets the page's path at once. The last page,
+    also of an interruption, is not read again by itself.
     """
     with _ending():
+        _awaited(folders)
         began = time.monotonic()
         if (target := write(RELOAD)) is None:
             return 0
         try:
             print(target, flush=True)
-            say(f"watching  until nothing has trained there for {grace:g} s; Ctrl-C ends it")
+            say(f"watching  until nothing has trained, nor wdrun tune gone on, there for {grace:g} s; Ctrl-C ends it")
             last = time.monotonic()
             took = last - began
             while time.monotonic() - last <= grace:
@@ -42,6 +44,14 @@ def watch(write: Write, folders: Sequence[Path], grace: float = GRACE, pace: flo
         finally:
             write_atomically(target, page.settled(target.read_bytes()))
     return 0
+
+
+def _awaited(folders: Sequence[Path]) -> None:
+    """Wait while no run is there and a command plans the first."""
+    if not run_folders(folders) and any(map(planned, folders)):
+        say("watching  waits for the first run")
+        while not run_folders(folders) and any(map(planned, folders)):
+            time.sleep(LOOK / 4)
 
 
 def _again(write: Write) -> float:
@@ -62,8 +72,10 @@ def _waited(folders: Sequence[Path], last: float, until: float, grace: float) ->
 
 
 def trains(folders: Sequence[Path]) -> bool:
-    """Whether a process trains a run of the folders now."""
-    return any(held(folder) and status_of(folder) == "running" for folder in run_folders(folders))
+    """Whether a process trains a run of the folders now, or plans more of them, which may wait for a machine."""
+    return any(map(planned, folders)) or any(
+        held(folder) and status_of(folder) == "running" for folder in run_folders(folders)
+    )
 
 
 @contextmanager

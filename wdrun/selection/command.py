@@ -54,9 +54,23 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     best = command_line(["best", *map(path_word, found.folders), *same, *filters, *one, *own])
     place = f"{where / NAME} and leaderboard.csv; " if written else ""
     say(f"tables   {place}`{best}` prints the command")
-    if not filters and (goes_on := settling.words(selection, flags["config_dir"])):
-        say(f"settle   `{command_line(goes_on)}` trains {settling.SAYS}")
+    if not filters:
+        for told in _settled_by(selection, records, found.folders, flags["config_dir"]):
+            say(f"settle   {told}")
     return 0
+
+
+def _settled_by(
+    selection: Selection, records: Records | None, folders: Sequence[Path], config_dir: str | None
+) -> Iterator[str]:
+    """How to settle what is open: of a tuned folder what its verdicts leave undecided."""
+    if records is None:
+        if words := settling.words(selection, config_dir):
+            yield f"`{command_line(words)}` trains {settling.SAYS}"
+        return
+    sentence, words = settling.of_tuned(records, folders[0], config_dir)
+    if sentence:
+        yield f"`{command_line(words)}`: {sentence}" if words else sentence
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The one command that settles what a choice leaves open: `wdrun tune` goes on with the folder of its runs."""
+"""The one command that settles what is open: `wdrun tune` goes on with the folder of its runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wdrun.wording import path_word
+from wdrun.config.commands import MARGINS
+from wdrun.config.run import SweepOptions
+from wdrun.wording import path_word, typed
 
 if TYPE_CHECKING:
     from wdrun.selection.selecting import Selection
+    from wdrun.tables.verdicts import Records
 
 SAYS = "as few runs as it takes to settle what is open, the verdicts told on fresh seeds"
+GOES_ON = (
+    "This goes on with what is undecided; add a budget such as time=30m. Where the line that was typed bounds a key by "
+    "interval(…), repeat that line instead."
+)
+REPEAT = (
+    "To go on with what is undecided, repeat the line that was typed, with a larger budget: the folder alone does not "
+    "tell all that it asked."
+)
+KNOWN = ("lambda", "lr")  # tuned keys that `tune DIR` finds again
 
 
 def words(selection: Selection, config_dir: str | None = None) -> Sequence[str]:
@@ -25,4 +37,31 @@ def words(selection: Selection, config_dir: str | None = None) -> Sequence[str]:
         return ()
     if not any(found.open for found in selection.findings) or not Path(runs["dir"].iloc[0]).is_dir():
         return ()
-    return ("tune", path_word(*folders), *([f"--config-dir={config_dir}"] if config_dir is not None else []))
+    return _tune(Path(*folders), config_dir)
+
+
+def of_tuned(records: Records, folder: Path, config_dir: str | None = None) -> tuple[str, Sequence[str]]:
+    """How to go on with what `wdrun tune` left undecided in the folder: a sentence, and what is typed after `wdrun`.
+
+    Both are empty where all is decided, the words alone where the folder does not tell what was asked.
+    """
+    table = records.verdicts
+    if not (table["verdict"] == "undecided").any():
+        return "", ()
+    settings = [*table["setting"], *table["against_setting"], *records.decisions["setting"]]
+    keys = {word.partition("=")[0] for setting in settings for word in setting.split(" ") if "=" in word}
+    bounded = table["cause"].str.contains("interval(", regex=False).any()
+    if not keys <= {*KNOWN} or bounded or (table["setting"] == "").any():
+        return REPEAT, ()
+    objective, margin = table["objective"].iloc[0], float(table["margin"].iloc[0])
+    asked = [f"objective={objective}"] * (objective != SweepOptions.objective)
+    asked += [f"margin={typed(margin)}"] * (margin != MARGINS.get(objective))
+    return GOES_ON, (*_tune(folder, None), *asked, *_own(config_dir))
+
+
+def _tune(folder: Path, config_dir: str | None) -> Sequence[str]:
+    return "tune", path_word(folder), *_own(config_dir)
+
+
+def _own(config_dir: str | None) -> Sequence[str]:
+    return [f"--config-dir={config_dir}"] if config_dir is not None else []

@@ -12,7 +12,7 @@ from wdrun.explain import scores
 from wdrun.storage import held
 from wdrun.sweep import groups, on_change, sharing, workers
 from wdrun.sweep.one_run import Rows, Trainers, finished, other_data, rows_of, settle, with_lambda
-from wdrun.sweep.outcome import Numbered, Outcome, tell_missed
+from wdrun.sweep.outcome import FAILED_FAST, Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
 from wdrun.sweep.signals import Stop
 from wdrun.sweep.source import Source, Take
@@ -225,6 +225,6 @@ class _Sweep:
             for line in self.board.closing(self.tables.roots, next_commands=not more):
                 say(line)
             if self.failed_fast:
-                say("stopped  fail_fast=true: the first failed or diverged run ended the sweep")
+                say(FAILED_FAST)
             tell_missed(self.outcomes)
         return self.outcomes

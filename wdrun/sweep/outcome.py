@@ -15,6 +15,7 @@ from wdrun.terminal import results
 from wdrun.terminal.progress import say
 
 FINAL = ("done", "diverged")  # a run of these statuses is never trained again
+FAILED_FAST = "stopped  fail_fast=true: the first failed or diverged run ended the sweep"
 WORST_FIRST = (Exit.FAILED, Exit.BUSY, Exit.DIVERGED, Exit.REQUIREMENT, Exit.DONE)
 RESULT = (
     *(column.name for column in FACTORS),

@@ -59,16 +59,19 @@ class Strength:
         return float(10 ** (np.interp(wanted, y, x) + below))
 
 
-def with_strength(question: Question, trainers: Iterable[Trainer]) -> tuple[Question, list[str]]:
+def with_strength(
+    question: Question, trainers: Iterable[Trainer], config_dir: str | None = None
+) -> tuple[Question, list[str]]:
     """The question with spaces that know what decay can do, and lines that say what had to be measured.
 
-    `trainers` has that of each facet's first run. ConfigError for a bound of an interval that a trainer refuses.
+    `trainers` has that of each facet's first run, and is asked for one after another; `config_dir` is the folder of the
+    user's own options. ConfigError for a bound of an interval that a trainer refuses.
     """
     facets, lines = [], []
     for place, (facet, trainer) in enumerate(zip(question.facets, trainers, strict=True)):
         if facet.decays:
             found, said = strength_of(trainer)
-            found = replace(found, factors=tuple(_factors(question, place, trainer, found)))
+            found = replace(found, factors=tuple(_factors(question, place, trainer, found, config_dir)))
             space, some = _with(facet.space, found)
             facet = replace(facet, space=space)
             lines += [f"{facet.name}: {said}"] * bool(said)
@@ -147,7 +150,9 @@ def _binding(found: Curve) -> float | None:
     return float(10 ** np.interp(-math.log10(CANNOT_ACT), [-v for v in y], x))
 
 
-def _factors(question: Question, place: int, trainer: Trainer, found: Strength) -> Iterator[tuple[int, Axis, Curve]]:
+def _factors(
+    question: Question, place: int, trainer: Trainer, found: Strength, config_dir: str | None
+) -> Iterator[tuple[int, Axis, Curve]]:
     """How D changes along the axes beside λ: with lr in proportion, but where λ is free of it; else as trainers say."""
     space = question.facets[place].space
     here = trainer.at(1.0).budget.total
@@ -165,7 +170,7 @@ def _factors(question: Question, place: int, trainer: Trainer, found: Strength) 
         curve = []
         for value in sorted(values):
             cell = Cell(place, (*start[:number], value, *start[number + 1 :]))
-            run = experiments.sweep([question.words(cell, 0)], None)[0][0].run
+            run = experiments.sweep([question.words(cell, 0)], config_dir)[0][0].run
             total = Trainer(run, trainer.dataset, trainer.machine).at(1.0).budget.total
             if total and here and found.curve:
                 curve.append((axis.coordinate(value), math.log10(total / here)))

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from wdrun import devices
 from wdrun.config import targets
-from wdrun.config.axes import engine_words
+from wdrun.config.axes import engine_words, key_of
 from wdrun.errors import ConfigError, Exit
 from wdrun.selection.tuned import duration
+from wdrun.storage import planning
 from wdrun.sweep import launch
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
@@ -40,9 +42,10 @@ from wdrun.tuning import asking, sentences
 from wdrun.tuning.asking import Asked
 from wdrun.tuning.observed import observed
 from wdrun.tuning.plan import Plan
-from wdrun.tuning.question import Seen
+from wdrun.tuning.question import FRESH, Seen, of_pair
 from wdrun.wording import counted, difference, interval, rough
 
+ANOTHER = "there: fresh runs of another question, which choose and tell here too"
 WIDEST = 32  # runs that are planned at once where they train as one: with more, each knows less of the others
 Tell = Callable[[Outcome], None]
 COLUMNS = [
@@ -103,7 +106,7 @@ def tune(
     ownership.check([asked.root])
     verdicts.check(asked.root)
     tuner = _tuner(asked, workers, clock)
-    _check_budget(tuner)
+    _check_budget(tuner, next((word for word in reversed(words) if key_of(word) == "time"), ""))
     for line in _before(tuner):
         say(line)
 
@@ -111,14 +114,15 @@ def tune(
         tuner.end(outcome)
         tell(outcome)
 
-    try:
-        if workers is None:
-            outcomes = execute((), asked.options, end, source=tuner)
-        else:
-            outcomes = launch.grow(tuner, end, engine, asked.root, asked.jobs[0].config_dir)
-            tell_missed(outcomes)
-    finally:
-        if asked.root.is_dir():  # else nothing had begun
+    with planning(asked.root):
+        try:
+            if workers is None:
+                outcomes = execute((), asked.options, end, source=tuner)
+            else:
+                config_dir, fail_fast = asked.jobs[0].config_dir, asked.options.fail_fast
+                outcomes = launch.grow(tuner, end, engine, asked.root, config_dir, fail_fast=fail_fast)
+                tell_missed(outcomes)
+        finally:
             tuner.look(1)
             tuner.record()
     for line in sentences.ended(tuner.question, tuner.plan, tuner.clock.a_run, tuner.side_by_side):
@@ -141,36 +145,40 @@ def _asked(words: Sequence[str], config_dir: str | None) -> Asked:
 def _tuner(asked: Asked, workers: int | None, clock: Clock) -> Tuner:
     """The tuner of what was asked: with what decay can do, what was trained before, and how long runs take here."""
     targets.announce(asked.jobs)
-    trainers = [ready(job.run) for job in asked.jobs]
-    question, lines = with_strength(asked.question, trainers)
-    asked = replace(asked, question=question, notes=(*asked.notes, *lines))
-    if workers is None:
-        built = {job.run: trainer for job, trainer in zip(asked.jobs, trainers, strict=True)}
-        processes, fuse = ways(asked.jobs, asked.options, built.__getitem__, growing=True)
-        width = _width(trainers) if fuse else 1
-    else:
-        processes, width = workers, 1
-    seen = _seen(asked, trainers[0])
+    processes, fuse = ways(asked.jobs, asked.options, growing=True) if workers is None else (workers, False)
     share = processes if workers is None else 1
-    clock.guesses = [_guess(seen, facet, trainer, share) for facet, trainer in enumerate(trainers)]
-    return Tuner(asked, seen, clock, side_by_side=processes, width=width)
+    seen = _seen(asked, share)
+    guesses, widths = [], []
+
+    def looked_at() -> Iterator[Trainer]:
+        """Each facet's trainer once: what is to be known of it is known when the next is asked for."""
+        for facet, job in enumerate(asked.jobs):
+            trainer = ready(job.run)
+            yield trainer
+            guesses.append(_guess(seen, facet, trainer, share))
+            widths.append(fused.chunk(WIDEST, trainer) if fuse and not fused.fusable(trainer) else 1)
+
+    question, lines = with_strength(asked.question, looked_at(), asked.jobs[0].config_dir)
+    clock.guesses = guesses
+    known = replace(asked, question=question, notes=(*asked.notes, *lines))
+    return Tuner(known, seen, clock, side_by_side=processes, width=min(widths))
 
 
-def _width(trainers: Sequence[Trainer]) -> int:
-    """How many runs to plan at once where alike ones train as one."""
-    if any(fused.fusable(trainer) for trainer in trainers):
-        return 1
-    return min(fused.chunk(WIDEST, trainer) for trainer in trainers)
+def _seen(asked: Asked, share: int) -> list[Seen]:
+    """The runs of the question that the folder has, with the seconds of those that took as many threads.
 
-
-def _seen(asked: Asked, trainer: Trainer) -> list[Seen]:
-    """The runs of the question that the folder has, with the seconds of those that took as many threads."""
+    Those of a run that trains here on a `share`-th of the machine's, that is.
+    """
     if not ownership.has_runs(asked.root):
         return []
     found = load([asked.root], tables=("timing",))
     for problem in found.problems:
         say(f"warning: {problem}")
-    alike = found.runs.loc[found.runs["threads_used"] == trainer.machine.threads, "id"]
+    run = asked.jobs[0].run
+    threads = devices.resolve(run.device, run.precision, run.threads).threads
+    if run.threads == "auto":
+        threads = max(1, threads // share)
+    alike = found.runs.loc[found.runs["threads_used"] == threads, "id"]
     timing = found.timing[found.timing["id"].isin(alike)]
     return observed(found.runs, asked.question, asked.jobs, timing)
 
@@ -181,15 +189,33 @@ def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> fl
     return sum(took) / len(took) if took else seconds_of(trainer, share)
 
 
-def _check_budget(tuner: Tuner) -> None:
-    """ConfigError where not one run fits into the time."""
+def _check_budget(tuner: Tuner, time: str) -> None:
+    """ConfigError where not one run fits into the time, or not a whole round, without which none of its runs tells.
+
+    `time` is the word as it was typed.
+    """
     clock = tuner.clock
-    if tuner.plan.ended == "time":
-        least = min(clock.expected(facet) for facet in range(len(tuner.question.facets)))
-        raise ConfigError(
-            f"time={tuner.asked.seconds:g}: no run fits: one takes about {rough(least)} s, and {rough(clock.spent)} s "
-            "are over; give more time, or fewer epochs="
-        )
+    if tuner.plan.ended != "time" or clock.left is None:
+        return
+    least = min(clock.expected(facet) for facet in range(len(tuner.question.facets)))
+    over = f"and {rough(clock.spent)} s are over; give more time, or fewer epochs="
+    if least > clock.left:
+        raise ConfigError(f"{time}: no run fits: one takes about {rough(least)} s, {over}")
+    raise ConfigError(
+        f"{time}: a run fits, but no round of fresh runs, one for each setting in question: one takes "
+        f"about {rough(clock.a_run)} s, {over}"
+    )
+
+
+def _of_another(tuner: Tuner) -> bool:
+    """Whether fresh runs are there that told of another question: its verdict.csv asks about others."""
+    records = verdicts.read(tuner.asked.root)
+    if records is None or not any(seed >= FRESH for _, seed in tuner.seen):
+        return False
+    question = tuner.question
+    asked = {(*of_pair(question, pair), question.objective, question.margin) for pair in question.pairs}
+    told = records.verdicts[["facet", "against", "objective", "margin"]]
+    return asked != set(told.itertuples(index=False, name=None))
 
 
 def _before(tuner: Tuner) -> list[str]:
@@ -197,6 +223,8 @@ def _before(tuner: Tuner) -> list[str]:
     lines = [*sentences.asked(tuner.question), *tuner.asked.notes]
     if there := len(tuner.seen):
         lines.append(f"there: {counted(there, 'run')} of it in {tuner.asked.root}")
+    if _of_another(tuner):
+        lines.append(f"{ANOTHER}; name=… asks anew")
     left = tuner.plan.forecast
     if left > 0 and math.isfinite(left):
         each = tuner.clock.a_run

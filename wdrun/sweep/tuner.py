@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from wdrun.config import experiments
 from wdrun.config.run import Job
+from wdrun.storage import held
 from wdrun.sweep.clock import Clock
 from wdrun.sweep.one_run import with_lambda
-from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.source import Source
 from wdrun.tables import verdicts
 from wdrun.tables.columns import typed_row
@@ -25,13 +26,14 @@ from wdrun.tuning.plan import Plan, Verdict, plan
 from wdrun.tuning.question import Budget, Next, Seen
 from wdrun.tuning.state import Run
 
+ENDED = (*FINAL, "failed")  # statuses by which a run has a score, if only the worst
 GAP = "  "
 HEADERS = ("question", "difference", "interval", "pairs", "waits for")  # of the board
 NAMED = 16  # columns that a question's name has at least on the board
 
 
 class Begun(NamedTuple):
-    """A run that was given to train: what it is, when, and how many train as one with it."""
+    """A run that was given to train: what it is, when (nan: another process held it), how many train as one with it."""
 
     next: Next
     moment: float
@@ -51,6 +53,7 @@ class Tuner(Source):
         self.side_by_side, self.width = side_by_side, width
         self.seen = {(run.cell, run.seed): run for run in seen}
         self.training: dict[tuple[Path, str], Begun] = {}
+        self.busy: list[Seen] = []  # runs that this command cannot train, so that it does without their settings
         self.look(1)
         self.told = {verdict.pair for verdict in self.plan.verdicts if _settled(verdict)}
 
@@ -60,11 +63,23 @@ class Tuner(Source):
         seconds = None if left is None else max(0.0, left)
         budget = Budget(self.asked.budget.runs, seconds, self.side_by_side, self.clock.a_run)
         known = [run._replace(seconds=math.nan) for run in self.seen.values()]  # the clock knows how long runs take
-        found = plan(known, self.question, budget, count, self._begun)
+        found = plan([*known, *self.busy], self.question, budget, count, self._begun)
         fitting = tuple(self._fitting(found.next))
         over = found.next and not fitting and not self.training
-        self.plan: Plan = replace(found, next=fitting, ended="time" if over else found.ended)
+        verdicts = tuple(map(self._of_runs, found.verdicts))
+        ended = "time" if over else found.ended if verdicts == found.verdicts else ""
+        self.plan: Plan = replace(found, next=fitting, verdicts=verdicts, ended=ended)
         self.left = found.forecast
+
+    def _of_runs(self, verdict: Verdict) -> Verdict:
+        """The verdict, not dropped for busy runs alone: nobody knows that those settings cannot be trained."""
+        if not (self.busy and verdict.dropped):
+            return verdict
+        pair, setting = verdict.pair, self.question.setting
+        facets = [pair.one] if pair.other is None else [pair.one, pair.other]
+        lost = [run.cell for run in self.seen.values() if run.score == math.inf]
+        known = any(setting(facet, cell) is not None for facet in facets for cell in lost)
+        return verdict if known else replace(verdict, dropped="")
 
     @property
     def _begun(self) -> set[Run]:
@@ -80,7 +95,8 @@ class Tuner(Source):
         verdicts.append(self.asked.root, *map(self._decision, chosen, jobs))
         moment = self.clock.now()
         width = len(jobs) if self.width > 1 else 1
-        self.training |= {job.key: Begun(new, moment, width) for new, job in zip(chosen, jobs, strict=True)}
+        for new, job in zip(chosen, jobs, strict=True):
+            self.training[job.key] = Begun(new, math.nan if held(job.directory) else moment, width)
         self.left -= len(jobs)
         return jobs
 
@@ -111,14 +127,19 @@ class Tuner(Source):
         begun = self.training.pop(outcome.job.key, None)
         if begun is None:
             return
+        cell, seed, *_ = begun.next
+        if outcome.status not in ENDED:
+            self.busy.append(Seen(cell, seed, math.inf))
+            say(f"left out {self.question.named(cell)} with seed={seed}, until the command is typed again: it is busy")
+            return
         row = typed_row(outcome.row)
         value = row.get(self.question.objective) if outcome.status == "done" else None
         sign = -1.0 if self.question.objective == "val_accuracy" else 1.0
         score = math.inf if value is None or not math.isfinite(value) else sign * value
-        cell, seed, *_ = begun.next
         self.seen[cell, seed] = Seen(cell, seed, score)
-        if outcome.status == "done" and not outcome.skipped and begun.next.phase != "finish":
-            self.clock.learn(cell.facet, (self.clock.now() - begun.moment) / begun.width)
+        took = (self.clock.now() - begun.moment) / begun.width
+        if outcome.status == "done" and not outcome.skipped and begun.next.phase != "finish" and math.isfinite(took):
+            self.clock.learn(cell.facet, took)
 
     def record(self) -> None:
         """Write verdict.csv and looks.csv as things stand, and say what has been decided since, unless it is over."""

@@ -3,68 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from wdrun.tuning import sequential
-from wdrun.tuning.question import FRESH, Next, Pair, Question
+from wdrun.tuning.question import FRESH, MOST_PAIRS, Cell, Next, Pair, Question, of_pair
 from wdrun.tuning.sequential import Answer
 from wdrun.tuning.state import State
 from wdrun.wording import counted, listed
-
-MOST_PAIRS = 60  # of fresh runs; differences that equal the margin would be looked at for ever
 
 
 class Looked(NamedTuple):
     """What the fresh runs say: an answer a pair, those of each round before, the rounds that are whole."""
 
     answers: Sequence[Answer]
-    history: Mapping[int, tuple[Answer, ...]]
+    history: Sequence[tuple[Answer, ...]]
     rounds: int
 
 
 def look(state: State) -> Looked:
-    """Look at the open pairs after each round of fresh seeds that all of their cells have."""
-    pairs = state.question.pairs
-    sides = [state.sides(pair) for pair in pairs]
-    cells = list(dict.fromkeys(cell for side in sides if None not in side for cell in side if cell is not None))
-    asked = {n: (cells.index(one), cells.index(other)) for n, (one, other) in enumerate(sides) if one and other}
-    given_up = sum(state.replaced(pair) for pair in pairs)
-    found = [Answer() for _ in pairs]
-    history: dict[int, list[Answer]] = {n: [] for n in asked}
-    scores = np.full((MOST_PAIRS, len(cells)), math.nan)
-    for column, cell in enumerate(cells):
-        for seed, score in state.fresh(cell).items():
-            if seed - FRESH < MOST_PAIRS and math.isfinite(score):
-                scores[seed - FRESH, column] = score
-    looks = sequential.looks(scores, list(asked.values()), state.question.margin, state.question.alpha, given_up)
-    for place, n in enumerate(asked):
-        own = [answers[place] for answers in looks]
-        found[n] = own[-1] if own else Answer()
-        history[n] = [answer for k, answer in enumerate(own) if k < answer.pairs]
-    return Looked(found, {n: tuple(own) for n, own in history.items()}, len(looks))
+    """Look at the open pairs after each round of fresh seeds that both of their sides have."""
+    question = state.question
+    sides = [question.sides_of(pair) for pair in question.pairs]
+    columns = list(dict.fromkeys(side for two in sides for side in two))
+    scores = np.stack([state.told(side) for side in columns], axis=1)
+    asked = [(columns.index(one), columns.index(other)) for one, other in sides]
+    looks = sequential.looks(scores, asked, question.margin, question.alpha)
+    answers = looks[-1] if looks else [Answer() for _ in sides]
+    history = []
+    for n, answer in enumerate(answers):
+        history.append(tuple(known[n] for known in looks[answer.began : answer.began + answer.pairs]))
+    return Looked(answers, history, len(looks))
 
 
 def following(state: State, looked: Looked, count: int) -> Iterator[Next]:
     """The next fresh runs: of the round that is not whole yet, then, for those that train side by side, of the next."""
-    pairs, question = state.question.pairs, state.question
-    open_ = [n for n in looked.history if not looked.answers[n].verdict]
-    if not open_:
-        return
-    sides = {n: [cell for cell in state.sides(pairs[n]) if cell is not None] for n in open_}
-    cells = list(dict.fromkeys(cell for n in open_ for cell in sides[n]))
-    lacking = [cell for cell in cells if FRESH + looked.rounds not in state.scores.get(cell, {})]
-    if len(lacking) > state.fits:
-        return  # a round that does not fit would tell nothing
-    margin, first = question.margin, max(looked.rounds + 1, sequential.FIRST)
-    wanted = {n: max(first, _whole(sequential.needed(looked.answers[n], margin), first)) for n in open_}
-    for rounds in range(looked.rounds, min(max(wanted.values()), MOST_PAIRS)):
-        for cell in cells:
-            waiting = [n for n in open_ if cell in sides[n] and wanted[n] > rounds]
-            if not waiting or FRESH + rounds in state.scores.get(cell, {}):
+    pairs, question, margin = state.question.pairs, state.question, state.question.margin
+    sides = {n: question.sides_of(pair) for n, pair in enumerate(pairs) if not looked.answers[n].verdict}
+    told = {side: state.told(side) for side in question.sides}
+    wanted: dict[int, int] = {}
+    for n, answer in enumerate(looked.answers):
+        first = max(looked.rounds + 1, answer.began + sequential.FIRST)
+        needed = sequential.needed(answer, margin)
+        wanted[n] = max(first, answer.began + math.ceil(needed)) if math.isfinite(needed) else first
+
+    def lacking(rounds: int) -> Iterator[tuple[Cell, list[int]]]:
+        """The cells that lack a run in a round, each with the open pairs that it is of."""
+        live = [n for n in sides if wanted[n] > rounds and not any(math.isinf(told[side][rounds]) for side in sides[n])]
+        for side in dict.fromkeys(side for n in live for side in sides[n]):
+            cell = state.choice(side)
+            if cell is None or rounds < state.first(side):
                 continue
+            if math.isnan(told[side][rounds]) and FRESH + rounds not in state.scores.get(cell, {}):
+                yield cell, [n for n in live if side in sides[n]]
+
+    if looked.rounds == MOST_PAIRS or len(list(lacking(looked.rounds))) > state.fits:
+        return  # a round that does not fit would tell nothing
+    for rounds in range(looked.rounds, min(max((wanted[n] for n in sides), default=0), MOST_PAIRS)):
+        for cell, waiting in lacking(rounds):
             if count <= 0:
                 return
             count -= 1
@@ -72,12 +70,6 @@ def following(state: State, looked: Looked, count: int) -> Iterator[Next]:
             yield Next(cell, FRESH + rounds, "confirm", known, f"{counted(len(waiting), 'question')} of it open")
 
 
-def _whole(pairs: float, otherwise: int) -> int:
-    return math.ceil(pairs) if math.isfinite(pairs) else otherwise
-
-
 def _standing(question: Question, pair: Pair, answer: Answer) -> str:
-    against = "λ = 0" if pair.other is None else question.facets[pair.other].name
-    sign = -1 if question.objective == "val_accuracy" else 1
-    told = f"{sign * answer.difference:+.4f}" if answer.pairs else "nothing"
-    return f"{question.facets[pair.one].name} against {against}: {told} after {counted(answer.pairs, 'pair')}"
+    told = f"{question.sign * answer.difference:+.4f}" if answer.pairs else "nothing"
+    return f"{' against '.join(of_pair(question, pair))}: {told} after {counted(answer.pairs, 'pair')}"

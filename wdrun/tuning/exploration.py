@@ -38,11 +38,10 @@ def _best_known(state: State, facet: int) -> str:
     decays = state.question.facets[facet].decays
     kinds = {"λ = 0": [t for t in tried if decays and t.setting[0] == 0]}
     kinds["with decay" if decays else "best"] = [t for t in tried if not decays or t.setting[0] > 0]
-    sign = -1 if state.question.objective == "val_accuracy" else 1
     parts = []
     for name, own in kinds.items():
         if own:
             best = min(own, key=lambda t: t.score)
             where = state.question.named(state.question.cell(facet, best.setting))
-            parts.append(f"{name} {sign * best.score:.4f} at {where}")
+            parts.append(f"{name} {state.question.sign * best.score:.4f} at {where}")
     return "; ".join(parts)

@@ -69,7 +69,14 @@ def of_lines(lines: Sequence[Sequence[str]], intervals: Sequence[Interval], conf
     names = _names([line.words for line in kept], kept[0].run)
     others = without([line.words for line in kept], config_dir)
     return [
-        Facet(name, tuple(line.words), tuple(other if decays else line.words), Space(tuple(line.axes), decays))
+        Facet(
+            name,
+            tuple(line.words),
+            tuple(other if decays else line.words),
+            Space(tuple(line.axes), decays),
+            line.run.lam,
+            line.run.lr,
+        )
         for name, line, other in zip(names, kept, others, strict=True)
         for decays in [_has_lambda(line)]
     ]
@@ -170,7 +177,16 @@ def _names(lines: Sequence[Sequence[str]], first: Run) -> list[str]:
     """What tells each line from the others, `optimizer=adam decay.coupling=coupled`; of one line its decay."""
     if len(lines) == 1:
         return [f"decay={first.decay['name']}"]
-    said = [{key_of(word): word for word in line if word[:1] != "~"} for line in lines]
+    said = [{key_of(word): _short(word) for word in line if word[:1] != "~"} for line in lines]
     keys = dict.fromkeys(key for words in said for key in words)
     varying = [key for key in keys if len({words.get(key) for words in said}) > 1]
     return [" ".join(words[key] for key in varying if key in words) for words in said]
+
+
+def _short(word: str) -> str:
+    """The word as it is, or with its number as everywhere where that is shorter: Hydra's lists have 1000000000.0."""
+    key, _, text = word.partition("=")
+    try:
+        return f"{key}={min(text, typed(float(text)), key=len)}" if math.isfinite(float(text)) else word
+    except ValueError:
+        return word

@@ -3,8 +3,8 @@
 First each facet is searched (`search`), fewest runs first, on seeds that choose. Then the chosen cells are trained on
 fresh seeds, round by round: a seed is trained for every cell of an open pair, then all open pairs are looked at
 (`sequential`); a pair that is decided asks for no more. A cell that has a fresh run stays the one of its side, so that
-no verdict is told of a cell that its own verdict's runs chose; one that diverges on a fresh seed gives way to the next
-best, and its pairs count as asked once more.
+no verdict is told of a cell that its own verdict's runs chose; one that diverges or fails on a fresh seed gives way to
+the next best, whose pairs begin in the round after. What was decided before stays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from wdrun.tuning import confirmation, exploration, sequential
-from wdrun.tuning.confirmation import MOST_PAIRS, Looked
-from wdrun.tuning.question import Budget, Cell, Next, Pair, Question, Seen
+from wdrun.tuning.confirmation import Looked
+from wdrun.tuning.question import MOST_PAIRS, Budget, Cell, Next, Pair, Question, Seen
 from wdrun.tuning.sequential import Answer
 from wdrun.tuning.state import Run, State
 from wdrun.wording import counted
@@ -65,14 +65,14 @@ def plan(
     state = State(runs, question, budget, {*training})
     begun = [run for run in state.under_way if run not in state.training]
     finishing = [Next(cell, seed, "finish", "", "was begun before") for cell, seed in begun]
-    looked = confirmation.look(state) if state.chosen_all else Looked([Answer() for _ in question.pairs], {}, 0)
+    looked = confirmation.look(state) if state.chosen_all else Looked([Answer() for _ in question.pairs], (), 0)
     verdicts = tuple(_verdicts(state, looked))
     asked = [*finishing, *(exploration.following(state, count - len(finishing)) if not state.chosen_all else ())]
     if state.chosen_all:
         asked += confirmation.following(state, looked, count - len(asked))
     kept = tuple(asked[: min(count, state.fits)])
     ended = ""
-    if not kept and not state.under_way:
+    if not kept and not state.training:
         ended = "pairs" if looked.rounds == MOST_PAIRS else state.bound
         if all(v.answer.verdict or v.dropped for v in verdicts):
             ended = "decided"
@@ -84,26 +84,30 @@ def _verdicts(state: State, looked: Looked) -> Iterator[Verdict]:
         if not state.chosen_all:
             yield Verdict(pair, None, None, Answer())
             continue
-        one, other = state.sides(pair)
-        answer, history = looked.answers[n], looked.history.get(n, ())
+        answer, history = looked.answers[n], looked.history[n]
+        rounds, sides = answer.began + answer.pairs, state.question.sides_of(pair)
+        one, other = (state.stood(side, rounds) if answer.verdict else state.choice(side) for side in sides)
         if one is None or other is None:
-            yield Verdict(pair, one, other, answer, dropped=_why_dropped(state, pair, one))  # "" if it was not searched
+            yield Verdict(pair, one, other, answer, history, dropped=_why_dropped(state, pair))
             continue
         more = 2 * (sequential.needed(answer, state.question.margin) - answer.pairs)
         yield Verdict(pair, one, other, answer, history, more)
 
 
-def _why_dropped(state: State, pair: Pair, one: Cell | None) -> str:
-    facet = pair.one if one is None or pair.other is None else pair.other
-    name = state.question.facets[facet].name
-    tried = state.known[facet]
-    if not tried:
-        return ""
-    lost = sum(math.inf in own.values() for _, own in tried)
-    if not lost:  # what was left of the budget went elsewhere
-        return ""
-    zero = " with λ = 0" if one is not None and pair.other is None else ""
-    return f"{name}{zero}: no setting can be trained ({lost} of {counted(len(tried), 'setting')} diverged or failed)"
+def _why_dropped(state: State, pair: Pair) -> str:
+    """Which side of a pair cannot be trained; "" where the search has not found that out, for want of a budget."""
+    other = pair.one if pair.other is None else pair.other
+    for facet, missing in zip((pair.one, other), state.question.sides_of(pair), strict=True):
+        if state.choice(missing) is not None or not state.exhausted(facet):
+            continue
+        own = state.question.facets[facet]
+        for side in (missing, state.question.side(facet, decayed=False)):  # without which none with decay is tried
+            cells = state.cells(side)
+            if lost := sum(map(state.lost, cells)):
+                zero = " with λ = 0" if own.decays and not side[1] else ""
+                tried = f"{lost} of {counted(len(cells), 'setting')} diverged or failed"
+                return f"{own.name}{zero}: no setting can be trained ({tried})"
+    return ""
 
 
 def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
@@ -115,9 +119,7 @@ def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
             if state.searching(facet):
                 zero = own.decays and question.home(facet) != facet
                 searched += max(1, _usual(len(own.space.axes), zero) - len(state.known[facet]))
-        facets = range(len(question.facets))
-        sides = sum(question.facets[f].decays for f in facets) + len({question.home(f) for f in facets})
-        return searched + USUAL_PAIRS * sides
+        return searched + USUAL_PAIRS * len(question.sides)
     needed: dict[Cell, float] = {}
     for verdict in verdicts:
         if not verdict.answer.verdict and verdict.one and verdict.other:

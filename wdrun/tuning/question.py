@@ -16,7 +16,15 @@ from typing import NamedTuple
 from wdrun.tuning.space import Setting, Space
 from wdrun.wording import typed
 
-FRESH = 1000  # seeds from here on are for verdicts; those below choose
+FRESH = 1000  # so many seeds from here on are for verdicts; all others choose
+MOST_PAIRS = 60  # differences that equal the margin would be looked at for ever
+
+Side = tuple[int, bool]  # of a pair: a facet with decay (True), or runs without, under the first facet that has them
+
+
+def is_fresh(seed: int) -> bool:
+    """Whether a run with the seed may tell a verdict, and so must not choose."""
+    return FRESH <= seed < FRESH + MOST_PAIRS
 
 
 class Cell(NamedTuple):
@@ -45,13 +53,16 @@ class Facet:
 
     `name` is what tells it from the others, `optimizer=adam decay.coupling=coupled`. `words` are those of each of its
     runs but the tuned keys and the seed; `without` those of its runs with λ = 0, which say decay=none and no key of a
-    decay's own. A facet of decay=none has both the same, and no λ among its axes.
+    decay's own. A facet of decay=none has both the same, and no λ among its axes. `lam` and `lr` are those of its runs
+    where they are not tuned, whoever set them: words, an experiment or an option.
     """
 
     name: str
     words: tuple[str, ...]
     without: tuple[str, ...]
     space: Space
+    lam: float = math.nan
+    lr: float = math.nan
 
     @property
     def decays(self) -> bool:
@@ -59,12 +70,15 @@ class Facet:
         return self.space.decays
 
     def given(self, key: str) -> float:
-        """The number that its words set a key to, λ = 0 with decay=none; nan where they set none."""
+        """The λ or lr that its words set, else that of its runs; nan where it is not known. With decay=none λ is 0."""
         texts = [text for name, _, text in (word.partition("=") for word in self.words) if name.lstrip("+") == key]
+        if key == "lambda" and not texts and "decay=none" in self.words:
+            return 0.0
+        known = {"lambda": self.lam, "lr": self.lr}.get(key, math.nan)
         try:
-            return float(texts[-1]) if texts else 0.0 if key == "lambda" and "decay=none" in self.words else math.nan
+            return float(texts[-1]) if texts else known
         except ValueError:
-            return math.nan
+            return known
 
     def values(self, setting: Setting) -> dict[str, float]:
         """Key -> value of a setting; of λ = 0 only the keys that its runs have."""
@@ -102,6 +116,31 @@ class Question:
                 if not (alone and one.without == other.without in bare):
                     found.append(Pair(number, place))
         return tuple(found)
+
+    @property
+    def sign(self) -> int:
+        """What a value of the objective is multiplied by to be a score, of which lower is better, and back."""
+        return -1 if self.objective == "val_accuracy" else 1
+
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        """What a cell must be chosen for: each facet that decays, and each λ = 0."""
+        facets = range(len(self.facets))
+        decaying = [(facet, True) for facet in facets if self.facets[facet].decays]
+        return (*decaying, *dict.fromkeys((self.home(facet), False) for facet in facets))
+
+    def side(self, facet: int, *, decayed: bool) -> Side:
+        """The side that a facet is with decay, or without."""
+        return (facet, True) if decayed and self.facets[facet].decays else (self.home(facet), False)
+
+    def sides_of(self, pair: Pair) -> tuple[Side, Side]:
+        """The two sides of a pair."""
+        one = self.side(pair.one, decayed=True)
+        return one, self.side(pair.one, decayed=False) if pair.other is None else self.side(pair.other, decayed=True)
+
+    def side_of(self, cell: Cell) -> Side:
+        """The side that a cell may be chosen for."""
+        return cell.facet, self.facets[cell.facet].decays and cell.setting[0] > 0
 
     def home(self, facet: int) -> int:
         """The first facet with the same runs at λ = 0, of which one that has no λ comes before others."""
@@ -162,8 +201,8 @@ class Next(NamedTuple):
 class Budget:
     """What may still be trained: so many runs in all, those already there among them, and so many seconds from now.
 
-    None: no bound. `side_by_side` runs train at once. `a_run` is how many seconds one is expected to take while none
-    has ended, nan if that is not known.
+    None: no bound. `side_by_side` runs train at once. `a_run` is how many seconds one is expected to take, nan if that
+    is not known.
     """
 
     runs: int | None = None

@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wdrun.selection.cells import lower_is_better
 from wdrun.tuning.plan import Plan, Verdict
-from wdrun.tuning.question import Cell, Question, Seen, of_pair
+from wdrun.tuning.question import MOST_PAIRS, Cell, Question, Seen, of_pair
 from wdrun.tuning.sequential import Answer
+from wdrun.tuning.space import NEAR
 from wdrun.wording import typed
 
 Values = dict[str, Any]
 
 # Why a question may be undecided when the plan has ended so.
 ENDED = {
-    "runs": "the budget of runs is spent",
-    "time": "the budget of time is spent",
-    "pairs": "more pairs are never looked at",
+    "runs": "no further round fits into the budget of runs",
+    "time": "no further round fits into the budget of time",
+    "pairs": f"more than {MOST_PAIRS} pairs are never looked at",
 }
 
 
@@ -77,7 +77,7 @@ def look_rows(question: Question, plan: Plan) -> list[Values]:
 
 def difference_of(question: Question, answer: Answer) -> dict[str, float]:
     """The difference and its interval in the unit and with the sign of the objective; answers have lower better."""
-    if lower_is_better(question.objective):
+    if question.sign > 0:
         return {"difference": answer.difference, "low": answer.low, "high": answer.high}
     return {"difference": -answer.difference, "low": -answer.high, "high": -answer.low}
 
@@ -97,13 +97,12 @@ def _lambda_and_lr(question: Question, cell: Cell | None) -> dict[str, float]:
 
 
 def _at_ends(question: Question, cell: Cell) -> Iterator[str]:
-    """The tuned values that no value of the search lies beyond in the interval that the user gave."""
+    """The tuned values at an end of the interval that the user gave, as near as makes no difference to a search."""
     facet = question.facets[cell.facet]
     for axis, value in zip(facet.space.axes, cell.setting, strict=True):
-        if not (axis.low < axis.high and value > 0):
+        if not axis.low < axis.high or (axis.key == "lambda" and value == 0):
             continue
-        step = axis.step(value)
-        for end, beyond in (("lower", axis.value(step - 1) < axis.low), ("upper", axis.value(step + 1) > axis.high)):
-            if beyond and math.isfinite(axis.low if end == "lower" else axis.high):
+        for name, end in (("lower", axis.low), ("upper", axis.high)):
+            if math.isfinite(end) and abs(axis.coordinate(value) - axis.coordinate(end)) < NEAR:
                 ends = f"interval({typed(axis.low)},{typed(axis.high)})"
-                yield f"{axis.key}={typed(value)} is at the {end} end of its {ends}"
+                yield f"{axis.key}={typed(value)} is at the {name} end of its {ends}"

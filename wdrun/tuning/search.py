@@ -148,7 +148,7 @@ class _Known:
                 ahead = side * away[:, place]
                 if (others & (ahead > 0) & (ahead <= BRACKET)).any():
                     continue
-                moved = axis.value(axis.step(best[place]) + side * REACH)
+                moved = axis.moved(best[place], side * REACH)
                 setting = (*best[:place], moved, *best[place + 1 :])
                 if axis.allows(moved) and (not decayed or not self.space.decays or self.space.acts(setting)):
                     yield from self.space.new([setting], self.settings)

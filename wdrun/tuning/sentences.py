@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from wdrun.selection.tuned import duration, level, said
 from wdrun.tuning.plan import Plan, Verdict
 from wdrun.tuning.question import FRESH, Facet, Question, of_pair
-from wdrun.tuning.rows import difference_of, verdict_row
+from wdrun.tuning.rows import ENDED, difference_of, verdict_row
 from wdrun.tuning.space import Axis
 from wdrun.wording import amount, counted, difference, interval, listed, typed
 
@@ -27,8 +27,11 @@ def asked(question: Question) -> list[str]:
         each = " each" if len(decaying) > 1 else ""
         lines.append(f"asked: {listed(decaying, SPELLED)}{each} against λ = 0, {_questions(len(decaying))}")
     if between:
-        two = " against ".join(names) if len(names) == 2 else f"each two of {listed(names, SPELLED)}"
-        lines.append(f"asked: {two}, each tuned, {_questions(between)}")
+        compared = sorted({place for p in question.pairs if p.other is not None for place in (p.one, p.other)})
+        own = [names[place] for place in compared]
+        two = " against ".join(own) if len(own) == 2 else f"each two of {listed(own, SPELLED)}"
+        but = " but those that are one at λ = 0" * (between < len(own) * (len(own) - 1) // 2)
+        lines.append(f"asked: {two}{but}, each tuned, {_questions(between)}")
     lines.append(f"answer: better, worse, or equivalent within {margin}")
     tuned: dict[str, list[str]] = {}
     for facet in question.facets:
@@ -75,7 +78,10 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
     left = sum(not (one.answer.verdict or one.dropped) for one in plan.verdicts)
     if left:
         which = f"{left} of {_questions(len(plan.verdicts))} {'is' if left == 1 else 'are'} undecided"
-        lines.append(f"{which}{_forecast(plan.forecast, minutes)}; the same command with a larger budget goes on")
+        if plan.ended == "pairs":
+            lines.append(f"{which}: {ENDED['pairs']}")
+        else:
+            lines.append(f"{which}{_forecast(plan.forecast, minutes)}; the same command with a larger budget goes on")
     return lines
 
 

@@ -52,10 +52,12 @@ class Axis:
         return min(max(self.value(self.step(value) + steps), self.low), self.high)
 
     def values(self, tried: Iterable[float]) -> list[float]:
-        """The grid from REACH steps below what was tried to REACH above, inside the bounds."""
+        """The grid from REACH steps below what was tried to REACH above, inside the bounds and with those in reach."""
         steps = [self.step(value) for value in tried] or [self.step(self.start)]
-        found = (self.value(step) for step in range(min(steps) - REACH, max(steps) + REACH + 1))
-        return list(dict.fromkeys(value for value in found if self.allows(value)))
+        reached = range(min(steps) - REACH, max(steps) + REACH + 1)
+        found = [value for value in map(self.value, reached) if self.allows(value)]
+        ends = [end for end in (self.low, self.high) if math.isfinite(end) and self.step(end) in reached]
+        return sorted({*found, *ends})
 
     def allows(self, value: float) -> bool:
         """Whether the search may go to a value: inside the bounds, and where there are none not too far away."""

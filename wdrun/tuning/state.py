@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
+from wdrun.errors import ConfigError
 from wdrun.tuning import search
-from wdrun.tuning.question import FRESH, Budget, Cell, Pair, Question, Seen
+from wdrun.tuning.question import FRESH, MOST_PAIRS, Budget, Cell, Question, Seen, Side, is_fresh
 from wdrun.tuning.search import Tried
-from wdrun.tuning.space import Setting, Space
+from wdrun.tuning.space import Numbers, Setting, Space
 
 RESERVED = 4  # pairs of fresh runs that a search leaves the budget for
 UNBOUNDED = 10**9
@@ -22,27 +24,30 @@ Run = tuple[Cell, int]  # a cell and a seed
 
 
 class State:
-    """The runs by cell, and what follows from them without a look at fresh seeds."""
+    """The runs by cell, and what follows from them whatever fresh seeds scored: only that one is lost has a say.
+
+    ConfigError where several settings of a facet have the first of the fresh seeds: no tune leaves that, and runs that
+    were looked at before the choice must not tell its verdict.
+    """
 
     def __init__(self, runs: Sequence[Seen], question: Question, budget: Budget, training: set[Run]) -> None:
         self.question, self.budget, self.training = question, budget, training
         self.scores: dict[Cell, dict[int, float]] = {}
-        for run in runs:
+        for run in sorted(runs, key=lambda run: run[:2]):  # so that the order of the rows has no say
             self.scores.setdefault(run.cell, {})[run.seed] = run.score
-        for cell, seed in training:
+        for cell, seed in sorted(training):
             self.scores.setdefault(cell, {}).setdefault(seed, math.nan)
         self.under_way = [(cell, seed) for cell, own in self.scores.items() for seed, y in own.items() if math.isnan(y)]
         self.trained = sum(map(len, self.scores.values()))
-        took = [run.seconds for run in runs if run.seconds > 0 and math.isfinite(run.score)]
-        self.seconds = float(np.mean(took)) if took else budget.a_run
-        self._choices: dict[tuple[int, bool], Cell | None] = {}
+        self._choices: dict[Side, Cell | None] = {}
+        self.begun = {side: self._begun(side) for side in question.sides}
         self.known = [self._known(facet) for facet in range(len(question.facets))]
 
     def _known(self, facet: int) -> list[tuple[Setting, dict[int, float]]]:
         """The settings of a facet that have search runs, λ = 0 too, each with its scores by seed."""
         found = []
         for cell, scores in self.scores.items():
-            own = {seed: score for seed, score in scores.items() if seed < FRESH}
+            own = {seed: score for seed, score in scores.items() if not is_fresh(seed)}
             if own and (setting := self.question.setting(facet, cell)) is not None:
                 found.append((setting, own))
         return found
@@ -65,7 +70,7 @@ class State:
             found["runs"] = max(0, self.budget.runs - self.trained + begun)
         if self.budget.seconds is not None:
             left = max(0.0, self.budget.seconds)
-            each = int(min(left / self.seconds, UNBOUNDED)) if self.seconds > 0 else int(left > 0)
+            each = int(min(left / self.budget.a_run, UNBOUNDED)) if self.budget.a_run > 0 else int(left > 0)
             found["time"] = each * self.budget.side_by_side
         return found
 
@@ -79,22 +84,19 @@ class State:
 
     def fresh(self, cell: Cell) -> dict[int, float]:
         """Seed -> score of the cell's fresh runs."""
-        return {seed: score for seed, score in self.scores.get(cell, {}).items() if seed >= FRESH}
+        return {seed: score for seed, score in self.scores.get(cell, {}).items() if is_fresh(seed)}
 
     # What is searched
 
     @property
     def reserved(self) -> int:
         """Runs that the search leaves for the verdicts: of a small budget half."""
-        facets = range(len(self.question.facets))
-        sides = sum(self.question.facets[f].decays for f in facets) + len({self.question.home(f) for f in facets})
         done = sum(min(len(self.fresh(cell)), RESERVED) for cell in self.scores)
-        return max(0, min(RESERVED * sides, (self.fits + self.trained) // 2) - done)
+        return max(0, min(RESERVED * len(self.question.sides), (self.fits + self.trained) // 2) - done)
 
     def searching(self, facet: int) -> bool:
         """Whether the facet may get search runs: none of its cells has a fresh run yet."""
-        own = [cell for cell in self.scores if cell.facet == facet and (self._decayed(cell) or self._bare(facet))]
-        return not any(self.fresh(cell) for cell in own)
+        return not self.begun.get((facet, self.question.facets[facet].decays))
 
     def following(self, facet: int, count: int) -> tuple[Setting, ...]:
         """The settings that the facet's search asks for next."""
@@ -102,85 +104,103 @@ class State:
         return _following(space, tried, self.question.margin, count) if not self.hopeless(facet) else ()
 
     def hopeless(self, facet: int) -> bool:
-        """Whether so many of its runs, with decay or all, ended in nothing that no more are worth it."""
-        decays = self.question.facets[facet].decays
-        own = [t.score for t in self.tried(facet) if not decays or t.setting[0] > 0]
-        return len(own) >= GIVEN_UP and all(score == math.inf for score in own)
+        """Whether so many of its runs, with decay or without, ended in nothing that no more are worth it."""
+        space, tried = self.question.facets[facet].space, self.tried(facet)
+        for decayed in (True, False) if space.decays else (True,):
+            own = [t.score for t in tried if space.belongs(t.setting, decayed=decayed)]
+            if len(own) >= GIVEN_UP and all(score == math.inf for score in own):
+                return True
+        return False
+
+    def exhausted(self, facet: int) -> bool:
+        """Whether the facet's search is over by itself, not for want of a budget."""
+        return not (self.searching(facet) and (self.following(facet, 1) or self._waits(facet)))
 
     @cached_property
     def chosen_all(self) -> bool:
         """Whether every search is over, by itself or as the budget wants it."""
-        open_ = [f for f in range(len(self.question.facets)) if self.searching(f)]
-        asks = any(self.following(f, 1) or self._waits(f) for f in open_)
-        return not asks or (self.fits <= self.reserved and not self._searches_train())
+        over = all(map(self.exhausted, range(len(self.question.facets))))
+        return over or (self.fits <= self.reserved and not self._searches_train())
 
     def _waits(self, facet: int) -> bool:
         """Whether a search run of the facet is under way."""
         return any(math.isnan(score) for _, own in self.known[facet] for score in own.values())
 
     def _searches_train(self) -> bool:
-        return any(seed < FRESH for _, seed in self.under_way)
+        return any(not is_fresh(seed) for _, seed in self.under_way)
 
     # What is chosen
 
-    def _decayed(self, cell: Cell) -> bool:
-        return self.question.facets[cell.facet].decays and cell.setting[0] > 0
+    def cells(self, side: Side) -> list[Cell]:
+        """The cells of a side that have runs."""
+        return [cell for cell in self.scores if self.question.side_of(cell) == side]
 
-    def _bare(self, facet: int) -> bool:
-        return not self.question.facets[facet].decays
+    def lost(self, cell: Cell) -> bool:
+        """Whether a run of the cell diverged or failed."""
+        return math.inf in self.scores.get(cell, {}).values()
 
-    def replaced(self, pair: Pair) -> int:
-        """How many cells of the pair's sides gave way to others."""
-        facets = self.question.facets
-        sides = {(pair.one, facets[pair.one].decays)}
-        sides.add((pair.one, False) if pair.other is None else (pair.other, facets[pair.other].decays))
-        homes = {(place if decayed else self.question.home(place), decayed) for place, decayed in sides}
-        return sum(len(self.gave_way(place, decayed=decayed)) for place, decayed in homes)
+    def _begun(self, side: Side) -> tuple[Cell, ...]:
+        """The cells of a side that have fresh runs, in the order in which they stood for it."""
+        found = sorted((min(fresh), cell) for cell in self.cells(side) if (fresh := self.fresh(cell)))
+        for (seed, one), (same, other) in pairwise(found):
+            if seed == same:
+                name = self.question.facets[side[0]].name
+                both = " and ".join(map(self.question.named, (one, other)))
+                raise ConfigError(
+                    f"{name}: there are runs with seed={seed} at {both}; a verdict is told on runs with seeds from "
+                    f"{FRESH} of one setting, which chose nothing: give another name="
+                )
+        return tuple(cell for _, cell in found)
 
-    def gave_way(self, facet: int, *, decayed: bool) -> list[Cell]:
-        """The facet's cells, with decay or without, that diverged on a fresh seed."""
-        return [
-            cell
-            for cell in self.scores
-            if cell.facet == facet
-            and self._decayed(cell) == decayed
-            and any(score == math.inf for score in self.fresh(cell).values())
-        ]
+    def choice(self, side: Side) -> Cell | None:
+        """The cell that stands for a side; None where none of its settings is sound."""
+        if side not in self._choices:
+            self._choices[side] = self._choose(side)
+        return self._choices[side]
 
-    def choice(self, facet: int, *, decayed: bool) -> Cell | None:
-        """The cell that stands for a facet, with decay or without; None where none of its settings is sound."""
-        place = facet if decayed else self.question.home(facet)
-        if (place, decayed) not in self._choices:
-            self._choices[place, decayed] = self._choose(place, decayed=decayed)
-        return self._choices[place, decayed]
-
-    def _choose(self, place: int, *, decayed: bool) -> Cell | None:
-        own = self.question.facets[place]
-        out = set(self.gave_way(place, decayed=decayed))
-        begun = {
-            cell: len(fresh)
-            for cell in self.scores
-            if cell.facet == place
-            and self._decayed(cell) == decayed
-            and cell not in out
-            and (fresh := self.fresh(cell))
-        }
-        tried = [t for t in self.tried(place) if Cell(place, t.setting) not in out and not math.isnan(t.score)]
-        if begun:
-            most = max(begun.values())
-            settled = [cell.setting for cell, runs in begun.items() if runs == most]
-            if len(settled) == 1:
-                return Cell(place, settled[0])
-            tried = [t for t in tried if t.setting in settled]
-        setting = _chosen(own.space, tuple(tried), self.question.margin, decayed)
+    def _choose(self, side: Side) -> Cell | None:
+        """The last that has begun; once it is lost on a fresh seed, the best of the search that has not begun."""
+        place, decayed = side
+        begun = self.begun[side]
+        if begun and math.inf not in self.fresh(begun[-1]).values():
+            return begun[-1]
+        tried = [t for t in self.tried(place) if Cell(place, t.setting) not in begun and not math.isnan(t.score)]
+        setting = _chosen(self.question.facets[place].space, tuple(tried), self.question.margin, decayed)
         return None if setting is None else Cell(place, setting)
 
-    def sides(self, pair: Pair) -> tuple[Cell | None, Cell | None]:
-        """The cells that stand for the two sides of a pair."""
-        one = self.choice(pair.one, decayed=self.question.facets[pair.one].decays)
-        if pair.other is None:
-            return one, self.choice(pair.one, decayed=False)
-        return one, self.choice(pair.other, decayed=self.question.facets[pair.other].decays)
+    def first(self, side: Side) -> int:
+        """Rounds before the first in which the chosen cell stands for the side."""
+        cell, begun = self.choice(side), self.begun[side]
+        if not begun:
+            return 0
+        fresh = self.fresh(begun[-1])
+        ended = (seed + 1 for seed, score in fresh.items() if score == math.inf)
+        return (min(fresh) if cell == begun[-1] else min(ended)) - FRESH
+
+    def stood(self, side: Side, rounds: int) -> Cell | None:
+        """The cell that stood for a side after so many rounds."""
+        found = [cell for cell in self.begun[side] if min(self.fresh(cell)) - FRESH < rounds]
+        return found[-1] if found else None
+
+    def told(self, side: Side) -> Numbers:
+        """The scores of a side, round by round: nan where one is not there yet, inf where its cell was lost.
+
+        A cell stands for its side up to the first run that diverged or failed, the next one from its own first run.
+        """
+        found, last = np.full(MOST_PAIRS, math.nan), self.begun[side][-1:]
+        end = 0  # rounds in which the cells so far were there or lost
+        for cell in self.begun[side]:
+            fresh = {seed - FRESH: score for seed, score in self.fresh(cell).items()}
+            found[end : min(fresh)] = math.inf
+            for end in range(min(fresh), MOST_PAIRS):
+                score = fresh.get(end, math.nan if (cell,) == last else math.inf)
+                found[end] = score
+                if score == math.inf:
+                    break
+            end += 1
+        if self.choice(side) is None:
+            found[end if last else 0 :] = math.inf
+        return found
 
 
 def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:

@@ -16,11 +16,12 @@ from typing import Any
 
 from wdrun.config import experiments, typed
 from wdrun.config.literals import quoted
+from wdrun.config.run import Job
 from wdrun.errors import ConfigError, WdrunError
 from wdrun.sweep.launch import jobs
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
-from wdrun.sweep.outcome import Outcome
+from wdrun.sweep.outcome import FAILED_FAST, Outcome
 from wdrun.sweep.signals import Interrupted
 from wdrun.sweep.source import Source
 from wdrun.tables import aggregate, ownership
@@ -82,27 +83,50 @@ def workers(engine: Sequence[str]) -> int | None:
 
 
 def grow(
-    source: Source, on_end: Callable[[Outcome], None], engine: Sequence[str], root: Path, config_dir: str | None
+    source: Source,
+    on_end: Callable[[Outcome], None],
+    engine: Sequence[str],
+    root: Path,
+    config_dir: str | None,
+    *,
+    fail_fast: bool = False,
 ) -> list[Outcome]:
     """Train what the source gives, a run for each worker of the engine's launcher at a time; all outcomes.
 
-    As with `execute`, `on_end` sees how each ended before the source is asked again.
+    As with `execute`, `on_end` sees how each ended before the source is asked again, those too that ended before an
+    interruption; with `fail_fast` it is not asked again once a run failed.
     """
+    from wdrun.sweep.one_run import finished, rows_of
+    from wdrun.sweep.preparation import distinct
+
     outcomes: list[Outcome] = []
     folder, batch = _logs(root), 0
     while True:
         batch += 1
         words = [*_whole(engine), *_placed(folder / str(batch), config_dir)]
-        with _interruptible(), composed(words) as (config, context):
-            if not (asked := source.more(jobs.workers(config))):
-                return outcomes
-            ended = jobs.handed(asked, config, context, size=1)
+        asked: Sequence[Job] = ()
+        before = rows_of(asked)
+        try:
+            with _interruptible(), composed(words) as (config, context):
+                asked = distinct(source.more(jobs.workers(config)))
+                before = rows_of(asked)
+                if not asked:
+                    return outcomes
+                ended = jobs.handed(asked, config, context, size=1, planned=False)
+        except Interrupted:
+            for job in asked:
+                if (over := finished(job, before)) and over.status != "busy":
+                    on_end(over)
+            raise
         outcomes += ended
         for outcome in ended:
             if outcome.status != "interrupted":
                 on_end(outcome)
         if any(outcome.status == "interrupted" for outcome in ended):
             raise Interrupted(signal.SIGTERM)
+        if fail_fast and any(outcome.bad for outcome in ended):
+            say(FAILED_FAST)
+            return outcomes
 
 
 def _whole(engine: Sequence[str]) -> list[str]:

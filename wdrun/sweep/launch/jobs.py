@@ -116,8 +116,13 @@ def grouped(
     return outcomes
 
 
-def handed(parsed: Sequence[Job], config: Any, context: HydraContext, size: int | None) -> list[Outcome]:
-    """Hand the jobs that are left to do to the launcher in groups of `size`; how each ended, read from its folder."""
+def handed(
+    parsed: Sequence[Job], config: Any, context: HydraContext, size: int | None, *, planned: bool = True
+) -> list[Outcome]:
+    """Hand the jobs that are left to do to the launcher in groups of `size`; how each ended, read from its folder.
+
+    They are all that is meant to be trained, and so in plan.csv, unless they are not `planned`.
+    """
     from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf
 
@@ -145,7 +150,8 @@ def handed(parsed: Sequence[Job], config: Any, context: HydraContext, size: int 
         size = size or math.ceil(len(left) / workers(config))
         groups = [[f"+group=[{first},{min(first + size, len(left))}]"] for first in range(0, len(left), size)]
         root = left[0].directory.parent
-        plan.write(jobs)
+        if planned:
+            plan.write(jobs)
         status = command_line(["status", str(root)])
         how = f"{counted(len(left), 'run')} in {counted(len(groups), 'group')}"
         say(f"{how}; logs in {folder}; how far they are: {status}")
@@ -187,11 +193,6 @@ def workers(config: Any) -> int:
     from omegaconf import OmegaConf
 
     launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
-    return _workers(launcher)
-
-
-def _workers(launcher: dict[str, Any]) -> int:
-    """How many workers the launcher has, as far as its settings tell."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     kind = str(launcher["_target_"]).rpartition(".")[2]
     if kind == "JoblibLauncher":
