@@ -229,8 +229,8 @@ def test_a_run_begun_with_other_layers_is_refused_whatever_is_chosen_but_to_trai
     code, _, err = wdrun(*WORDS, "on_change=keep", capture=capsys)
     assert code == 4
     assert (
-        f"busy: {directory}: begun with other layers (body.1.bias is 3 here, 2 in its checkpoint); put the model back "
-        "to what it was, or remove the folder to begin again\n"
+        f"busy: {directory}: begun with other layers (body.1.weight has shape (2, 3072), in the model (3, 3072)); "
+        "put the model back to what it was, or remove the folder to begin again\n"
     ) in err
     assert wdrun(*WORDS, "on_change=retrain", capture=capsys)[0] == 0
     assert read_run(directory)["parameters"] == "9259"
