@@ -396,3 +396,14 @@ def test_a_network_whose_state_grows_goes_on_to_the_same_bytes(tmp_path, monkeyp
     assert parts.status == "done"
     for file in ("run.csv", "metrics.csv", "layers.csv", "last.safetensors"):
         assert (whole.directory / file).read_bytes() == (parts.directory / file).read_bytes()
+
+
+def test_more_epochs_than_a_finished_run_had_are_another_run_and_it_is_said(tmp_path, wdrun, capsys):
+    words = [*TINY, f"output_dir={tmp_path}"]
+    (first,) = execute(experiments.jobs([*words, "epochs=1"], False))
+    capsys.readouterr()
+    said = f"epochs   another run, from the first epoch: the optimizer's state of run {first.job.run.id}, which had 1 "
+    assert said not in wdrun(*words, "epochs=2", "lambda=0.1", capture=capsys)[2]
+    _, _, err = wdrun(*words, "epochs=2", capture=capsys)
+    assert f"{said}epoch, is not kept\n" in err
+    assert "another run" not in wdrun(*words, "epochs=2", capture=capsys)[2]

@@ -1,5 +1,6 @@
 """A run begins with the tensors of a file to the last bit, or the file is refused in one line."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -180,3 +181,17 @@ def test_a_file_that_changed_under_the_run_is_told(state, here):
     (here / "w.pt").unlink()
     with pytest.raises(ConfigError, match=r"^init_from=w\.pt: cannot be read \(No such file or directory\)$"):
         begun_with(begun)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["decay=l2", "lambda=0.1"], 0), (["decay=l2_init", "lambda=0.1"], 1)])
+def test_a_run_is_measured_without_the_file_that_it_began_with(state, wdrun, capsys, here, words, code):
+    """Unless its penalty is the distance from there."""
+    assert wdrun(*changed(WORDS, "epochs=1", "init_from=w.pt", *words), capture=capsys)[0] == 0
+    whole = wdrun("evaluate", "outputs/default", "evaluate=calibration", capture=capsys)[1]
+    (here / "w.pt").unlink()
+    ended, out, err = wdrun("evaluate", "outputs/default", "evaluate=calibration", "evaluate.bins=7", capture=capsys)
+    assert (ended, "init_from=w.pt: cannot be read" in err) == (code, code == 1)
+    if code == 0:
+        losses = [[(json.loads(line)["split"], json.loads(line)["objective"]) for line in text.splitlines()]
+                  for text in (whole, out)]  # fmt: skip
+        assert losses[0] == losses[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import discard, make, write_atomically
 from wdrun.sweep import checkpoint, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
-from wdrun.tables.read import read_run, without_decay
+from wdrun.tables.read import read_run, shorter, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
@@ -51,7 +51,7 @@ class Record:
             _write_config(job.directory, job)
         if not self.over:  # else nothing of it was trained by the code as it is now
             own_code.write(job.directory, job.run)
-        for line in block(trainer) if watch.detailed else ():
+        for line in (*block(trainer), *self._not_extended()) if watch.detailed else ():
             watch.note(line)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
@@ -62,6 +62,14 @@ class Record:
         self.started = self.written = time.perf_counter()
         self._write({"status": "running", "epochs_done": self.epochs_done})
         self.logger = loggers.Logger(job, self.rows["metrics"])
+
+    def _not_extended(self) -> Iterator[str]:
+        """Of a run that begins, a line where a finished one differs from it in having had fewer epochs."""
+        run, root = self.job.run, self.job.directory.parent
+        if not self.state and (row := shorter(root, run, self.fixed["data_digest"])):
+            other = f"run {row['id']}, which had {counted(int(row['epochs']), 'epoch')},"
+            ended = f"the optimizer's state of {other} is not kept"
+            yield f"epochs   another run, from the first epoch: {ended}"
 
     @property
     def epochs_done(self) -> int:
