@@ -187,11 +187,9 @@ def test_a_file_that_changed_under_the_run_is_told(state, here):
 def test_a_run_is_measured_without_the_file_that_it_began_with(state, wdrun, capsys, here, words, code):
     """Unless its penalty is the distance from there."""
     assert wdrun(*changed(WORDS, "epochs=1", "init_from=w.pt", *words), capture=capsys)[0] == 0
-    whole = wdrun("evaluate", "outputs/default", "evaluate=calibration", capture=capsys)[1]
     (here / "w.pt").unlink()
-    ended, out, err = wdrun("evaluate", "outputs/default", "evaluate=calibration", "evaluate.bins=7", capture=capsys)
+    ended, out, err = wdrun("evaluate", "outputs/default", "evaluate=calibration", capture=capsys)
     assert (ended, "init_from=w.pt: cannot be read" in err) == (code, code == 1)
-    if code == 0:
-        losses = [[(json.loads(line)["split"], json.loads(line)["objective"]) for line in text.splitlines()]
-                  for text in (whole, out)]  # fmt: skip
-        assert losses[0] == losses[1]
+    metrics = load([Path("outputs/default")]).metrics.set_index("split")["objective"]
+    found = {row["split"]: row["objective"] for row in map(json.loads, out.splitlines())}
+    assert {split: metrics[split] for split in ("val", "test")}.items() <= found.items() or code == 1
