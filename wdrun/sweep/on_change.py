@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WAYS = "on_change=retrain trains {0} again, on_change=keep takes {0} as {1}, another name= keeps both"
+NO_DECAY = {"name": "none", "_target_": "wdrun.decay.none.Zero"}  # a question's runs with λ = 0
 LINES = {
     "keep": "keeping  {}, although {} since; on_change=retrain trains again",
     "retrain": "again    {}, from the first epoch: {} since",
@@ -56,7 +57,7 @@ def outdated(runs: pd.DataFrame, jobs: Mapping[int, Job]) -> list[int]:
     places, changed = [], []
     for place, job in jobs.items():
         row = runs.iloc[place]
-        run = replace(job.run, decay={"name": "none"}) if row["decay"] == "none" else job.run
+        run = replace(job.run, decay=NO_DECAY) if row["decay"] == "none" else job.run
         if row["decay"] != run.decay["name"] or not own_classes(run):
             continue
         if what := own_code.change(Path(row["dir"]), row.get("code", ""), run):
