@@ -407,3 +407,8 @@ def test_more_epochs_than_a_finished_run_had_are_another_run_and_it_is_said(tmp_
     _, _, err = wdrun(*words, "epochs=2", capture=capsys)
     assert f"{said}epoch, is not kept\n" in err
     assert "another run" not in wdrun(*words, "epochs=2", capture=capsys)[2]
+
+
+def test_a_rung_of_halving_is_no_run_that_was_to_be_longer(tmp_path, wdrun, capsys):
+    words = [*TINY, f"output_dir={tmp_path}", "epochs=2", "lambda=0.1,0.2", "halving=2"]
+    assert "another run" not in wdrun("-m", *words, capture=capsys)[2]

@@ -171,7 +171,9 @@ def _seen(asked: Asked, trainer: Trainer) -> list[Seen]:
     found = load([asked.root], tables=("timing",))
     for problem in found.problems:
         say(f"warning: {problem}")
-    jobs = {row: asked.jobs[cell.facet] for row, cell in cells(found.runs, asked.question, asked.jobs).items()}
+    own = any(targets.own_classes(job.run) for job in asked.jobs)
+    places = cells(found.runs, asked.question, asked.jobs) if own else {}
+    jobs = {row: asked.jobs[cell.facet] for row, cell in places.items()}
     runs = found.runs.drop(index=found.runs.index[on_change.outdated(found.runs, jobs)])
     alike = runs.loc[runs["threads_used"] == trainer.machine.threads, "id"]
     timing = found.timing[found.timing["id"].isin(alike)]

@@ -226,8 +226,9 @@ def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | No
 
 
 def shorter(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
-    """The finished run below `root` that differs from this one, on these data, in having fewer epochs."""
-    return _alike(root, run, data_digest, ("epochs",), lambda row: int(row["epochs"]) < run.epochs)
+    """The finished run below `root`, no rung of halving, that differs from this one, on these data, in fewer epochs."""
+    short = {*range(run.epochs)} - rungs(root)
+    return _alike(root, run, data_digest, ("epochs",), lambda row: int(row["epochs"]) in short)
 
 
 def _alike(
