@@ -210,7 +210,7 @@ def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
         )
         for ndim, device, threads in trainers
     ]
-    monkeypatch.setattr(preparation, "check", lambda jobs, build: iter(built))
+    monkeypatch.setattr(preparation, "check", lambda jobs, build, told: iter(built))
     return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 

@@ -47,7 +47,7 @@ def scored(monkeypatch):
             return outcomes
 
         monkeypatch.setattr(halving, "execute", execute)
-        monkeypatch.setattr(halving, "check", lambda jobs: iter(()))
+        monkeypatch.setattr(halving, "check", lambda jobs, told: iter(()))
         return calls
 
     return run
@@ -178,6 +178,6 @@ def test_stopped_and_started_again_it_ends_with_the_same_bytes(tmp_path):
 
 
 def test_what_a_user_should_know_of_a_network_is_said_once(tmp_path, capsys):
-    words = ("lambda=0.1,0.2", "epochs=2", "halving=2", "model._target_=tests.training.networks.Frozen")
+    words = ("lambda=0.1,0.2", "seed=0,1", "epochs=2", "halving=2", "model._target_=tests.training.networks.Frozen")
     halving.in_rungs(*asked(tmp_path, *words))
     assert capsys.readouterr().err.count("are frozen (requires_grad=False)") == 1
