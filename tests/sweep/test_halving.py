@@ -37,7 +37,7 @@ def scored(monkeypatch):
     calls = []
 
     def run(of):
-        def execute(jobs, options, on_end=None, *, more=False, part=False):
+        def execute(jobs, options, on_end=None, *, more=False, part=False, told=None):
             calls.append([(job.run.lam, job.run.seed, job.run.epochs) for job in jobs])
             outcomes = []
             for job in jobs:
