@@ -22,6 +22,7 @@ from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import with_lambda
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.preparation import check, distinct
+from wdrun.tables import ownership
 from wdrun.tables.columns import typed_row
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
@@ -67,6 +68,7 @@ def in_rungs(
         shorter = [shortened(job, epochs) for setting in settings for job in setting.jobs]
         _check(shorter, epochs, told)
         whole += shorter
+    ownership.check({job.directory.parent for job in whole})
     on_change.decide(distinct(whole))
     outcomes: list[Outcome] = []
     rows: list[dict[str, Any]] = []
