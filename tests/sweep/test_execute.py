@@ -198,28 +198,30 @@ def test_a_broken_folder_is_left_out_of_the_tables_and_named(tmp_path, capsys, f
 
 
 def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
-    """What the sweep decides for trainers of (largest ndim, device, threads)."""
+    """What the sweep decides for trainers of (scope of the weights, device, threads)."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     built = [
         SimpleNamespace(
             run=SimpleNamespace(threads=threads),
-            model=SimpleNamespace(parameters=lambda ndim=ndim: [SimpleNamespace(ndim=1), SimpleNamespace(ndim=ndim)]),
+            layers=SimpleNamespace(
+                kinds={"bias": SimpleNamespace(scope="all"), "weight": SimpleNamespace(scope=scope)}
+            ),
             machine=SimpleNamespace(
                 device=SimpleNamespace(type=device), threads=cores if threads == "auto" else threads
             ),
         )
-        for ndim, device, threads in trainers
+        for scope, device, threads in trainers
     ]
-    monkeypatch.setattr(preparation, "check", lambda jobs, build: iter(built))
+    monkeypatch.setattr(preparation, "check", lambda jobs, build, told: iter(built))
     return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 
 def test_the_number_of_processes(monkeypatch):
-    mlp, cnn, gpu = (2, "cpu", "auto"), (4, "cpu", "auto"), (2, "cuda", "auto")
+    mlp, cnn, gpu = ("fc", "cpu", "auto"), ("conv", "cpu", "auto"), ("fc", "cuda", "auto")
     assert processes(monkeypatch, mlp, parallel="auto") == 8
     assert processes(monkeypatch, mlp, parallel="auto", jobs=3) == 3
-    assert processes(monkeypatch, (2, "cpu", 3), parallel="auto") == 2
-    assert processes(monkeypatch, (2, "cpu", 16), parallel="auto") == 1
+    assert processes(monkeypatch, ("fc", "cpu", 3), parallel="auto") == 2
+    assert processes(monkeypatch, ("fc", "cpu", 16), parallel="auto") == 1
     assert processes(monkeypatch, mlp, cnn, parallel="auto") == 1
     assert processes(monkeypatch, gpu, parallel="auto") == 1
     assert processes(monkeypatch, cnn, parallel=4) == 4

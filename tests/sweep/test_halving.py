@@ -37,7 +37,7 @@ def scored(monkeypatch):
     calls = []
 
     def run(of):
-        def execute(jobs, options, on_end=None, *, more=False, part=False):
+        def execute(jobs, options, on_end=None, *, more=False, part=False, told=None):
             calls.append([(job.run.lam, job.run.seed, job.run.epochs) for job in jobs])
             outcomes = []
             for job in jobs:
@@ -47,7 +47,7 @@ def scored(monkeypatch):
             return outcomes
 
         monkeypatch.setattr(halving, "execute", execute)
-        monkeypatch.setattr(halving, "check", lambda jobs: iter(()))
+        monkeypatch.setattr(halving, "check", lambda jobs, told: iter(()))
         return calls
 
     return run
@@ -175,3 +175,9 @@ def test_stopped_and_started_again_it_ends_with_the_same_bytes(tmp_path):
     runs = read_table(tmp_path / "a" / "default" / "runs.csv").set_index("epochs")
     assert float(rows[-1]["score"]) == runs.loc[4, "val_loss"]
     assert int(rows[-1]["epochs_spent"]) == 6 * 1 + 3 * 2 + 1 * 4
+
+
+def test_what_a_user_should_know_of_a_network_is_said_once(tmp_path, capsys):
+    words = ("lambda=0.1,0.2", "seed=0,1", "epochs=2", "halving=2", "model._target_=tests.training.networks.Frozen")
+    halving.in_rungs(*asked(tmp_path, *words))
+    assert capsys.readouterr().err.count("are frozen (requires_grad=False)") == 1

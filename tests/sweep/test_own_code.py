@@ -14,7 +14,7 @@ from tests.runs import TINY, changed
 from wdrun.config import experiments
 from wdrun.errors import BusyError, ConfigError
 from wdrun.storage import hold
-from wdrun.sweep import own_code
+from wdrun.sweep import on_change, own_code
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.recording import Record
 from wdrun.tables.read import load, read_run
@@ -229,8 +229,8 @@ def test_a_run_begun_with_other_layers_is_refused_whatever_is_chosen_but_to_trai
     code, _, err = wdrun(*WORDS, "on_change=keep", capture=capsys)
     assert code == 4
     assert (
-        f"busy: {directory}: begun with other layers (body.1.bias is 3 here, 2 in its checkpoint); put the model back "
-        "to what it was, or remove the folder to begin again\n"
+        f"busy: {directory}: begun with other layers (body.1.weight has shape (2, 3072), in the model (3, 3072)); "
+        "put the model back to what it was, or remove the folder to begin again\n"
     ) in err
     assert wdrun(*WORDS, "on_change=retrain", capture=capsys)[0] == 0
     assert read_run(directory)["parameters"] == "9259"
@@ -287,6 +287,121 @@ def test_in_python_the_old_code_that_is_still_imported_is_told(net, here):
         package.run(*words, quiet=True)
     again = package.run(*words, on_change="retrain", quiet=True)
     assert (before.run["parameters"].item(), again.run["parameters"].item()) == (6176, 9259)
+
+
+def test_code_that_was_edited_between_its_import_and_the_first_run_is_told(net, here, monkeypatch):
+    """As in a notebook that imports the class, to look at it, before it trains it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    importlib.import_module("own_net")
+    (here / "own_layers.py").write_text("WIDTH = 3  # instead of 2\n")
+    with pytest.raises(ConfigError, match=r"^own_layers\.py: has changed since this process imported it, which still"):
+        package.run(*WORDS, quiet=True)
+    assert not (here / "outputs").exists()
+    importlib.reload(sys.modules["own_layers"])
+    importlib.reload(sys.modules["own_net"])
+    assert package.run(*WORDS, quiet=True).run["parameters"].item() == 9259
+
+
+def test_a_module_that_was_imported_as_it_is_counts_as_it_is(net, here, monkeypatch):
+    before = of(*WORDS)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    net("WIDTH = 2\n")
+    importlib.import_module("own_net")
+    assert (of(*WORDS), own_code.stale(runs.run(*WORDS))) == (before, "")
+
+
+def test_of_a_package_that_is_installed_by_another_name_the_version_counts(monkeypatch):
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"vision_of": ["torchvision", "torch"]})
+    versions = {metadata.version("torchvision"), metadata.version("torch")}
+    assert own_code._version("vision_of") == {"vision_of": ", ".join(sorted(versions))}
+    assert own_code._version("of_nobody") == {}
+
+
+def test_a_module_of_other_code_is_told(net, here, capsys):
+    result = package.run(*WORDS, quiet=True)
+    capsys.readouterr()
+    assert result.module() is not None
+    assert capsys.readouterr().err == ""
+    since = "own_layers.py has changed since it was trained"
+    net("WIDTH = 1 + 1\n")
+    assert result.module() is not None
+    warning = f"warning: {result.directory}: {since}; its module is built by the code as it is now\n"
+    assert capsys.readouterr().err.endswith(warning)
+    net("WIDTH = 3\n")
+    with pytest.raises(ValueError, match=rf"has shape \(2, 3072\), in the model \(3, 3072\); {since}$"):
+        result.module()
+
+
+def test_two_commands_that_train_again_do_it_once(net, here, monkeypatch):
+    """The other one trains between the look at a folder and its hold."""
+    package.run(*WORDS, quiet=True)
+    net()
+    (job,) = experiments.jobs([*WORDS, "on_change=retrain"], False)
+    ready(job.run)  # which imports the new code
+    before, other = on_change.hold, []
+
+    def late(directory):
+        if not other:
+            other.append(directory)
+            package.run(*WORDS, on_change="retrain", quiet=True)
+        return before(directory)
+
+    monkeypatch.setattr(on_change, "hold", late)
+    on_change.decide([job])
+    assert (other, read_run(job.directory)["status"]) == ([job.directory], "done")
+
+
+def test_a_run_that_had_ended_keeps_the_code_that_trained_it(net, wdrun, capsys):
+    """It was killed between its last checkpoint and its last table."""
+    (job,) = experiments.jobs([*WORDS, "on_change=keep"], False)
+    trainer = ready(job.run)
+    with hold(job.directory):
+        record = Record(job, trainer, Watch())
+        for epoch in trainer.train():
+            record.take(epoch)
+        record.close()
+    code, noted = read_run(job.directory)["code"], (job.directory / "code.json").read_bytes()
+    net("WIDTH = 1 + 1\n")
+    assert wdrun(*WORDS, "on_change=keep", capture=capsys)[0] == 0
+    row = read_run(job.directory)
+    assert (row["status"], row["code"], (job.directory / "code.json").read_bytes()) == ("done", code, noted)
+
+
+@pytest.mark.parametrize("more", [[], ["hydra/launcher=basic"]])
+def test_a_question_takes_no_runs_of_other_code_for_evidence(net, wdrun, capsys, here, more):
+    words = changed(WORDS, "decay=l2", "lambda=interval(0.01,1)")
+    assert wdrun("tune", *words, "runs=3", capture=capsys)[0] == 0  # of which one would have had no partner
+    folders = sorted((here / "outputs" / "default").glob("Net-*"))
+    assert len(folders) == 2
+    before = {folder: files(folder) for folder in folders}
+    said = "own_layers.py has changed since"
+    net()
+    code, out, err = wdrun("tune", *words, *more, "runs=5", capture=capsys)
+    assert (code, out) == (4, "")
+    assert f" (and 1 run more): {said} it was trained; on_change=retrain trains them again" in err
+    code, out, err = wdrun("tune", *words, *more, "runs=3", "on_change=keep", capture=capsys)
+    assert (code, err.count(f"keeping  2 runs, although {said}; on_change=retrain")) == (0, 1)
+    assert {folder: files(folder) for folder in folders} == before
+    code, out, err = wdrun("tune", *words, *more, "runs=3", "on_change=retrain", capture=capsys)
+    assert (code, len(out.splitlines()), f"again    2 runs, from the first epoch: {said}\n" in err) == (0, 3, True)
+    found = load([Path("outputs/default")]).runs
+    assert found["parameters"].tolist() == [9259] * 2
+    code, out, err = wdrun("tune", *words, *more, "runs=4", capture=capsys)
+    assert (code, said in err) == (0, False)
+
+
+def test_halving_says_once_what_changed_and_decides_before_its_first_rung(net, wdrun, capsys, here):
+    words = ["-m", *changed(WORDS, "lambda=0.1,0.2"), "halving=2"]
+    assert wdrun(*words, capture=capsys)[0] == 0
+    net()
+    code, out, err = wdrun(*words, capture=capsys)
+    assert (code, out, "rung" in err) == (4, "", False)
+    assert " (and 2 runs more): own_layers.py has changed" in err
+    code, _, err = wdrun(*words, "on_change=keep", capture=capsys)
+    assert (code, err.count("keeping  "), "keeping  3 runs" in err) == (0, 1, True)
+    code, out, err = wdrun(*words, "on_change=retrain", capture=capsys)
+    assert (code, err.count("again    "), "again    3 runs" in err) == (0, 1, True)
+    assert load([Path("outputs/default")]).runs["parameters"].tolist() == [9259] * 3
 
 
 def test_a_measurement_with_other_code_is_told(net, wdrun, capsys):

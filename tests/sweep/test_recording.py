@@ -358,3 +358,57 @@ def test_a_checkpoint_that_has_what_is_measured_once_is_not_measured_again(tmp_p
     monkeypatch.setattr(recording, "closing", lambda *arguments: pytest.fail("measured again"))
     (outcome,) = execute([job])
     assert (outcome.status, float(outcome.row["hessian_top"]) > 0) == ("done", True)
+
+
+GROWING = """
+import torch
+from tests.training.networks import Base, ExtraState
+
+class Counted(ExtraState):
+    pass
+
+class Growing(Base):
+    def extra(self):
+        self.register_buffer("seen", torch.zeros(1))
+
+    def features(self, x):
+        found = super().features(x)
+        if self.training:
+            self.seen = torch.cat([self.seen, found.detach().mean()[None]])
+        return found
+"""
+
+
+@pytest.mark.parametrize("name", ["Counted", "Growing"])
+def test_a_network_whose_state_grows_goes_on_to_the_same_bytes(tmp_path, monkeypatch, name):
+    """Past ten steps the text of a count has one letter more."""
+    (tmp_path / "growing_net.py").write_text(GROWING)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = [*TINY, "data.train_examples=640", "fuse=false", f"model._target_=growing_net.{name}"]
+    (whole,) = execute(experiments.jobs([*words, f"output_dir={tmp_path / 'whole'}"], False))
+    (job,) = experiments.jobs([*words, f"output_dir={tmp_path / 'parts'}"], False)
+    with hold(job.directory):
+        record = Record(job, ready(job.run), Kept())
+        record.take(next(record.trainer.train()))
+        record.interrupted()
+    assert record.trainer.steps_per_epoch > 10
+    (parts,) = execute([job])
+    assert parts.status == "done"
+    for file in ("run.csv", "metrics.csv", "layers.csv", "last.safetensors"):
+        assert (whole.directory / file).read_bytes() == (parts.directory / file).read_bytes()
+
+
+def test_more_epochs_than_a_finished_run_had_are_another_run_and_it_is_said(tmp_path, wdrun, capsys):
+    words = [*TINY, f"output_dir={tmp_path}"]
+    (first,) = execute(experiments.jobs([*words, "epochs=1"], False))
+    capsys.readouterr()
+    said = f"epochs   another run, from the first epoch: the optimizer's state of run {first.job.run.id}, which had 1 "
+    assert said not in wdrun(*words, "epochs=2", "lambda=0.1", capture=capsys)[2]
+    _, _, err = wdrun(*words, "epochs=2", capture=capsys)
+    assert f"{said}epoch, is not kept\n" in err
+    assert "another run" not in wdrun(*words, "epochs=2", capture=capsys)[2]
+
+
+def test_a_rung_of_halving_is_no_run_that_was_to_be_longer(tmp_path, wdrun, capsys):
+    words = [*TINY, f"output_dir={tmp_path}", "epochs=2", "lambda=0.1,0.2", "halving=2"]
+    assert "another run" not in wdrun("-m", *words, capture=capsys)[2]

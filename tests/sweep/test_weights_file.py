@@ -1,5 +1,6 @@
 """A run begins with the tensors of a file to the last bit, or the file is refused in one line."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
+import wdrun as package
 from tests.runs import MLP, TINY, changed
 from tests.runs import trainer as trainer_of
 from wdrun.errors import ConfigError
@@ -56,6 +58,31 @@ def test_a_decay_towards_the_start_is_one_towards_the_files_weights(state):
     begun = trainer("init_from=w.pt", "decay=l2_init", "lambda=1")
     params = dict(begun.model.named_parameters())
     assert begun.rule.penalty(params, begun.decay_start, 1.0, 1.0).item() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["NotSaved", "ExtraState", "FourierFilter", "Tied", "Shared", "Frozen", "WeightNorm", "Momentum"]
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_a_run_begins_with_another_runs_weights_and_with_its_state_dict(here, name, precision):
+    words = changed(TINY, f"model._target_=tests.training.networks.{name}", f"precision={precision}", "epochs=1")
+    first = package.run(*words, "name=first", quiet=True)
+    torch.save(first.state_dict(), here / "s.pt")
+    last = safetensors.torch.load_file(first.directory / "last.safetensors")
+    begun, plain = (initial(trainer_of(*words, "seed=1", f"init_from={p}")) for p in (first.directory, "s.pt"))
+    assert begun.keys() == last.keys()
+    for key, w in last.items():
+        assert torch.equal(begun[key], w), key
+        if name != "NotSaved" or key != "centre":
+            assert torch.equal(plain[key], w), key
+
+
+@pytest.mark.parametrize("bad", [{"_extra_state": {"total": 1}}, {"_extra_state": torch.ones(1)}])
+def test_extra_state_that_the_model_does_not_take_is_told(here, bad):
+    words = changed(TINY, "model._target_=tests.training.networks.ExtraState")
+    torch.save(trainer_of(*words).model.state_dict() | bad, here / "s.pt")
+    with pytest.raises(ConfigError, match=r"^init_from=s\.pt: its extra state does not fit: [A-Z]"):
+        trainer_of(*words, "init_from=s.pt")
 
 
 def test_each_run_of_a_sweep_begins_so_however_it_trains(state, wdrun, capsys):
@@ -154,3 +181,15 @@ def test_a_file_that_changed_under_the_run_is_told(state, here):
     (here / "w.pt").unlink()
     with pytest.raises(ConfigError, match=r"^init_from=w\.pt: cannot be read \(No such file or directory\)$"):
         begun_with(begun)
+
+
+@pytest.mark.parametrize(("words", "code"), [(["decay=l2", "lambda=0.1"], 0), (["decay=l2_init", "lambda=0.1"], 1)])
+def test_a_run_is_measured_without_the_file_that_it_began_with(state, wdrun, capsys, here, words, code):
+    """Unless its penalty is the distance from there."""
+    assert wdrun(*changed(WORDS, "epochs=1", "init_from=w.pt", *words), capture=capsys)[0] == 0
+    (here / "w.pt").unlink()
+    ended, out, err = wdrun("evaluate", "outputs/default", "evaluate=calibration", capture=capsys)
+    assert (ended, "init_from=w.pt: cannot be read" in err) == (code, code == 1)
+    metrics = load([Path("outputs/default")]).metrics.set_index("split")["objective"]
+    found = {row["split"]: row["objective"] for row in map(json.loads, out.splitlines())}
+    assert {split: metrics[split] for split in ("val", "test")}.items() <= found.items() or code == 1

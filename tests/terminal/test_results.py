@@ -50,6 +50,7 @@ COMMANDS = [
     ["-m", *WORDS, "seed=3,4", "parallel=2"],
     ["-m", *changed(WORDS, "fuse=true"), "seed=5,6"],
     ["-m", *WORDS, "seed=7,8", "hydra/launcher=basic"],
+    ["tune", *changed(WORDS, "decay=l2", "lambda=interval(0.01,1)"), "runs=2", "name=tuned"],
     ["evaluate", "outputs/default", "evaluate=calibration", "seed=0"],
     ["explain", *WORDS],
 ]
@@ -69,6 +70,8 @@ def said(tmp_path_factory):
 def test_stdout_has_the_results_and_nothing_else(said):
     out, _ = said
     *commands, explained = "\n".join(out).split("code 0\n")[:-1]
+    *tuned, verdict = [json.loads(line) for line in commands.pop(5).splitlines()]
+    assert ({line["status"] for line in tuned}, [*verdict]) == ({"done"}, ["question"])
     seeds = [[json.loads(line)["seed"] for line in text.splitlines()] for text in commands]
     assert [sorted(found) for found in seeds] == [[0], [1, 2], [3, 4], [5, 6], [7, 8], [0, 0, 0]]
     assert explained.startswith("run      Net, 30,730 parameters on synthetic;")

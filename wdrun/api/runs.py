@@ -24,11 +24,13 @@ from wdrun.config.axes import is_axis
 from wdrun.config.commands import WEIGHTS
 from wdrun.config.run import Job, Run, SweepOptions
 from wdrun.errors import ConfigError
+from wdrun.sweep import own_code
 from wdrun.sweep.execute import execute
 from wdrun.sweep.halving import in_rungs
 from wdrun.sweep.outcome import Outcome
 from wdrun.tables.columns import TABLES
-from wdrun.tables.read import Results, load, read_table
+from wdrun.tables.read import Results, load, read_run, read_table
+from wdrun.terminal.progress import say
 from wdrun.training import network
 from wdrun.wording import counted
 
@@ -53,14 +55,22 @@ class Result:
         """The model as it was trained, on the CPU in evaluation mode, with its "last" or "best" (on validation) state.
 
         It is built with the run's seed, so that what its class draws beside parameters and buffers is the run's too.
-        FileNotFoundError when the run diverged and so has no weights.
+        Where the run's own code has changed since, stderr says so. FileNotFoundError when the run diverged and so has
+        no weights; ValueError where they are not those of the model as it is built now.
         """
         check("weights", weights, WEIGHTS.accepts)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")
         run = self.definition
         with turn():
+            what = own_code.change(self.directory, (read_run(self.directory) or {}).get("code", ""), run)
+            since = f"{what} since it was trained" if what else ""
+            if since:
+                say(f"warning: {self.directory}: {since}; its module is built by the code as it is now")
             dataset = data.load(run.data, run.fold)
-            return network.rebuilt(run.model, dataset.input_shape, dataset.classes, run.seed, state)
+            try:
+                return network.rebuilt(run.model, dataset.input_shape, dataset.classes, run.seed, state)
+            except ValueError as error:
+                raise ValueError(f"{self.directory}: {error}{since and '; '}{since}") from error
 
     def state_dict(self, weights: str = "last") -> dict[str, Any]:
         """The state dict of `module(weights)`: the model's own class takes it in plain torch, strictly."""

@@ -34,6 +34,7 @@ def execute(
     more: bool = False,
     part: bool = False,
     source: Source | None = None,
+    told: set[str] | None = None,
 ) -> list[Outcome]:
     """Train the jobs and those that `source` gives; an outcome each, in order, equal runs once. `on_end` sees each as
     it ends, before the source is asked again.
@@ -43,6 +44,7 @@ def execute(
     are written and the missed `require.*` thresholds told. `more`: another sweep follows, so what to do next need not
     be said. `part`: of a larger sweep, whose plan stands already: even a single run is then waited for where another
     process trains it, as those of a sweep are. With a source no plan is written: what it will ask for is not known.
+    `told`: of a larger sweep that was checked as a whole and whose changed code was decided on, the notes told then.
     """
     options = options or SweepOptions()
     trainers = Trainers()
@@ -52,8 +54,9 @@ def execute(
         say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
     kinds = [*left, *(source.kinds if source else ())]
     ownership.check(job.directory.parent for job in kinds)
-    processes, fuse = ways(kinds, options, trainers.check, growing=source is not None)
-    on_change.decide(kinds)
+    processes, fuse = ways(kinds, options, trainers.check, growing=source is not None, told=told)
+    on_change.check(source.kinds if source else ())
+    on_change.decide(left, going=told is not None)
     stop = Stop()
     with stop.installed():
         if len(left) == 1 and source is None:
@@ -149,6 +152,8 @@ class _Sweep:
 
     def _add(self, jobs: Sequence[Job]) -> None:
         """Put the jobs, distinct, among those that wait; those that are finished end here."""
+        if self.source is not None:
+            on_change.decide(jobs, going=True)
         first = len(self.jobs)
         self.jobs += jobs
         self.outcomes += map(Outcome, jobs)

@@ -17,10 +17,12 @@ from wdrun.config.axes import key_of
 from wdrun.config.run import Job, SweepOptions, digest
 from wdrun.errors import ConfigError
 from wdrun.storage import hold, write_atomically
+from wdrun.sweep import on_change
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import with_lambda
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.preparation import check, distinct
+from wdrun.tables import ownership
 from wdrun.tables.columns import typed_row
 from wdrun.tables.write import render
 from wdrun.terminal.progress import say
@@ -60,8 +62,14 @@ def in_rungs(
             f"{', '.join(map(str, lengths))}"
         )
     plan = rungs(len(settings), lengths[0], options.halving)
+    told: set[str] = set()
+    whole: list[Job] = []
     for _, epochs in plan:
-        _check([shortened(job, epochs) for setting in settings for job in setting.jobs], epochs)
+        shorter = [shortened(job, epochs) for setting in settings for job in setting.jobs]
+        _check(shorter, epochs, told)
+        whole += shorter
+    ownership.check({job.directory.parent for job in whole})
+    on_change.decide(distinct(whole))
     outcomes: list[Outcome] = []
     rows: list[dict[str, Any]] = []
     going = settings
@@ -71,7 +79,7 @@ def in_rungs(
         what = f"{counted(len(going), 'setting')}, {counted(len(jobs), 'run')} of {counted(epochs, 'epoch')}"
         say(f"\nrung {rung} of {len(plan)}: {what}")
         # A rung of one run is a part of the sweep, so it too is waited for where another process trains it.
-        ended = execute(jobs, options, on_end, more=rung < len(plan), part=len(jobs) == 1)
+        ended = execute(jobs, options, on_end, more=rung < len(plan), part=len(jobs) == 1, told=told)
         outcomes += ended
         if missing := sum(o.status in ("waiting", "busy") for o in ended):
             say(f"halving  stops here: {counted(missing, 'run')} of this rung did not end; the same command goes on")
@@ -145,9 +153,9 @@ def ranking(settings: Sequence[Setting], scores: Mapping[str, float | None], obj
     return sorted(settings, key=key)
 
 
-def _check(jobs: Sequence[Job], epochs: int) -> None:
+def _check(jobs: Sequence[Job], epochs: int, told: set[str]) -> None:
     try:
-        for _ in check(jobs):
+        for _ in check(jobs, told=told):
             pass
     except ConfigError as error:
         raise ConfigError(f"halving has a rung of {counted(epochs, 'epoch')}, and there: {error}") from error

@@ -138,7 +138,9 @@ def measured(directory: Path, wanted: Asked, tick: Callable[[], None], announced
         raise ConfigError(
             f"it was trained on other data, SHA-256 {row['data_digest'][:12]}…, than are here, {digest[:12]}…"
         )
-    trainer = ready(run)
+    trainer = ready(run, begun=False)
+    if run.init_from and run.lam and trainer.decay_start:  # the penalty compares with what the run began with
+        trainer = ready(run)
     trainer.evaluator = replace(trainer.evaluator, tick=tick)
     devices.apply(trainer.machine)
     weights = {name: measurement.loaded(trainer, _tensors(name, content)) for name, content in contents.items()}

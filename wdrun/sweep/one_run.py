@@ -28,16 +28,17 @@ from wdrun.training.trainer import Trainer
 from wdrun.wording import named
 
 
-def ready(run: Run, share: int = 1) -> Trainer:
+def ready(run: Run, share: int = 1, *, begun: bool = True) -> Trainer:
     """The run's trainer, on its data and machine; whatever is wrong with the run beyond single values raises here.
 
-    With threads=auto it takes one `share`-th of the machine's threads, at least one.
+    With threads=auto it takes one `share`-th of the machine's threads, at least one. Without `begun` its `init_from` is
+    left alone: the model has the weights that its seed draws, as is enough where all are replaced.
     """
     machine = devices.resolve(run.device, run.precision, run.threads)
     if run.threads == "auto":
         machine = replace(machine, threads=max(1, machine.threads // share))
     optim.build(run.optimizer)  # cheap, and better known to be wrong before a download than after it
-    return Trainer(run, data.load(run.data, run.fold), machine, begun_with(run))
+    return Trainer(run, data.load(run.data, run.fold), machine, begun_with(run) if begun else None)
 
 
 class Trainers:

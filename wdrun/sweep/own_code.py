@@ -14,6 +14,7 @@ import inspect
 import io
 import json
 import os
+import struct
 import sys
 import sysconfig
 import tokenize
@@ -22,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 from wdrun.config.run import Run, digest
@@ -32,6 +33,8 @@ from wdrun.wording import listed
 
 NAME = "code.json"  # in a run's folder: the digest of each of its modules
 GONE = "gone"
+OTHER = "other"  # in the place of the digest of a file that was edited between its import and the first look at it
+MASK = 0xFFFFFFFF  # the header of a compiled file has 32 bits of its source's time and size
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = Path(__file__).resolve().parents[1]
 _PYTHONS = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
@@ -134,8 +137,26 @@ def _digest(name: str, spec: ModuleSpec) -> str:
         return known[1]
     now = _text(spec.origin)
     if module is not None and module.__spec__ is not None:
+        now = OTHER if _edited(module.__spec__) else now
         _begun[name] = module.__spec__, now
     return now
+
+
+def _edited(spec: ModuleSpec) -> bool:
+    """Whether a module's file is another than when this process imported it, by the header of its compiled file.
+
+    Nothing is known where no such file is written.
+    """
+    if sys.dont_write_bytecode or type(spec.loader) is not SourceFileLoader or not spec.cached or not spec.origin:
+        return False
+    try:
+        with open(spec.cached, "rb") as file:
+            flags, mtime, size = struct.unpack("<4xIII", file.read(16))
+        found = os.stat(spec.origin)
+        writable = os.access(spec.cached, os.W_OK)  # else it may be older than the import
+    except (OSError, struct.error):
+        return False
+    return writable and not flags and (mtime, size) != (int(found.st_mtime) & MASK, found.st_size & MASK)
 
 
 def _spec(name: str) -> ModuleSpec | None:
@@ -174,11 +195,14 @@ def _is_installed(spec: ModuleSpec | None) -> bool:
     return spec is not None and spec.origin is not None and not {*Path(spec.origin).parts}.isdisjoint(_INSTALLED)
 
 
-def _version(package: str) -> dict[str, str]:
-    try:
-        return {package: metadata.version(package)}
-    except metadata.PackageNotFoundError:
-        return {}
+@lru_cache(maxsize=256)
+def _version(package: str) -> Mapping[str, str]:
+    """Of an installed package the version, or versions, of what it was installed as: its name may be another."""
+    versions = set()
+    for name in metadata.packages_distributions().get(package, [package]):
+        with suppress(metadata.PackageNotFoundError):
+            versions.add(metadata.version(name))
+    return {package: ", ".join(sorted(versions))} if versions else {}
 
 
 def _typed_in(name: str) -> dict[str, str]:

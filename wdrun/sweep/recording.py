@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import discard, make, write_atomically
 from wdrun.sweep import checkpoint, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
-from wdrun.tables.read import read_run, without_decay
+from wdrun.tables.read import read_run, shorter, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
@@ -28,6 +28,7 @@ from wdrun.wording import command_line, counted, printable, short
 Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
 
 FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
+NETWORK = ("params/", "buffers/")  # how the names of a state's tensors begin that are the network's
 SHORT_RUN = 20  # epochs that are always shown and written at once
 
 
@@ -48,8 +49,9 @@ class Record:
         self.unsaved, self.told = False, 0
         if not self.state:
             _write_config(job.directory, job)
-        own_code.write(job.directory, job.run)
-        for line in block(trainer) if watch.detailed else ():
+        if not self.over:  # else nothing of it was trained by the code as it is now
+            own_code.write(job.directory, job.run)
+        for line in (*block(trainer), *self._not_extended()) if watch.detailed else ():
             watch.note(line)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
@@ -60,6 +62,14 @@ class Record:
         self.started = self.written = time.perf_counter()
         self._write({"status": "running", "epochs_done": self.epochs_done})
         self.logger = loggers.Logger(job, self.rows["metrics"])
+
+    def _not_extended(self) -> Iterator[str]:
+        """Of a run that begins, a line where a finished one differs from it in having had fewer epochs."""
+        run, root = self.job.run, self.job.directory.parent
+        if not self.state and (row := shorter(root, run, self.fixed["data_digest"])):
+            other = f"run {row['id']}, which had {counted(int(row['epochs']), 'epoch')},"
+            ended = f"the optimizer's state of {other} is not kept"
+            yield f"epochs   another run, from the first epoch: {ended}"
 
     @property
     def epochs_done(self) -> int:
@@ -238,7 +248,7 @@ def _resume(
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
-    _check_layers(directory, trainer.initial().tensors, tensors)
+    _check_layers(directory, trainer, tensors)
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     device = trainer.machine.device
     state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
@@ -246,19 +256,15 @@ def _resume(
     return state, rows, values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
 
 
-def _check_layers(directory: Path, here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
+def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor]) -> None:
     """BusyError unless the checkpoint's tensors are those that the run has here."""
-    end = "or remove the folder to begin again"
-    layers = [
-        {n: tuple(w.shape) for n, w in of.items() if n.startswith(("params/", "buffers/"))} for of in (here, there)
-    ]
-    if layers[0] != layers[1]:
-        odd = min(name for name, _ in layers[0].items() ^ layers[1].items())
-        shapes = ["×".join(map(str, of[odd])) or "one number" if odd in of else "none" for of in layers]
+    here, end = trainer.initial().tensors, "or remove the folder to begin again"
+    try:
+        network.check(trainer.model, {n.partition("/")[2]: w for n, w in there.items() if n.startswith(NETWORK)})
+    except ValueError as error:
         raise BusyError(
-            f"{directory}: begun with other layers ({odd.partition('/')[2]} is {shapes[0]} here, {shapes[1]} in its "
-            f"checkpoint); put the model back to what it was, {end}"
-        )
+            f"{directory}: begun with other layers ({error}); put the model back to what it was, {end}"
+        ) from None
     if missing := here.keys() - there.keys():
         raise BusyError(
             f"{directory}: its checkpoint lacks {min(missing)}, so another version of wdrun wrote it; "
@@ -304,6 +310,6 @@ def _write_config(directory: Path, job: Job) -> None:
 
 def _write_weights(directory: Path, state: State) -> None:
     """last.safetensors and best.safetensors: parameters and buffers by the model's own names."""
-    for name, prefixes in (("last", ("params/", "buffers/")), ("best", ("best/",))):
+    for name, prefixes in (("last", NETWORK), ("best", ("best/",))):
         weights = {k.split("/", 1)[1]: w for k, w in state.tensors.items() if k.startswith(prefixes)}
         write_atomically(directory / f"{name}.safetensors", checkpoint.pack(weights))

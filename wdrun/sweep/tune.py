@@ -21,7 +21,7 @@ from wdrun.config.axes import engine_words, key_of
 from wdrun.errors import ConfigError, Exit
 from wdrun.selection.tuned import duration
 from wdrun.storage import planning
-from wdrun.sweep import launch
+from wdrun.sweep import launch, on_change
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
@@ -33,14 +33,14 @@ from wdrun.sweep.tuner import Tuner
 from wdrun.tables import ownership, verdicts
 from wdrun.tables.read import load
 from wdrun.tables.verdicts import Records
-from wdrun.terminal import screen
+from wdrun.terminal import results, screen
 from wdrun.terminal.progress import say
 from wdrun.terminal.tables import Column, laid_out
 from wdrun.training import fused
 from wdrun.training.trainer import Trainer
 from wdrun.tuning import asking, sentences
 from wdrun.tuning.asking import Asked
-from wdrun.tuning.observed import observed
+from wdrun.tuning.observed import cells, observed
 from wdrun.tuning.plan import Plan
 from wdrun.tuning.question import FRESH, Seen, of_pair
 from wdrun.wording import counted, difference, interval, rough
@@ -66,7 +66,8 @@ class Tuned:
 def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     """Tune; stdout gets a JSON line a run and one a verdict, on a terminal without --json a table of the verdicts."""
     try:
-        found = tune(words, flags["config_dir"], partial(print_result, always=flags["json"]), flags["began"])
+        with results.alone():
+            found = tune(words, flags["config_dir"], partial(print_result, always=flags["json"]), flags["began"])
     except Interrupted as interrupted:
         return interrupted.exit_code
     table = found.records.verdicts.to_dict("records")
@@ -178,9 +179,13 @@ def _seen(asked: Asked, share: int) -> list[Seen]:
     threads = devices.resolve(run.device, run.precision, run.threads).threads
     if run.threads == "auto":
         threads = max(1, threads // share)
-    alike = found.runs.loc[found.runs["threads_used"] == threads, "id"]
+    own = any(targets.own_classes(job.run) for job in asked.jobs)
+    places = cells(found.runs, asked.question, asked.jobs) if own else {}
+    jobs = {row: asked.jobs[cell.facet] for row, cell in places.items()}
+    runs = found.runs.drop(index=found.runs.index[on_change.outdated(found.runs, jobs)])
+    alike = runs.loc[runs["threads_used"] == threads, "id"]
     timing = found.timing[found.timing["id"].isin(alike)]
-    return observed(found.runs, asked.question, asked.jobs, timing)
+    return observed(runs, asked.question, asked.jobs, timing)
 
 
 def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> float:

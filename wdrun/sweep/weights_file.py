@@ -14,6 +14,7 @@ from torch import Tensor
 from wdrun.config.run import Run
 from wdrun.config.warm_start import file_of, of_bytes
 from wdrun.errors import ConfigError
+from wdrun.training import network
 
 INSIDE = ("state_dict", "model_state_dict", "model")  # where the checkpoints of others keep their weights
 
@@ -41,6 +42,17 @@ def begun_with(run: Run) -> dict[str, Tensor] | None:
     inner = next(
         (found[key] for key in INSIDE if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)), found
     )
-    if not isinstance(inner, Mapping) or not inner or not all(isinstance(w, Tensor) for w in inner.values()):
+    try:
+        tensors = {str(name): _tensor(str(name), w) for name, w in inner.items()}
+    except (AttributeError, TypeError, ValueError):  # no mapping, or what is no tensor
+        tensors = {}
+    if not tensors:
         raise ConfigError(f"{named}: must hold a state dict, names of tensors and nothing else")
-    return {str(name): w for name, w in inner.items()}
+    return tensors
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    """A state dict's value; TypeError where it is neither a tensor nor extra state, which may be anything of JSON."""
+    if not isinstance(value, Tensor) and not name.endswith(network.EXTRA):
+        raise TypeError(name)
+    return value if isinstance(value, Tensor) else network.packed(value)

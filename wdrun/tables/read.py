@@ -222,14 +222,27 @@ def status_of(directory: Path) -> str | None:
 
 def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
     """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
-    known = {k: v for k, v in run.knobs.items() if k != "lambda" and not k.startswith("decay.") and k not in OUTSIDE}
-    same = {k: cell(canonical(v)) for k, v in known.items()}
-    unlike = [k for k in UNWRITTEN if k not in known and k not in OUTSIDE]  # what the row must have nothing of
+    return _alike(root, run, data_digest, ("lambda", "decay."), lambda row: float(row["lambda"]) == 0)
+
+
+def shorter(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
+    """The finished run below `root`, no rung of halving, that differs from this one, on these data, in fewer epochs."""
+    short = {*range(run.epochs)} - rungs(root)
+    return _alike(root, run, data_digest, ("epochs",), lambda row: int(row["epochs"]) in short)
+
+
+def _alike(
+    root: Path, run: Run, data_digest: str, but: Sequence[str], asked: Callable[[dict[str, str]], bool]
+) -> dict[str, str] | None:
+    """The first such run with the knobs of this one, but for some keys; one that ends in a dot stands for its group."""
+    groups = tuple(key for key in but if key.endswith("."))
+    left = {key for key in (*run.knobs, *UNWRITTEN) if key not in (*but, *OUTSIDE) and not key.startswith(groups)}
+    same = {key: cell(canonical(run.knobs[key])) for key in left if key in run.knobs}
     for path in sorted(root.glob("*/run.csv")):
         row = read_run(path.parent)
         if row is None or (row.get("status"), row.get("data_digest")) != ("done", data_digest):
             continue
-        if any(row.get(key) for key in unlike) or float(row["lambda"]) != 0:
+        if any(row.get(key) for key in left - same.keys()) or not asked(row):  # those are null, and in no table
             continue
         if all(key in row and plain(row[key]) == text for key, text in same.items()):
             return row

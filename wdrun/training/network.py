@@ -30,7 +30,7 @@ def kept(model: nn.Module) -> Tensors:
     """What else the model's outputs hang on: frozen parameters, buffers (also those no state dict has), extra state."""
     found = {n: real(p.detach()) for n, p in model.named_parameters() if not p.requires_grad}
     found |= {n: real(b.detach()) for n, b in model.named_buffers()}
-    return found | {name: _packed(module.get_extra_state()) for name, module in _with_extra(model)}
+    return found | {name: packed(module.get_extra_state()) for name, module in _with_extra(model)}
 
 
 def write(model: nn.Module, params: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> None:
@@ -73,7 +73,10 @@ def rebuilt(spec: Group, input_shape: tuple[int, ...], classes: int, seed: int, 
 
 
 def check(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """ValueError unless the weights have the names and, but for extra state, the shapes of the model's."""
+    """ValueError unless the weights have the names of the model's tensors, and of its parameters the shapes.
+
+    Buffers and extra state may have grown in training.
+    """
     ours = trained(model) | kept(model)
     if odd := sorted(ours.keys() ^ weights.keys()):
         raise ValueError(f"the model has {'no' if odd[0] in weights else 'a'} {odd[0]}, unlike the weights")
@@ -82,6 +85,12 @@ def check(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if name in parameters and own.shape != weights[name].shape:
             shapes = [tuple(w.shape) for w in (weights[name], own)]
             raise ValueError(f"{name} has shape {shapes[0]}, in the model {shapes[1]}")
+
+
+def saved(model: nn.Module) -> dict[str, str]:
+    """The names that a state dict of the model gives its tensors -> those that they have here."""
+    own = {id(w): name for name, w in (*model.named_parameters(), *model.named_buffers())}
+    return {name: own[id(w)] for name, w in model.state_dict(keep_vars=True).items() if id(w) in own}
 
 
 def real(w: Tensor) -> Tensor:
@@ -100,7 +109,7 @@ def _with_extra(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield f"{name}.{EXTRA}" if name else EXTRA, module
 
 
-def _packed(state: Any) -> Tensor:
+def packed(state: Any) -> Tensor:
     """Extra state as a tensor: itself where it is one, else the bytes of its JSON. TypeError where it is neither."""
     if isinstance(state, Tensor):
         return real(state.detach().clone())

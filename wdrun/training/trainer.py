@@ -54,7 +54,8 @@ class Trainer:
         run, machine = self.run, self.machine
         self.model = models.build(run.model, self.dataset.input_shape, self.dataset.classes, run.seed)
         if self.weights is not None:
-            begin(self.model.to(machine.dtype), self.weights, run.init_skip or (), f"init_from={run.init_from}")
+            network.place(self.model, torch.device("cpu"), machine.dtype, channels_last=False)
+            begin(self.model, self.weights, run.init_skip or (), f"init_from={run.init_from}")
         self.found = conformity(run, self.dataset, machine) if run.model.get("_target_") else None  # of a user's module
         self.channels_last = self.found is None or self.found.channels_last
         network.place(self.model, machine.device, machine.dtype, self.channels_last)

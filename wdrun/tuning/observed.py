@@ -39,10 +39,7 @@ def observed(
     seconds = _seconds(runs, timing)
     scores = _scores(runs, question.objective)
     status, seeds = list(runs["status"]), list(runs["seed"])
-    cells: dict[int, Cell] = {}
-    for place, (facet, job) in enumerate(zip(question.facets, jobs, strict=True)):
-        for row, setting in _settings(table, facet, job):
-            cells.setdefault(row, question.cell(place, setting))
+    cells = _cells(table, question, jobs)
     found: dict[tuple[Cell, int], Seen] = {}
     for row in sorted(cells, key=lambda row: (status[row] in UNDER_WAY, row)):
         if status[row] != "failed":
@@ -50,6 +47,19 @@ def observed(
             found.setdefault(key, Seen(*key, float(scores[row]), float(seconds[row])))
     order = {(cells[row], int(seeds[row])): row for row in sorted(cells, reverse=True)}
     return sorted(found.values(), key=lambda run: order[run.cell, run.seed])
+
+
+def cells(runs: pd.DataFrame, question: Question, jobs: Sequence[Job]) -> dict[int, Cell]:
+    """Of which cell of the question a run is, by its place in the table, whether it has ended or not."""
+    return _cells(_Table(runs), question, jobs)
+
+
+def _cells(table: _Table, question: Question, jobs: Sequence[Job]) -> dict[int, Cell]:
+    found: dict[int, Cell] = {}
+    for place, (facet, job) in enumerate(zip(question.facets, jobs, strict=True)):
+        for row, setting in _settings(table, facet, job):
+            found.setdefault(row, question.cell(place, setting))
+    return found
 
 
 class _Table:
