@@ -325,6 +325,17 @@ class Dropped(ResNet):
         return (self.block(x) if not self.training or random.random() < 0.6 else x).mean((2, 3))
 
 
+class Noisy(Base):
+    """Draws from torch, numpy and random in evaluation, with a ReLU that is a module."""
+
+    def extra(self):
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        found = self.relu(self.stem(x)).mean((2, 3))
+        return self.head(found + 0.1 * (torch.randn_like(found) + np.random.standard_normal() + random.random()))
+
+
 class MapDropout(Base):
     def features(self, x):
         return F.dropout(F.relu(self.stem(x)), 0.3, self.training).mean((2, 3))
@@ -518,6 +529,15 @@ def sequential():
 
 
 # ---- those that cannot train
+
+
+class OnGpu(Base):
+    """Only for a GPU."""
+
+    def forward(self, x):
+        if not x.is_cuda:
+            raise NotImplementedError("no kernel for the CPU")
+        return super().forward(x)
 
 
 class Pair(Base):

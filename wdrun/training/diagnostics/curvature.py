@@ -63,11 +63,11 @@ def plan(loss: LossOf, params: Tensors, x: Tensor, y: Tensor, own: bool = False)
 
     two = min(2, len(x))
     leaves = {n: w.detach().requires_grad_() for n, w in params.items()}
-    own = {w.data_ptr() for w in leaves.values()}  # which are kept once, however many examples there are
+    ends = {w.data_ptr() for w in leaves.values()}  # which are kept once, however many examples there are
 
     def pack(w: Tensor) -> Tensor:
         nonlocal kept
-        kept += 0 if w.data_ptr() in own else w.numel() * w.element_size()
+        kept += 0 if w.data_ptr() in ends else w.numel() * w.element_size()
         return w
 
     elements = _Elements()
