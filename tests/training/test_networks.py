@@ -138,7 +138,7 @@ def test_a_run_whose_steps_leave_parameters_out_resumes_to_the_same_bits(optimiz
 )
 def test_the_memory_of_a_rule_stands_still_with_its_parameter(decay):
     ours = trainer("Dropped", "optimizer=sgd", "lr=0.05", "lambda=0.1", *decay.split())
-    now, buffers = unflatten(ours.initial().tensors)
+    now, _ = unflatten(ours.initial().tensors)
     grads = {n: torch.ones_like(w) for n, w in now.params.items() if not n.startswith("block.")}
     after = ours.step.update(now, grads, ours.knobs(1))
     memory = "1." if "chain" in decay else ""
