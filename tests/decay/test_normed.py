@@ -62,11 +62,11 @@ class Named(nn.Module):
     def __init__(self):
         super().__init__()
         self.stem, self.block = nn.Conv2d(3, 3, 1, bias=False), ConvNorm()
-        self.fc, self.inner, self.add, self.head = nn.Linear(4, 6), nn.Linear(6, 6), AddNorm(), nn.Linear(6, 3)
+        self.fc, self.inner, self.add, self.head = nn.Linear(4, 6), nn.Linear(4, 6), AddNorm(), nn.Linear(6, 3)
 
     def forward(self, x):
-        x = self.fc(self.block(self.stem(x) + x).relu().mean((2, 3)))
-        return self.head(self.add(x, y=self.inner(x)))
+        x = self.block(self.stem(x) + x).relu().mean((2, 3))
+        return self.head(self.add(self.fc(x), y=self.inner(x)))
 
 
 class OldWeightNorm(nn.Module):

@@ -336,6 +336,17 @@ class Noisy(Base):
         return self.head(found + 0.1 * (torch.randn_like(found) + np.random.standard_normal() + random.random()))
 
 
+class Blurred(nn.Module):
+    """A line through features, which draws from `random` in evaluation."""
+
+    def __init__(self, input_shape):
+        super().__init__()
+        self.fc = nn.Linear(math.prod(input_shape), 1)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1)) + 0.1 * random.random()
+
+
 class MapDropout(Base):
     def features(self, x):
         return F.dropout(F.relu(self.stem(x)), 0.3, self.training).mean((2, 3))

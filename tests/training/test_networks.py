@@ -1,7 +1,9 @@
 """A user's own network beside a loop of plain torch: the same batches give the same losses, gradients and weights."""
 
+import importlib
 import random
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +217,37 @@ def test_what_only_another_machine_can_do_is_a_note_where_the_run_trains_elsewhe
         "a training step fails: NotImplementedError: no kernel for the CPU, on the CPU of this machine; where it "
         "trains it is tried again",
     )
+
+
+def test_after_a_reload_of_what_it_imports_a_module_is_tried_anew(tmp_path, monkeypatch):
+    """Twice: the second reload may be given the memory of what the first let go of."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    layers, net = tmp_path / "reloaded_layers.py", tmp_path / "reloaded_net.py"
+    net.write_text(
+        "import reloaded_layers\nfrom tests.training.networks import Base\n"
+        "class Net(Base):\n    def forward(self, x):\n        return reloaded_layers.scaled(super().forward(x))\n"
+    )
+    layers.write_text("def scaled(x):\n    return x\n")
+    words = "model._target_=reloaded_net.Net"
+    runs.trainer(words, base=BASE)
+    for text in ("x, x", "x[:, :9]"):
+        layers.write_text(f"def scaled(x):\n    return {text}\n")
+        importlib.reload(sys.modules["reloaded_layers"])
+        with pytest.raises(ConfigError, match="its output"):
+            runs.trainer(words, base=BASE)
+
+
+def test_a_prediction_draws_the_same_every_time():
+    words = (f"{HERE}Blurred", "data=regression", "epochs=1", "threads=1", "device=cpu", "schedule=constant")
+    ours = runs.trainer(*words, base=("lambda=0",))
+    random.seed(5)
+    first = ours.predictions(ours.initial())
+    assert first == ours.predictions(ours.initial())
+    drawn = random.random()
+    random.seed(5)
+    assert first
+    assert random.random() == drawn
 
 
 @pytest.mark.parametrize("name", ["ExtraState", "NotSaved", "NumpyNoise", "FourierFilter", "ViewBehindConv", "Drawn"])
