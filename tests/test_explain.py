@@ -12,6 +12,7 @@ from wdrun.errors import ConfigError
 from wdrun.explain import block, whole
 from wdrun.laws import verify as verifying
 from wdrun.sweep.one_run import ready, with_lambda
+from wdrun.training.probe import total_decays
 
 SMALL = [
     "data=synthetic",
@@ -92,6 +93,35 @@ def test_explain_gives_the_reason_of_each_tensor(words, expected):
     lines = whole(ready(runs.job("decay=l2", *runs.CNN, "model.norm=batch", *words).run), ())
     fates = {line.split()[0]: line.split("  ")[-1] for line in lines if line.startswith("  ")}
     assert {name: fates[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("scope", ["decay.exclude_1d=true", "decay.exclude_1d=false", "decay.scope=all"])
+@pytest.mark.parametrize(
+    ("network", "fate", "names"),
+    [
+        ("Frozen", "not trained: frozen", {"stem.weight", "stem.bias", "block.conv1.weight", "block.norm1.weight"}),
+        ("Unused", "not decayed: no gradient", {"spare.weight", "spare.bias"}),
+    ],
+)
+def test_explain_says_what_never_moves(network, fate, names, scope):
+    trainer = ready(runs.job("decay=l2", f"model._target_=tests.training.networks.{network}", scope).run)
+    lines = whole(trainer, ())
+    fates = {line.split()[0]: line.split("  ")[-1] for line in lines if line.startswith("  ")}
+    assert {name: fates[name] for name in names} == dict.fromkeys(names, fate)
+    decayed = {name: p for name, p in trainer.model.named_parameters() if fates[name].startswith("decayed")}
+    assert set(decayed) == {"stem.weight", "stem.bias", "head.weight", "head.bias"} & set(decayed)
+    size = sum(p.numel() for p in decayed.values())
+    (line,) = [line for line in lines if line.startswith("decay ")]
+    assert f" on {size} parameters in {len(decayed)} of " in line
+    norm = sum(p.detach().double().square().sum().item() for p in decayed.values()) ** 0.5
+    assert trainer.decayed_norm(trainer.initial()) == pytest.approx(norm, rel=1e-6)
+    assert total_decays(trainer)
+
+
+def test_explain_counts_a_complex_tensor_as_its_pairs():
+    lines = whole(ready(runs.job("model._target_=tests.training.networks.FourierFilter").run), ())
+    sizes = [int(line.split()[2].replace(",", "")) for line in lines if line.startswith("  ")]
+    assert f", {sum(sizes):,} parameters on " in lines[0]
 
 
 @pytest.mark.parametrize("total", [0.05, 0.5, 4.0])

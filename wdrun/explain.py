@@ -42,7 +42,7 @@ def block(trainer: Trainer) -> list[str]:
             *lines,
             "decay    none" if run.decay["name"] == "none" else f"decay    {run.decay['name']}, λ = 0: none",
         ]
-    inside = trainer.rule.scope()
+    inside = trainer.decayed
     held = sum(sizes[n] for n in inside)
     lines.append(
         f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {counted(held, 'parameter')} "
@@ -82,8 +82,9 @@ def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:
     if run.decay["name"] != "none":
         lines += [f"Ω        {regularizer(run)}", f"numbers  {in_numbers(trainer)}"]
     for name, p in trainer.model.named_parameters():
+        w = network.real(p.detach())
         lines.append(
-            f"  {name:<24} {'×'.join(map(str, p.shape)):>14} {p.numel():>9,}  {fate(trainer, name, p.numel())}"
+            f"  {name:<24} {'×'.join(map(str, w.shape)):>14} {w.numel():>9,}  {fate(trainer, name, w.numel())}"
         )
     return lines + worth_sweeping(trainer, words)
 
@@ -91,6 +92,10 @@ def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:
 def fate(trainer: Trainer, name: str, size: int) -> str:
     """Whether the decay acts on a parameter of so many elements, and why: `not decayed: weight of a norm`."""
     rule, spec, kind = trainer.rule, trainer.run.decay, trainer.layers.kinds[name]
+    if not trainer.model.get_parameter(name).requires_grad:
+        return "not trained: frozen"
+    if trainer.found and name in trainer.found.idle:
+        return "not decayed: no gradient"
     if not trainer.run.lam:
         return "not decayed: λ = 0"
     scope = chosen_scope(spec["scope"], spec["exclude_1d"])

@@ -149,6 +149,27 @@ def test_a_layer_with_such_a_name_is_a_layer():
     }  # fmt: skip
 
 
+def test_a_table_of_words_is_a_weight_whatever_it_is_called():
+    found = what(nn.ModuleDict({name: nn.Embedding(4, 4) for name in ("embed_tokens", "wte", "tokens", "wpe")}))
+    assert found == dict.fromkeys(("embed_tokens.weight", "wte.weight", "tokens.weight"), "embedding") | {
+        "wpe.weight": "position embedding"
+    }
+
+
+def test_by_layer_what_is_frozen_or_left_out_is_what_it_would_be():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3).requires_grad_(False), nn.Linear(4, 4))
+    model[1].no_weight_decay = lambda: {"weight"}
+    assert [kind.what for kind in kinds(model, by_layer=True).values()] == [
+        "convolution", "bias", "fully connected", "bias",
+    ]  # fmt: skip
+
+
+def test_a_no_weight_decay_of_another_meaning_is_left_alone():
+    model = nn.Linear(2, 2)
+    model.no_weight_decay, model.no_weight_decay_keywords = True, None
+    assert what(model) == {"weight": "fully connected", "bias": "bias"}
+
+
 def test_a_tied_weight_is_one_and_a_frozen_one_none():
     model = nn.Sequential(nn.Embedding(4, 8), nn.Linear(8, 4, bias=False), nn.Linear(4, 4, bias=False))
     model[1].weight = nn.Parameter(model[0].weight.detach().T.contiguous().T)

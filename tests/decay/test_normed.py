@@ -1,6 +1,8 @@
 """Which layers a normalisation follows, held to what that means: their weights' length does not change the outputs."""
 
 import copy
+import random
+import warnings
 
 import pytest
 import torch
@@ -32,7 +34,57 @@ class Functions(nn.Module):
         return self.head(x @ self.turned / self.turned.norm())
 
 
+class ConvNorm(nn.Module):
+    """A convolution and its norm, by a name that ends like a norm's."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.bn(self.conv(x))
+
+
+class AddNorm(nn.Module):
+    """A residual sum and the norm of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x, y):
+        return self.norm(x + y)
+
+
+class Named(nn.Module):
+    """Modules named like norms: one with a layer of its own behind a layer, one of two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(3, 3, 1, bias=False), ConvNorm()
+        self.fc, self.inner, self.add, self.head = nn.Linear(4, 6), nn.Linear(4, 6), AddNorm(), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.block(self.stem(x) + x).relu().mean((2, 3))
+        return self.head(self.add(self.fc(x), y=self.inner(x)))
+
+
+class OldWeightNorm(nn.Module):
+    """Old-style weight norm, whose weight is no leaf and cannot be copied; draws while it is built and called."""
+
+    def __init__(self):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.conv = nn.utils.weight_norm(nn.Conv2d(3, 4, 3))
+        self.bn, self.head, self.factor = nn.BatchNorm2d(4), nn.Linear(4, 10), 1 + random.random()
+
+    def forward(self, x):
+        return self.head(self.bn(self.conv(x)).mean((2, 3))) * (self.factor + 1e-3 * random.random())
+
+
 MODELS = {
+    Named: {"block.conv"},
     ResNet: {"stem", "block.conv1", "block.conv2"},
     ConvNeXt: {"stem", "dw"},
     ViT: {"q", "k"},
@@ -45,12 +97,9 @@ MODELS = {
 def test_a_layer_is_found_exactly_where_its_length_changes_nothing(kind):
     torch.manual_seed(0)
     model, x = kind().double(), torch.rand(3, 3, 32, 32, dtype=torch.float64)
-    before = {n: w.clone() for n, w in model.state_dict().items()}
     matrices = {name for name, p in model.named_parameters() if p.ndim > 1 and not name.endswith("bias")}
-    found = normed(model, x) & matrices
+    found = normed(copy.deepcopy(model), x) & matrices
     assert found == {name if name == "a" else f"{name}.weight" for name in MODELS[kind]}
-    assert all(torch.equal(w, before[n]) for n, w in model.state_dict().items())
-    assert not any(module._forward_pre_hooks for module in model.modules())
     with torch.no_grad():  # biases and ε are no part of what is scaled
         for name, p in model.named_parameters():
             p.mul_(name.rpartition(".")[2] != "bias")
@@ -113,6 +162,18 @@ def test_adamc_corrects_the_layers_that_a_normalisation_follows(words, corrected
                if n in trainer.rule.scope())  # fmt: skip
     found = trainer.rule.penalty(before, {}, 0.1, 1.0).item()  # at the end of the schedule only constant λ is left
     assert found == pytest.approx(left, rel=1e-12, abs=1e-15)
+
+
+def test_a_look_at_the_norms_leaves_the_model_and_the_generators_as_they_are():
+    """Also of one whose weights are no leaves, trained or not."""
+    ours = runs.trainer(*WORDS, "model._target_=tests.decay.test_normed.OldWeightNorm")
+    list(ours.train())
+    before, drawn = {n: w.clone() for n, w in ours.model.state_dict().items()}, random.getstate()
+    assert ours.layers.normed() == {"conv.bias"}
+    assert random.getstate() == drawn
+    assert all(torch.equal(w, before[n]) for n, w in ours.model.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in ours.model.modules() if isinstance(module, nn.BatchNorm2d))
+    assert all(p.requires_grad for p in ours.model.parameters())
 
 
 def test_explain_says_which_layers_are_corrected():

@@ -351,6 +351,20 @@ def test_a_launch_refuses_what_training_here_refuses(here):
     assert [path.name for path in root.iterdir()] == ["runs.csv"]
 
 
+OWN = "model._target_=tests.training.networks."
+
+
+def test_what_needs_a_gpu_is_refused_only_where_there_will_be_none(here, capsys):
+    lines = [[f"{OWN}OnGpu", "device=auto", "precision=auto", "budget=0.5"]]
+    _, parsed = planned(here, *lines)
+    assert parsed[0].run.lam > 0
+    assert (parsed[0].run.device, parsed[0].run.precision) == ("auto", "auto")
+    with pytest.raises(ConfigError, match="no kernel for the CPU"):
+        planned(here, [f"{OWN}OnGpu", "device=cpu"])
+    with pytest.raises(ConfigError, match="its output is a tuple"):  # on every machine
+        planned(here, [f"{OWN}Pair", "device=auto"])
+
+
 def test_a_run_that_no_worker_ended_is_a_failed_row(here):
     _, (lost, held) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
     with hold(held.directory):

@@ -2,15 +2,17 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 
+from wdrun import devices
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
 from wdrun.sweep import workers
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import Trainers, ready, with_lambda
-from wdrun.sweep.preparation import check, distinct, why_equal
+from wdrun.sweep.preparation import check, distinct, ways, why_equal
 from wdrun.tables.columns import TABLES
 from wdrun.training.trainer import Trainer
 
@@ -125,6 +127,15 @@ def test_each_structure_and_fold_is_checked_by_its_first_run(tmp_path):
     assert [(run.fold, run.decay["name"], run.lam) for run in seen] == [
         (0, "l1", 0.5), (0, "l2", 0.5), (1, "l1", 0.5), (1, "l2", 0.5),
     ]  # fmt: skip
+
+
+def test_a_frozen_convolution_takes_all_threads_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "resolve", lambda *given, true=devices.resolve: replace(true(*given), threads=4))
+    words = ("seed=0,1,2,3", "parallel=auto", "fuse=false")
+    for network, processes in (("Frozen", 1), ("Lines", 4)):
+        jobs, options = asked(tmp_path, f"model._target_=tests.training.networks.{network}", *words)
+        ready_at = [replace(job, run=replace(job.run, threads="auto")) for job in jobs]
+        assert ways(ready_at, options) == (processes, False)
 
 
 def test_what_is_wrong_with_the_last_structure_is_known_before_anything_exists(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -92,6 +93,30 @@ def test_where_stdout_is_no_descriptor_prints_go_to_stderr_all_the_same(capsys):
         print("a result", file=results.stream())
     print("after")
     assert capsys.readouterr() == ("a result\nafter\n", "by the model\n")
+
+
+def test_what_one_thread_drops_others_print(capfd):
+    def other():
+        print("another thread")
+        with results.dropped():
+            entered.set()
+            leave.wait(10)
+        print("another thread after")
+
+    entered, leave = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other)
+    before = sys.stdout
+    with results.dropped(), results.dropped():
+        print("dropped")
+        assert sys.stdout.fileno() == before.fileno()
+        thread.start()
+        entered.wait(10)
+    print("kept")
+    leave.set()
+    thread.join()
+    print("kept too")
+    sys.stdout = before
+    assert capfd.readouterr().out == "another thread\nkept\nanother thread after\nkept too\n"
 
 
 def test_what_goes_wrong_inside_leaves_stdout_as_it_was(capsys):

@@ -325,6 +325,28 @@ class Dropped(ResNet):
         return (self.block(x) if not self.training or random.random() < 0.6 else x).mean((2, 3))
 
 
+class Noisy(Base):
+    """Draws from torch, numpy and random in evaluation, with a ReLU that is a module."""
+
+    def extra(self):
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        found = self.relu(self.stem(x)).mean((2, 3))
+        return self.head(found + 0.1 * (torch.randn_like(found) + np.random.standard_normal() + random.random()))
+
+
+class Blurred(nn.Module):
+    """A line through features, which draws from `random` in evaluation."""
+
+    def __init__(self, input_shape):
+        super().__init__()
+        self.fc = nn.Linear(math.prod(input_shape), 1)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1)) + 0.1 * random.random()
+
+
 class MapDropout(Base):
     def features(self, x):
         return F.dropout(F.relu(self.stem(x)), 0.3, self.training).mean((2, 3))
@@ -518,6 +540,15 @@ def sequential():
 
 
 # ---- those that cannot train
+
+
+class OnGpu(Base):
+    """Only for a GPU."""
+
+    def forward(self, x):
+        if not x.is_cuda:
+            raise NotImplementedError("no kernel for the CPU")
+        return super().forward(x)
 
 
 class Pair(Base):

@@ -415,6 +415,29 @@ def test_stable_rank_is_that_of_the_singular_values(shape):
     assert diagnostics.stable_rank(w) == pytest.approx((sizes.square().sum() / sizes[0] ** 2).item(), rel=1e-10)
 
 
+def test_the_stable_rank_of_a_complex_weight_is_its_own():
+    w = torch.randn(4, 6, dtype=torch.complex64)
+    values = torch.linalg.svdvals(w.to(torch.complex128))
+    assert diagnostics.stable_rank(w) == pytest.approx((values.square().sum() / values[0] ** 2).item(), rel=1e-9)
+
+
+def test_of_a_users_model_all_products_are_bounded():
+    """By the operations that are products, and by the elements of those that are none."""
+    params, x, y = {"w": torch.ones(3)}, torch.ones(256, 8), torch.zeros(256)
+
+    def cheap(w, x, y):
+        return (x @ w["w"].sum().expand(8)).mean()
+
+    def dear(w, x, y):
+        return sum((x * w["w"].sum()).unsqueeze(1).expand(-1, 2000, -1).sin().mean() for _ in range(20))
+
+    assert plan(cheap, params, x, y, True) == plan(cheap, params, x, y) == Plan(256, 256)
+    assert plan(dear, params, x, y) == Plan(256, 256)
+    found = plan(dear, params, x, y, True)
+    assert found.at_once < 256
+    assert 40 * 20 * 2 * 16000 * found.examples * 11 < 2.4e11 * 1.5
+
+
 def test_stable_rank_by_hand():
     assert diagnostics.stable_rank(torch.diag(torch.tensor([2.0, 1.0, 1.0]))) == pytest.approx(1.5, rel=1e-12)
     assert diagnostics.stable_rank(torch.eye(6)[:, [2, 0, 1, 5, 4, 3]]) == pytest.approx(6.0, rel=1e-12)

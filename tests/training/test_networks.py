@@ -1,6 +1,9 @@
 """A user's own network beside a loop of plain torch: the same batches give the same losses, gradients and weights."""
 
+import importlib
 import random
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,13 @@ import torch.nn.functional as F
 
 from tests import runs
 from tests.training import networks
+from wdrun.decay import Chain, Decay, kinds
+from wdrun.decay.l2_init import L2Init
 from wdrun.errors import ConfigError
 from wdrun.streams import seeded, stream_seed
-from wdrun.training import fused, network
+from wdrun.sweep.one_run import ready
+from wdrun.training import diagnostics, fused, network
+from wdrun.training.state import unflatten
 
 HERE = "model._target_=tests.training.networks."
 BASE = (
@@ -121,6 +128,126 @@ def test_a_run_whose_steps_leave_parameters_out_resumes_to_the_same_bits(optimiz
         assert all(torch.equal(w, rest[-1].state.tensors[n]) for n, w in whole[-1].state.tensors.items())
         assert [e.metrics for e in rest] == [e.metrics for e in whole[after.number :]]
         assert [e.layers for e in rest] == [e.layers for e in whole[after.number :]]
+
+
+@pytest.mark.parametrize(
+    "decay",
+    [
+        "decay=cpr decay.kappa=init decay.kappa_value=0.5",
+        "decay=chain decay.terms=[{decay:l2},{decay:cpr,kappa:init,kappa_value:0.5}]",
+    ],
+    ids=["alone", "in a chain"],
+)
+def test_the_memory_of_a_rule_stands_still_with_its_parameter(decay):
+    ours = trainer("Dropped", "optimizer=sgd", "lr=0.05", "lambda=0.1", *decay.split())
+    now, _ = unflatten(ours.initial().tensors)
+    grads = {n: torch.ones_like(w) for n, w in now.params.items() if not n.startswith("block.")}
+    after = ours.step.update(now, grads, ours.knobs(1))
+    memory = "1." if "chain" in decay else ""
+    assert f"{memory}block.conv1.weight.m" in after.decay
+    for key, m in after.decay.items():
+        holder = key.removeprefix(memory).rpartition(".")[0]
+        assert torch.equal(m, now.decay[key]) == (holder not in grads or key.endswith(".kappa")), key
+
+
+def test_of_a_chain_the_memory_is_that_of_the_exact_name():
+    """3.0.weight may be a parameter, or what rule 3 keeps of 0.weight."""
+    parts = [Decay(L2Init(), "decoupled", {"0.weight": 1.0, "1.0.weight": 1.0}) for _ in range(2)]
+    rule = Chain(tuple(parts), (1.0, 1.0))
+    names = [rule.holder(key) for key in rule.init({n: torch.ones(2) for n in ("0.weight", "1.0.weight")})]
+    assert names == ["0.weight", "1.0.weight"] * 2
+
+
+@pytest.mark.parametrize("name", ["Standardised", "MaxNorm"])
+def test_a_step_is_measured_from_where_the_forward_pass_left_the_weights(name):
+    """Without momentum the last step is −lr·(g + λw), of w as it was then; and decay's share of it λ‖w‖/‖g + λw‖."""
+    ours = trainer(name, *SGD, "optimizer.momentum=0", "precision=fp64")
+    (epoch,) = ours.train()
+    moved = []
+
+    class Watching(torch.optim.SGD):
+        def step(self):
+            moved[:] = [(p.detach().clone(), p.grad.clone()) for group in self.param_groups for p in group["params"]]
+            super().step()
+
+    _, model = loop(ours, lambda params: Watching(params, lr=0.05, weight_decay=0.01))
+    rows = {row["parameter"]: row for row in epoch.layers}
+    for (parameter, _), (w, g) in zip(model.named_parameters(), moved, strict=True):
+        size = (g + 0.01 * w).norm().item()
+        assert rows[parameter]["last_update_norm"] == pytest.approx(0.05 * size, rel=1e-8), parameter
+        assert rows[parameter]["last_update_ratio"] == pytest.approx(0.05 * size / w.norm().item(), rel=1e-8)
+        assert rows[parameter]["last_decay_share"] == pytest.approx(0.01 * w.norm().item() / size, rel=1e-6)
+
+
+def test_what_a_module_draws_in_evaluation_is_the_same_in_every_diagnostic():
+    ours = trainer("Noisy", *SGD, "diagnostics=[oui,hessian]")
+    (epoch,) = ours.train()
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    training, buffers = unflatten(epoch.state.tensors)
+    rows = [{"parameter": name} for name in training.params]
+    first, ends = ours.inspector.beside(rows, training.params, buffers), ours.inspector.end(training.params, buffers)
+    drawn = random.random(), np.random.random(), torch.rand(()).item()
+    assert not ours.inspector.failures
+    assert first == ours.inspector.beside(rows, training.params, buffers)
+    assert ends == ours.inspector.end(training.params, buffers)
+    assert [row["oui"] for row in epoch.layers] == [row["oui"] for row in first[0]]
+    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    assert (random.random(), np.random.random(), torch.rand(()).item()) == drawn
+
+
+def test_a_frozen_layer_keeps_its_activations_to_itself():
+    """An OUI stands with the layer before the ReLU, not with the last one that learns."""
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 6).requires_grad_(False), torch.nn.ReLU()
+    )
+    marks = [name for name, kind in kinds(model, by_layer=True).items() if kind.scope != "all"]
+    x = torch.randn(8, 4)
+    found = diagnostics.patterns(model, marks, lambda: model(x))
+    assert found["0.weight"] == diagnostics.indicator(model[:2](x) > 0).item()
+    ours = trainer("Frozen")
+    assert "stem.weight" in ours.inspector.weights
+
+
+def test_what_only_another_machine_can_do_is_a_note_where_the_run_trains_elsewhere():
+    who = f"{HERE}OnGpu: a training step fails: NotImplementedError: no kernel for the CPU"
+    with pytest.raises(ConfigError, match=re.escape(who)):
+        trainer("OnGpu")
+    looked_at = ready(runs.run(f"{HERE}OnGpu", base=BASE), elsewhere=True)
+    assert looked_at.found.notes == (
+        "a training step fails: NotImplementedError: no kernel for the CPU, on the CPU of this machine; where it "
+        "trains it is tried again",
+    )
+
+
+def test_after_a_reload_of_what_it_imports_a_module_is_tried_anew(tmp_path, monkeypatch):
+    """Twice: the second reload may be given the memory of what the first let go of."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    layers, net = tmp_path / "reloaded_layers.py", tmp_path / "reloaded_net.py"
+    net.write_text(
+        "import reloaded_layers\nfrom tests.training.networks import Base\n"
+        "class Net(Base):\n    def forward(self, x):\n        return reloaded_layers.scaled(super().forward(x))\n"
+    )
+    layers.write_text("def scaled(x):\n    return x\n")
+    words = "model._target_=reloaded_net.Net"
+    runs.trainer(words, base=BASE)
+    for text in ("x, x", "x[:, :9]"):
+        layers.write_text(f"def scaled(x):\n    return {text}\n")
+        importlib.reload(sys.modules["reloaded_layers"])
+        with pytest.raises(ConfigError, match="its output"):
+            runs.trainer(words, base=BASE)
+
+
+def test_a_prediction_draws_the_same_every_time():
+    words = (f"{HERE}Blurred", "data=regression", "epochs=1", "threads=1", "device=cpu", "schedule=constant")
+    ours = runs.trainer(*words, base=("lambda=0",))
+    random.seed(5)
+    first = ours.predictions(ours.initial())
+    assert first == ours.predictions(ours.initial())
+    drawn = random.random()
+    random.seed(5)
+    assert first
+    assert random.random() == drawn
 
 
 @pytest.mark.parametrize("name", ["ExtraState", "NotSaved", "NumpyNoise", "FourierFilter", "ViewBehindConv", "Drawn"])

@@ -96,7 +96,7 @@ class Rule:
     formula: ClassVar[str] = ""  # the step in one line, as `wdrun explain` shows it
 
     def init(self, params: Tensors) -> Tensors:
-        """The rule's own memory at the start of training (empty for a memoryless rule)."""
+        """The rule's own memory at the start of training (empty for a memoryless rule), as `holder` reads its names."""
         return {}
 
     def lam_scales(self, progress: float) -> tuple[float, ...]:
@@ -110,6 +110,10 @@ class Rule:
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         """Parameters after the step, from `new` = w − ηu, and the rule's memory after it."""
         return new, ctx.state
+
+    def holder(self, key: str) -> str:
+        """The parameter whose memory `key` is, which stays as it is in a step without gradient; "" for all of them."""
+        return key
 
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         """What the rule adds to the objective, a scalar: λ(progress)·ΣcΩ(w); nothing for a constraint."""

@@ -42,6 +42,10 @@ class Chain(Rule):
             state |= {f"{i}.{k}": v for k, v in memory.items()}
         return new, state
 
+    def holder(self, key: str) -> str:
+        i, _, own = key.partition(".")
+        return self.rules[int(i)].holder(own)
+
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         common = lam * self.schedule(progress)
         terms = zip(self.rules, self.weights, strict=True)

@@ -58,6 +58,9 @@ class Cpr(Decay):
                 state |= {f"{n}.mean": size.sqrt(), f"{n}.before": size.sqrt(), f"{n}.growth": torch.zeros_like(size)}
         return state
 
+    def holder(self, key: str) -> str:
+        return key.rpartition(".")[0]
+
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if is_off(ctx.knobs.lam):
             return new, ctx.state

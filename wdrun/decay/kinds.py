@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -58,31 +58,39 @@ def by_shape(params: Mapping[str, Tensor]) -> dict[str, Kind]:
     }
 
 
-def kinds(model: nn.Module) -> dict[str, Kind]:
+def kinds(model: nn.Module, by_layer: bool = False) -> dict[str, Kind]:
     """The kind of every parameter of a module, by the layer that holds it, by its name, and by its shape.
 
     Outside of convolutions and linear layers a tensor with one dimension longer than 1 is a vector, whatever its shape:
     a gain (C, 1, 1), a token (1, 1, D). What `no_weight_decay()` of the module or of a part of it names is left out, as
     timm does it; so is a parameter with the attribute `_no_weight_decay`. An nn.Embedding is a weight, as in timm,
-    unless its name says that it holds positions.
+    unless its name says that it holds positions. `by_layer`: whether it is frozen or left out is not asked.
     """
     first = {id(p): name for name, p in model.named_parameters()}
     spared = _spared(model)
     found: dict[str, Kind] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for own, p in module.named_parameters(prefix, recurse=False, remove_duplicate=False):
-            if spared(own) or getattr(p, "_no_weight_decay", False):
+            kind = _kind(model, module, own, p)
+            if by_layer:
+                found.setdefault(first[id(p)], kind)
+            elif spared(own) or getattr(p, "_no_weight_decay", False):
                 found[first[id(p)]] = Kind("named by no_weight_decay", "all")  # under whichever name of a tied one
             else:
-                found.setdefault(first[id(p)], _kind(model, module, own, p))
+                found.setdefault(first[id(p)], kind if p.requires_grad else Kind("frozen", "all"))
     return {name: found[name] for name in first.values()}
 
 
 def is_norm(module: nn.Module) -> bool:
     """Whether it is a normalisation: one of torch's, derived from one, or named like one."""
-    if isinstance(module, (*MATRICES, *TABLES, _ConvNd)):
+    if makes_product(module) or isinstance(module, TABLES):
         return False
     return isinstance(module, NORMS) or bool(NORM.search(type(module).__name__))
+
+
+def makes_product(module: nn.Module) -> bool:
+    """Whether it is a convolution or another layer of torch's that multiplies by a matrix."""
+    return isinstance(module, (*MATRICES, _ConvNd))
 
 
 def _kind(model: nn.Module, module: nn.Module, name: str, p: Tensor) -> Kind:
@@ -92,18 +100,20 @@ def _kind(model: nn.Module, module: nn.Module, name: str, p: Tensor) -> Kind:
         gain = own == "original0" and "_WeightNorm" in {type(part).__name__ for part in module}
         path, _, own = path.rpartition(".parametrizations.")
         module = model.get_submodule(path)
-    if not p.requires_grad:
-        return Kind("frozen", "all")
     if is_norm(module):
         return Kind("bias of a norm" if own == "bias" else "weight of a norm", "all")
     holder = path.rpartition(".")[2] if isinstance(module, TABLES) else own
-    if not isinstance(module, (_ConvNd, *MATRICES)) and (POSITION.search(holder) or TOKEN.search(holder)):
-        return Kind("token" if TOKEN.search(holder) else "position embedding", "all")
+    if not makes_product(module) and POSITION.search(holder):
+        return Kind("position embedding", "all")
+    if not (makes_product(module) or isinstance(module, TABLES)) and TOKEN.search(
+        own
+    ):  # embed_tokens is a table of words
+        return Kind("token", "all")
     if BIAS.search(own):
         return Kind("bias", "all")
     if p.ndim < 2:
         return Kind("vector" if p.ndim else "scalar", "all")
-    if isinstance(module, (_ConvNd, *MATRICES)):
+    if makes_product(module):
         if gain:
             return Kind("gain of a weight norm", "all")
         return CONVOLUTION if isinstance(module, _ConvNd) else MATRIX
@@ -138,6 +148,8 @@ def _spared(model: nn.Module) -> Callable[[str], bool]:
 
 def _names(module: nn.Module, attribute: str) -> list[str]:
     given = getattr(module, attribute, ())
+    if not callable(given) and not isinstance(given, str | Collection):  # such as True: of something else
+        return []
     try:
         given = given() if callable(given) else given
         names = [given] if isinstance(given, str) else [*given]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from wdrun.decay.kinds import is_norm
+from wdrun.decay.kinds import is_norm, makes_product
 from wdrun.errors import ConfigError
 from wdrun.wording import named
 
@@ -40,14 +39,13 @@ def normed(model: nn.Module, x: Tensor) -> frozenset[str]:
     """Names of the parameters whose product goes nowhere but into a normalisation, found in one forward pass of `x`.
 
     Between the layer and the normalisation may be what passes a factor on: moves of elements, pooling, ReLU, dropout.
-    A layer whose output goes elsewhere too, as into a residual sum, is not one. The pass, in evaluation mode, is of a
-    copy: the model stays as it is. ConfigError where it fails.
+    A layer whose output goes elsewhere too, as into a residual sum, is not one. The pass is in evaluation mode, and the
+    model is not to be used after it. ConfigError where it fails.
     """
     try:
-        model = copy.deepcopy(model).eval()
-        for module in model.modules():
-            if is_norm(module):
-                module.register_forward_pre_hook(_mark)
+        for module in model.eval().modules():
+            if is_norm(module) and not any(map(makes_product, module.modules())):
+                module.register_forward_pre_hook(_mark, with_kwargs=True)
         for p in model.parameters():
             p.requires_grad_(p.is_floating_point() or p.is_complex())
         with torch.enable_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
@@ -60,8 +58,12 @@ def normed(model: nn.Module, x: Tensor) -> frozenset[str]:
     return frozenset(names[id(leaf.variable)] for leaf in leaves if id(leaf.variable) in names and _led(leaf, users))
 
 
-def _mark(module: nn.Module, given: Any) -> Any:
-    return tree_map(lambda w: _Norm.apply(w) if isinstance(w, Tensor) and w.requires_grad else w, given)
+def _mark(module: nn.Module, args: Any, by_name: Any) -> Any:
+    """Mark what goes into a normalisation; nothing where that is several tensors, which it may first add up."""
+    tensors = [w for w in tree_leaves((args, by_name)) if isinstance(w, Tensor)]
+    if len(tensors) != 1:
+        return None
+    return tree_map(lambda w: _Norm.apply(w) if isinstance(w, Tensor) and w.requires_grad else w, (args, by_name))
 
 
 def _users(roots: list[Any]) -> dict[Any, list[Any]]:

@@ -28,6 +28,9 @@ class Swd(Decay):
     def init(self, params: Tensors) -> Tensors:
         return {"v": next(iter(params.values())).new_zeros(())}
 
+    def holder(self, key: str) -> str:
+        return ""
+
     def strength(self, ctx: Context) -> Scalar:
         mean = ctx.state["v"] / (1 - self.beta2**ctx.knobs.t)
         return super().strength(ctx) * over(1.0, mean.sqrt())

@@ -28,17 +28,19 @@ from wdrun.training.trainer import Trainer
 from wdrun.wording import named
 
 
-def ready(run: Run, share: int = 1, *, begun: bool = True) -> Trainer:
+def ready(run: Run, share: int = 1, *, begun: bool = True, elsewhere: bool = False) -> Trainer:
     """The run's trainer, on its data and machine; whatever is wrong with the run beyond single values raises here.
 
     With threads=auto it takes one `share`-th of the machine's threads, at least one. Without `begun` its `init_from` is
-    left alone: the model has the weights that its seed draws, as is enough where all are replaced.
+    left alone: the model has the weights that its seed draws, as is enough where all are replaced. `elsewhere`: as for
+    `Trainer`.
     """
     machine = devices.resolve(run.device, run.precision, run.threads)
     if run.threads == "auto":
         machine = replace(machine, threads=max(1, machine.threads // share))
     optim.build(run.optimizer)  # cheap, and better known to be wrong before a download than after it
-    return Trainer(run, data.load(run.data, run.fold), machine, begun_with(run) if begun else None)
+    weights = begun_with(run) if begun else None
+    return Trainer(run, data.load(run.data, run.fold), machine, weights, elsewhere)
 
 
 class Trainers:
@@ -70,13 +72,13 @@ class Trainers:
         self._kept = None
 
 
-def with_lambda(job: Job, trainers: Trainers | None = None) -> Job:
+def with_lambda(job: Job, trainers: Trainers | None = None, build: Callable[[Run], Trainer] = ready) -> Job:
     """The job with the λ that its `budget` or `tau` asks for; itself when it gave λ. D = epochs/τ."""
     options, run = job.options, job.run
     total = options.budget or (run.epochs / options.tau if options.tau else None)
     if total is None or run.decay["name"] == "none":
         return job
-    trainer = ready(run)
+    trainer = build(run)
     trainer = trainer.at(lambda_for(trainer, total))
     if trainers is not None:
         trainers.keep(trainer)

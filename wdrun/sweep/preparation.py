@@ -10,6 +10,7 @@ from wdrun import devices
 from wdrun.config.axes import key_of
 from wdrun.config.keys import STRENGTH
 from wdrun.config.run import Job, Options, Run, SweepOptions
+from wdrun.decay import kinds
 from wdrun.errors import ConfigError
 from wdrun.sweep import loggers
 from wdrun.sweep.one_run import ready
@@ -132,7 +133,7 @@ def ways(
     """
     convolves, on_gpu, each = False, False, 1
     for trainer in check(jobs, build, told):
-        convolves |= any(kind.scope == "conv" for kind in trainer.layers.kinds.values())
+        convolves |= any(kind.scope == "conv" for kind in kinds(trainer.model, by_layer=True).values())
         on_gpu |= trainer.machine.device.type != "cpu"
         each = max(each, 1 if trainer.run.threads == "auto" else trainer.machine.threads)
     fuse = options.fuse is True or (options.fuse == "auto" and on_gpu)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
 _kept: TextIO | None = None  # where results go while the user's code has stderr for its stdout
+
+_dropping = threading.local()
 
 
 def stream() -> TextIO:
@@ -47,6 +50,35 @@ def redirected(to: Any) -> Iterator[None]:
         yield
     finally:
         _kept = before
+
+
+@contextmanager
+def dropped() -> Iterator[None]:
+    """Inside, what this thread prints is dropped; what others print, or C, goes where it went."""
+    before, _dropping.depth = sys.stdout, getattr(_dropping, "depth", 0) + 1
+    if before is not None:
+        sys.stdout = Sieve(before)
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        _dropping.depth -= 1
+
+
+class Sieve:
+    """The stream, without what is written by a thread that is `dropped`."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if getattr(_dropping, "depth", 0):
+            return len(text)
+        written: int = self._stream.write(text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Stderr:

@@ -7,11 +7,12 @@ and buffers that can be lifted over runs (`fused/`). Shapes: B batch, C H W imag
 
 from __future__ import annotations
 
-import io
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.streams import seeded, stream_seed
 from wdrun.tensors import Tensors
+from wdrun.terminal import results
 from wdrun.training import network
 from wdrun.training.eager import backward
 from wdrun.training.likeness import Taken, attributes, close, copies, differ, difference, generators
@@ -31,6 +33,7 @@ from wdrun.training.step import data_loss
 from wdrun.wording import counted, named
 
 EXAMPLES = 4
+MORE = 4  # steps taken to tell a parameter that never gets a gradient from one that a random step leaves out
 SAME, ALIKE = 1e-4, 0.02  # relative differences: of one computation done twice, of one function computed in two ways
 
 
@@ -42,19 +45,43 @@ class Conformity:
     no_function: str | None  # why its loss is no function of the tensors alone that can be differentiated as one
     alone: str | None  # why runs of it do not train as one computation
     notes: tuple[str, ...]
+    idle: tuple[str, ...] = ()  # the parameters that learn, but get no gradient in any step that was tried
 
 
-_known: dict[object, Conformity] = {}
+_known: dict[object, tuple[Conformity, object]] = {}  # with what its key has the identity of
 
 
-def conformity(run: Run, dataset: Dataset, machine: Machine) -> Conformity:
-    """The dry run of the run's module, once for each module and machine of a process; ConfigError: it cannot train."""
-    made = models.factory(run.model["_target_"])
-    key = made, json.dumps(run.model, sort_keys=True), dataset.input_shape, dataset.classes, machine
+class _StepError(ConfigError):
+    """A step or an evaluation failed, which another machine may be able to do."""
+
+
+def conformity(run: Run, dataset: Dataset, machine: Machine, model: nn.Module, elsewhere: bool = False) -> Conformity:
+    """The dry run of the run's module, once for each module and machine of a process; ConfigError: it cannot train.
+
+    `model` is one of it, whose classes tell whether it is still the same after a reload of the code. Where the run is
+    to train `elsewhere`, on a GPU it may be, a step that fails on this machine is a note.
+    """
+    asked = json.dumps(run.model, sort_keys=True), dataset.input_shape, dataset.classes, machine
+    code = _code(model)
+    key = models.factory(run.model["_target_"]), *asked, frozenset(map(id, code))
     if key not in _known:
-        with redirect_stdout(io.StringIO()):  # what it prints is printed where it is built to train
-            _known[key] = _DryRun(run, dataset, machine).found()
-    return _known[key]
+        try:
+            with results.dropped():  # what it prints is printed where it is built to train
+                _known[key] = _DryRun(run, dataset, machine).found(), code
+        except _StepError as error:
+            if not elsewhere:
+                raise
+            note = f"{str(error).partition(': ')[2]}, on the CPU of this machine; where it trains it is tried again"
+            return Conformity(False, None, None, (note,))
+    return _known[key][0]
+
+
+def _code(model: nn.Module) -> list[object]:
+    """What a reload of the code of a module makes anew: its classes, and the specs of the modules that they name."""
+    classes = {cls for part in model.modules() for cls in type(part).__mro__}
+    modules = [sys.modules[cls.__module__] for cls in classes if cls.__module__ in sys.modules]
+    named_there = [value for module in modules for value in vars(module).values() if isinstance(value, ModuleType)]
+    return [*classes, *(module.__spec__ for module in (*modules, *named_there))]
 
 
 class _DryRun:
@@ -89,7 +116,9 @@ class _DryRun:
         no_function = self.why_no_function(first, params, kept)
         alone = no_function or self.why_alone(first, params, kept, evaluated)
         numbers = [name for name in changed if isinstance(before.get(name), int | float)]
-        return Conformity(self.takes_channels_last(first), no_function, alone, tuple(_notes(model, first, numbers)))
+        idle = self.idle(first)
+        notes = tuple(_notes(model, idle, numbers))
+        return Conformity(self.takes_channels_last(first), no_function, alone, notes, tuple(idle))
 
     @contextmanager
     def refusing(self, what: str) -> Iterator[None]:
@@ -99,7 +128,7 @@ class _DryRun:
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:  # whatever the user's code raises
-            raise ConfigError(f"{self.who}: {what}: {named(error)}") from error
+            raise _StepError(f"{self.who}: {what}: {named(error)}") from error
 
     def build(self, seed: int | None = None, channels_last: bool = False) -> nn.Module:
         """A module of the run's, or as another seed makes it, on the device; its output is checked at every call."""
@@ -177,6 +206,19 @@ class _DryRun:
                 "resumed run would go on without it, so make it a tensor and register it with register_buffer"
             )
 
+    def idle(self, first: Taken) -> list[str]:
+        """The parameters that learn, but get no gradient in this step; nor in others, where steps draw."""
+        idle = [name for name in first.params if name not in first.grads]
+        if idle and self.drew:
+            seed = self.seed
+            for more in range(MORE):
+                self.seed = stream_seed(seed, "idle", more)
+                with self.refusing("a training step fails"):
+                    grads = self.step(self.build()).grads
+                idle = [name for name in idle if name not in grads]
+            self.seed = seed
+        return idle
+
     def takes_channels_last(self, first: Taken) -> bool:
         """Whether it is the same function of images laid out channels last, in which convolutions are faster."""
         if self.x.ndim != 4 or not any(w.ndim == 4 for w in (*first.params.values(), *first.kept.values())):
@@ -239,9 +281,8 @@ def _not_a_function(model: nn.Module) -> str | None:
     return None
 
 
-def _notes(model: nn.Module, first: Taken, numbers: Sequence[str]) -> Iterator[str]:
+def _notes(model: nn.Module, idle: Sequence[str], numbers: Sequence[str]) -> Iterator[str]:
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    idle = [name for name in first.params if name not in first.grads]
     if frozen:
         yield f"{_some(frozen)} frozen (requires_grad=False): kept as built, without decay"
     if idle:

@@ -69,8 +69,10 @@ class EagerStep(Step):
         self, now: Training, buffers: Tensors, x: Tensor, y: Tensor, knobs: Knobs
     ) -> tuple[Training, Tensors, Tensor, Tensor]:
         grads, loss, right = self.gradients(now.params, buffers, x, y)
-        moved = {name: w.clone() for name, w in network.trained(self.model).items()}  # forward may change a weight
-        return self.update(now._replace(params=moved), grads, knobs), grads, loss, right
+        return self.update(self.begun(now), grads, knobs), grads, loss, right
+
+    def begun(self, now: Training) -> Training:
+        return now._replace(params={name: w.clone() for name, w in network.trained(self.model).items()})
 
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         idle = now.params.keys() - grads.keys()
@@ -84,8 +86,7 @@ class EagerStep(Step):
         stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
         params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, seen, updates))
         rest = {n: now.params[n] for n in idle}
-        # Of a chain's rule i the memory of w is named i.w.
-        still = {n: m for n, m in now.decay.items() if n in idle or n.partition(".")[2] in idle}
+        still = {key: m for key, m in now.decay.items() if self.rule.holder(key) in idle}
         return Training({n: rest.get(n, w) for n, w in params.items()}, memory, remembered | still)
 
     def _laid_out(self, x: Tensor) -> Tensor:

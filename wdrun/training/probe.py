@@ -23,7 +23,6 @@ from torch import Tensor
 
 from wdrun import devices
 from wdrun.decay import Knobs
-from wdrun.streams import stream_seed
 from wdrun.tensors import Tensors
 from wdrun.training.state import unflatten
 from wdrun.training.trainer import Trainer
@@ -56,7 +55,7 @@ def total_decays(trainer: Trainer) -> Curve:
 
 def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], float]:
     """δ as a function of λ, and the steps of the run over those of the probe, weighted by the schedules."""
-    run, scope = trainer.run, trainer.rule.scope()
+    run, scope = trainer.run, trainer.decayed
     sizes = sum(p.numel() for p in trainer.model.parameters())
     steps = max(1, min(steps, trainer.steps, HELD // max(1, sizes)))
     before = min(int(BEFORE * steps), trainer.steps - steps)
@@ -73,16 +72,15 @@ def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], floa
         return Knobs(lam, run.lr, 1.0, usual, t)
 
     first, free, kept = start, start, []
-    cuda = [trainer.machine.device] if trainer.machine.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(stream_seed(run.seed, "model", 1))
+    with trainer.draws("model", 1):
         for t, (x, y) in enumerate(islice(_batches(trainer), before + steps), start=1):
             grads, _, _ = trainer.step.gradients(free.params, buffers, x, y)
             if t > before:
                 kept.append(grads)
             free = trainer.step.update(free, grads, knobs(0.0, t) if t > before else trainer.at(0.0).knobs(t))
             start = free if t == before else start
-    felt = {n: torch.stack([g[n].double().square() for g in kept]).mean(dim=0) for n in scope}
+    without = {n: torch.zeros_like(w) for n, w in start.params.items()}  # of a step that gave none
+    felt = {n: torch.stack([g.get(n, without[n]).double().square() for g in kept]).mean(dim=0) for n in scope}
 
     def size(one: Tensors, other: Tensors | None = None) -> float:
         parts: list[Tensor] = [

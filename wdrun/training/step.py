@@ -99,6 +99,10 @@ class Step:
         grads = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
         return {name: g.to(params[name].dtype) for name, g in zip(leaves, grads, strict=True)}, loss.detach(), right
 
+    def begun(self, now: Training) -> Training:
+        """The state that the update of the latest step began with: `now`, or as the forward pass left the weights."""
+        return now
+
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
         context = Context(now.params, knobs, now.decay)

@@ -24,6 +24,7 @@ from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, seeded, stream_seed
 from wdrun.tensors import Tensors
+from wdrun.terminal import results
 from wdrun.training import diagnostics, divergence, network
 from wdrun.training.conformity import conformity
 from wdrun.training.eager import EagerStep
@@ -49,6 +50,7 @@ class Trainer:
     dataset: Dataset
     machine: Machine
     weights: Tensors | None = None  # that it begins with, in the place of those that the seed draws
+    elsewhere: bool = False  # whether it is only looked at here, and trains on another machine
 
     def __post_init__(self) -> None:
         run, machine = self.run, self.machine
@@ -56,7 +58,8 @@ class Trainer:
         if self.weights is not None:
             network.place(self.model, torch.device("cpu"), machine.dtype, channels_last=False)
             begin(self.model, self.weights, run.init_skip or (), f"init_from={run.init_from}")
-        self.found = conformity(run, self.dataset, machine) if run.model.get("_target_") else None  # of a user's module
+        own = run.model.get("_target_") is not None  # a user's module
+        self.found = conformity(run, self.dataset, machine, self.model, self.elsewhere) if own else None
         self.channels_last = self.found is None or self.found.channels_last
         network.place(self.model, machine.device, machine.dtype, self.channels_last)
         params, kept = network.trained(self.model), network.kept(self.model)
@@ -74,13 +77,14 @@ class Trainer:
         self.schedule = schedules.build(run.schedule, epochs=run.epochs, steps=self.steps)
         self.decay_schedule = self._lambda_schedule(run.decay)
         self.optimizer = optim.build(run.optimizer)
-        self.layers = decay.Layers(decay.kinds(self.model), self._normed, run.model.get("_target_") is not None)
+        self.layers = decay.Layers(decay.kinds(self.model), self._normed, own)
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         self.step = self._step()
         self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
-        weights = [name for name, kind in self.layers.kinds.items() if kind.scope != "all"]
-        self.inspector = diagnostics.Inspector(self.step, run.diagnostics, run.seed, self.sample, weights)
+        self.inspector = diagnostics.Inspector(
+            self.step, run.diagnostics, run.seed, self.sample, self._weights(), self.evaluating, self.found is not None
+        )
 
     def _step(self) -> Step:
         options = self.run.optimizer
@@ -91,6 +95,16 @@ class Trainer:
         if "hessian" in self.run.diagnostics and self.found.no_function:
             raise ConfigError(f"diagnostics=[hessian]: not of this model: {self.found.no_function}")
         return EagerStep(*parts, data_alone, self.found.channels_last, self.found.no_function)
+
+    def _weights(self) -> list[str]:
+        """The names of the weights of layers, in the scope of a decay or not: no biases, no norms."""
+        return [name for name, kind in decay.kinds(self.model, by_layer=True).items() if kind.scope != "all"]
+
+    @cached_property
+    def decayed(self) -> list[str]:
+        """The parameters that the decay moves: those in its scope, but for the ones that never get a gradient."""
+        idle = self.found.idle if self.found else ()
+        return [name for name in self.rule.scope() if name not in idle]
 
     def at(self, lam: float) -> Trainer:
         """This trainer at another λ: nothing that is built depends on it."""
@@ -104,8 +118,11 @@ class Trainer:
 
     def _normed(self) -> frozenset[str]:
         """The parameters that a normalisation follows."""
-        like = torch.zeros(2, *self.dataset.input_shape, device=self.machine.device, dtype=self.machine.dtype)
-        return decay.normed(self.model, like)
+        run, data, machine = self.run, self.dataset, self.machine
+        like = torch.zeros(2, *data.input_shape, device=machine.device, dtype=machine.dtype)
+        with results.dropped(), self.evaluating():
+            model = models.build(run.model, data.input_shape, data.classes, run.seed)
+            return decay.normed(network.place(model, machine.device, machine.dtype, self.channels_last), like)
 
     def _train_batches(self) -> Batches:
         run, machine, data = self.run, self.machine, self.dataset
@@ -223,8 +240,8 @@ class Trainer:
         }
 
     def decayed_norm(self, state: State) -> float | None:
-        """√Σw² over the tensors in the decay's scope; None when nothing is in scope."""
-        chosen = [state.tensors[f"params/{name}"] for name in self.rule.scope()]
+        """√Σw² over the tensors that the decay moves; None when it moves none."""
+        chosen = [state.tensors[f"params/{name}"] for name in self.decayed]
         sizes = [torch.linalg.vector_norm(w) for w in chosen]
         return torch.linalg.vector_norm(torch.stack(sizes)).item() if sizes else None
 
@@ -252,7 +269,7 @@ class Trainer:
         if cause := divergence.in_tensors(finite, t, number):
             return cause
         running = self.running(number, losses.mean().item(), right.sum().item())
-        measured = self.inspector.epoch(before, training, grads, buffers, self.knobs(t))
+        measured = self.inspector.epoch(self.step.begun(before), training, grads, buffers, self.knobs(t))
         return training, self._with_penalty(running, training.params), measured
 
     def bounded(self, tensors: Tensors) -> Tensors:
@@ -293,7 +310,8 @@ class Trainer:
         if self.dataset.classes > 1:
             return []
         params, buffers = self.standing(state).to_test()
-        return predict(self.step, self.dataset, params, buffers, self.run.lam)
+        with self.evaluating():
+            return predict(self.step, self.dataset, params, buffers, self.run.lam)
 
     def timing(self, number: int, train_seconds: float, evaluate_seconds: float) -> dict[str, Any]:
         """A row of timing.csv."""

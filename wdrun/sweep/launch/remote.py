@@ -18,6 +18,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wdrun.config import experiments
 from wdrun.config.run import Job, Run
@@ -28,6 +29,9 @@ from wdrun.sweep.signals import SIGNALS, Interrupted
 from wdrun.tables.columns import TABLES, Row
 from wdrun.tables.read import read_run, status_of
 from wdrun.tables.write import write_row, write_tables
+
+if TYPE_CHECKING:
+    from wdrun.training.trainer import Trainer
 
 CHILD = "from wdrun.sweep.launch.remote import child; child()"
 INTERRUPTED = tuple(128 + number for number in SIGNALS)
@@ -53,15 +57,19 @@ def write(plan: Plan, file: Path) -> None:
 def prepare(jobs: Sequence[Job]) -> list[Job]:
     """The distinct runs of the jobs, their λ known; whatever is wrong with their data or parts raises here.
 
-    All is looked at on the CPU: the machine that launches need not have the devices of those that train.
+    All is looked at on the CPU: the machine that launches need not have the devices of those that train. A step of a
+    user's model that fails here is refused only where it is to train on a CPU too.
     """
-    from wdrun.sweep.one_run import with_lambda
+    from wdrun.sweep.one_run import ready, with_lambda
     from wdrun.sweep.preparation import check, distinct
 
-    here = [replace(job, run=replace(job.run, device="cpu", precision="auto")) for job in jobs]
-    for _ in check(here):
+    def here(run: Run) -> Trainer:
+        precision = "fp64" if run.precision == "fp64" else "fp32"
+        return ready(replace(run, device="cpu", precision=precision), elsewhere=run.device != "cpu")
+
+    for _ in check(jobs, here):
         pass
-    known = [with_lambda(job).run.lam for job in here]
+    known = [with_lambda(job, build=here).run.lam for job in jobs]
     return distinct([replace(job, run=replace(job.run, lam=lam)) for job, lam in zip(jobs, known, strict=True)])
 
 

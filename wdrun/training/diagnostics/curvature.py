@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from wdrun.tensors import Tensors
@@ -17,6 +20,9 @@ WHOLE_FLOPS, WHOLE_BYTES = 5e7, 2 * 2**30
 # Else examples are taken a few at a time, so that a graph of them keeps to these bytes, and no more of them than these
 # operations of forward passes allow: on two cores half a minute, 256 examples of a ResNet-20.
 PART_BYTES, FLOPS = 2**29, 2.4e11
+# Of a model of a user's, which may be of any cost, all products together keep to them; an operation that is no product
+# counts by what it gives, since reading and writing an element takes about as long as so many multiplications.
+ELEMENT = 40
 STEPS, CLOSE = 10, 1e-2  # of Lanczos' iteration, and the error of an eigenvalue at which it ends
 GRAPH = 6  # a graph of second derivatives keeps about so many times what one of first derivatives does
 
@@ -37,26 +43,45 @@ class Plan:
     at_once: int
 
 
-def plan(loss: LossOf, params: Tensors, x: Tensor, y: Tensor) -> Plan:
+class _Elements(TorchDispatchMode):
+    """Counts the elements that operations give."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = func(*args, **(kwargs or {}))
+        self.total += sum(w.numel() for w in tree_leaves(given) if isinstance(w, Tensor))
+        return given
+
+
+def plan(loss: LossOf, params: Tensors, x: Tensor, y: Tensor, own: bool = False) -> Plan:
     """All examples at once where that is cheap; else as few at a time, and in all, as FLOPS and PART_BYTES allow.
 
-    Told by the products and the bytes kept in a forward pass of the first two.
+    Told by the operations and the bytes kept in a forward pass of the first two. `own`: of a model of a user's.
     """
     kept = 0
 
     two = min(2, len(x))
     leaves = {n: w.detach().requires_grad_() for n, w in params.items()}
-    own = {w.data_ptr() for w in leaves.values()}  # which are kept once, however many examples there are
+    ends = {w.data_ptr() for w in leaves.values()}  # which are kept once, however many examples there are
 
     def pack(w: Tensor) -> Tensor:
         nonlocal kept
-        kept += 0 if w.data_ptr() in own else w.numel() * w.element_size()
+        kept += 0 if w.data_ptr() in ends else w.numel() * w.element_size()
         return w
 
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(pack, lambda w: w):
+    elements = _Elements()
+    with (
+        elements,
+        FlopCounterMode(display=False) as counter,
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda w: w),
+    ):
         loss(leaves, x[:two], y[:two])
     flops, size = counter.get_total_flops() / two, GRAPH * kept / two
-    if flops <= WHOLE_FLOPS and size * len(x) <= WHOLE_BYTES:
+    whole = WHOLE_FLOPS
+    if own:
+        flops, whole = max(flops, ELEMENT * elements.total / two), FLOPS / (len(x) * (PROBES + ITERATIONS))
+    if flops <= whole and size * len(x) <= WHOLE_BYTES:
         return Plan(len(x), len(x))
     most = int(FLOPS / ((STEPS + 1) * max(flops, 1)))
     parts = min(PROBES, len(x))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -38,6 +40,8 @@ class Inspector:
     seed: int
     sample: Callable[[int], tuple[Tensor, Tensor]]
     weights: Sequence[str]  # the names of the parameters that are weights of layers: no biases, no norms
+    evaluating: Callable[[], AbstractContextManager[None]] = nullcontext  # the generators, for what the model draws
+    own: bool = False  # whether the model is of a user's class
     failures: list[str] = field(default_factory=list)
 
     def attempt(self, what: str, work: Callable[[], T], otherwise: T) -> T:
@@ -68,7 +72,9 @@ class Inspector:
             found = self.attempt("oui", lambda: self._patterns(params, buffers), nothing)
             rows = [row | {"oui": found.get(row["parameter"])} for row in rows]
         if "rank" in self.names:
-            ranks = {n: self.attempt("rank", partial(stable_rank, w), None) for n, w in params.items()}
+            pairs = {name for name, p in self.step.model.named_parameters() if p.is_complex()}
+            matrices = {n: torch.view_as_complex(w) if n in pairs else w for n, w in params.items()}
+            ranks = {n: self.attempt("rank", partial(stable_rank, w), None) for n, w in matrices.items()}
             rows = [row | {"stable_rank": ranks[row["parameter"]]} for row in rows]
         if "histograms" not in self.names:
             return rows, []
@@ -78,7 +84,8 @@ class Inspector:
     def _patterns(self, params: Tensors, buffers: Tensors) -> dict[str, float]:
         x, _ = self.sample(PATTERN_EXAMPLES)
         self.step.model.eval()
-        return patterns(self.step.model, self.weights, lambda: self.step.outputs(params, buffers, x))
+        with self.evaluating():
+            return patterns(self.step.model, self.weights, lambda: self.step.outputs(params, buffers, x))
 
     def end(self, params: Tensors, buffers: Tensors, told: Told = nobody) -> dict[str, float]:
         """Columns of the run's row: curvature of the data loss on a sample, in evaluation mode, never in bf16.
@@ -95,10 +102,11 @@ class Inspector:
         draws = generator(self.seed, "hessian")
 
         def loss(w: Tensors, x: Tensor, y: Tensor) -> Tensor:
-            return data_loss(models.forward(model, w, buffers, x), y)
+            with self.evaluating():  # the same draws every time: one function of the weights
+                return data_loss(models.forward(model, w, buffers, x), y)
 
         with sdpa_kernel(SDPBackend.MATH):  # the attention that has second derivatives
-            found = plan(loss, params, x, y)
+            found = plan(loss, params, x, y, self.own)
             if found.at_once == len(x):
                 return curvature(lambda w: loss(w, x, y), params, draws, told=told)
             few, labels = x[: found.examples], y[: found.examples]

@@ -57,10 +57,10 @@ def stable_rank(w: Tensor) -> float | None:
     """
     if w.ndim < 2 or not w.numel():
         return None
-    matrix = w.detach().flatten(1).double()
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    matrix = w.detach().flatten(1).to(torch.complex128 if w.is_complex() else torch.float64)
+    gram = matrix @ matrix.mH if matrix.shape[0] <= matrix.shape[1] else matrix.mH @ matrix
     top = torch.linalg.eigvalsh(gram)[-1].item()
-    return gram.trace().item() / top if top > 0 else None
+    return gram.trace().real.item() / top if top > 0 else None
 
 
 def rotation(before: Tensor, after: Tensor) -> Tensor:
