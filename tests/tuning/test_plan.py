@@ -169,11 +169,21 @@ def test_a_sweeps_seeds_choose_however_large_they_are(decays, seeds):
     assert min(run.seed for run in fresh(runs)) == FRESH
 
 
-@pytest.mark.parametrize("grid", [GRID, GRID[:2]])
-def test_runs_that_may_have_chosen_tell_no_verdict(decays, grid):
-    swept = [decays.run(cell, seed) for cell in grid for seed in (FRESH, FRESH + 1)]
+@pytest.mark.parametrize(("grid", "seeds"), [(GRID, (FRESH,)), (GRID[:1], (FRESH, 1001)), (GRID, (0, FRESH))])
+def test_runs_that_may_have_chosen_tell_no_verdict(decays, grid, seeds):
+    swept = [decays.run(cell, seed) for cell in grid for seed in seeds]
     with pytest.raises(ConfigError, match=r"decay=l2: there are runs with seed=1000 at lambda=.*give another name="):
         plan(swept, decays.question, Budget())
+
+
+def test_of_two_cells_that_began_together_the_one_with_more_runs_goes_on(decays, settled):
+    runs, end = settled
+    best = end.verdicts[0].one
+    other = next(run.cell for run in runs if run.cell.facet == 0 and run.cell.setting[0] > 0 and run.cell != best)
+    cut = [run for run in runs if run.seed <= FRESH + 1]
+    again, last = decays.settle([*cut, decays.run(other, FRESH)])
+    assert told(last) == told(end)
+    assert [run.seed for run in again if run.cell == other] == [0, FRESH]
 
 
 def test_a_facet_without_lambda_stands_for_the_zero_of_the_others():

@@ -26,8 +26,8 @@ Run = tuple[Cell, int]  # a cell and a seed
 class State:
     """The runs by cell, and what follows from them whatever fresh seeds scored: only that one is lost has a say.
 
-    ConfigError where several settings of a facet have the first of the fresh seeds: no tune leaves that, and runs that
-    were looked at before the choice must not tell its verdict.
+    ConfigError where several settings of a facet have the same fresh seeds, or one that was not searched has some: no
+    tune leaves that, and runs that were looked at before the choice must not tell its verdict.
     """
 
     def __init__(self, runs: Sequence[Seen], question: Question, budget: Budget, training: set[Run]) -> None:
@@ -141,16 +141,19 @@ class State:
 
     def _begun(self, side: Side) -> tuple[Cell, ...]:
         """The cells of a side that have fresh runs, in the order in which they stood for it."""
-        found = sorted((min(fresh), cell) for cell in self.cells(side) if (fresh := self.fresh(cell)))
-        for (seed, one), (same, other) in pairwise(found):
-            if seed == same:
-                name = self.question.facets[side[0]].name
-                both = " and ".join(map(self.question.named, (one, other)))
-                raise ConfigError(
-                    f"{name}: there are runs with seed={seed} at {both}; a verdict is told on runs with seeds from "
-                    f"{FRESH} of one setting, which chose nothing: give another name="
-                )
-        return tuple(cell for _, cell in found)
+        fresh = {cell: own for cell in self.cells(side) if (own := self.fresh(cell))}
+        # Of two that began together, in two terminals, the one with more runs: it is put last, and goes on.
+        found = sorted(fresh, key=lambda cell: (min(fresh[cell]), len(fresh[cell]), cell))
+        alike = [[one, other] for one, other in pairwise(found) if fresh[one].keys() == fresh[other].keys()]
+        unsearched = [[cell] for cell in found if all(map(is_fresh, self.scores[cell]))]
+        for cells in (*alike, *unsearched):
+            name, seed = self.question.facets[side[0]].name, min(fresh[cells[0]])
+            where = " and ".join(map(self.question.named, cells))
+            raise ConfigError(
+                f"{name}: there are runs with seed={seed} at {where}; seeds {FRESH} to {FRESH + MOST_PAIRS - 1} are "
+                "for the one setting that a search has chosen: give another name="
+            )
+        return tuple(found)
 
     def choice(self, side: Side) -> Cell | None:
         """The cell that stands for a side; None where none of its settings is sound."""
