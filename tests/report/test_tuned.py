@@ -75,7 +75,10 @@ def test_the_same_tables_give_the_same_page(page, made):
 
 
 def test_what_is_undecided_can_be_gone_on_with(tmp_path):
-    cut = tuned_folder.tuned(tmp_path / "a folder", upto=19)
+    searching = reported(tuned_folder.tuned(tmp_path / "early", upto=19).root)[0].text.replace("\xa0", " ")
+    assert "repeat the line that was typed, with a larger budget" in searching
+    assert "wdrun tune '" not in searching
+    cut = tuned_folder.tuned(tmp_path / "a folder", upto=26)
     text = reported(cut.root)[0].text.replace("\xa0", " ")
     assert "is undecided: " in text
     assert f"wdrun tune '{cut.root}'" in text

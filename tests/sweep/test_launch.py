@@ -404,6 +404,7 @@ def listed(folder, *seeds):
     return Listed([of([f"output_dir={folder}", "lambda=0.5", *words.split()]) for words in seeds])
 
 
+@pytest.mark.launchers
 def test_what_grows_is_trained_a_batch_for_the_workers_at_a_time(here):
     """The rest of a batch ends beside a run that fails; a failure stops what follows only where that is asked for."""
     root = here / "out" / "default"

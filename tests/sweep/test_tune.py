@@ -353,6 +353,7 @@ def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
     assert asked(tmp_path / "default") == [outcome.job.run.id for outcome in ended] != []
 
 
+@pytest.mark.launchers
 def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here):
     shutil.copytree(whole[0].parent, tmp_path / "out")
     ended, batches = [], []

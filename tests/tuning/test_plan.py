@@ -332,6 +332,15 @@ def test_the_forecast_falls_to_nothing(decays, settled):
     assert end.forecast == 0
 
 
+def test_a_search_that_the_budget_ended_is_still_to_be_paid_for(decays):
+    """Three sides need four pairs at the least, whatever one fresh run of some of them says."""
+    _, end = decays.settle(budget=Budget(runs=9))
+    assert end.ended == "runs"
+    assert end.forecast >= FIRST * 3
+    alone, _ = decays.settle()
+    assert end.forecast < 2 * len(alone)
+
+
 def test_scores_of_other_seeds_compare():
     """Settings' means with what a seed does to all of them taken out: numpy's least squares says the same."""
     rng = np.random.default_rng(0)

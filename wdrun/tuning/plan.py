@@ -113,13 +113,14 @@ def _why_dropped(state: State, pair: Pair) -> str:
 def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
     """About how many runs are still to be trained; what is not known yet is taken to be as usual."""
     question = state.question
-    if not state.chosen_all:
-        searched = 0.0
-        for facet, own in enumerate(question.facets):
-            if state.searching(facet):
-                zero = own.decays and question.home(facet) != facet
-                searched += max(1, _usual(len(own.space.axes), zero) - len(state.known[facet]))
-        return searched + USUAL_PAIRS * len(question.sides)
+    searched = [facet for facet in range(len(question.facets)) if not state.exhausted(facet)]
+    if searched:  # goes on, or would with a larger budget
+        runs = USUAL_PAIRS * len(question.sides)
+        for facet in searched:
+            own = question.facets[facet]
+            zero = own.decays and question.home(facet) != facet
+            runs += max(1, _usual(len(own.space.axes), zero) - len(state.known[facet]))
+        return runs
     needed: dict[Cell, float] = {}
     for verdict in verdicts:
         if not verdict.answer.verdict and verdict.one and verdict.other:
