@@ -1,10 +1,11 @@
-"""All that a CUDA machine is asked at once: python tests/bench/gpu.py [--quick] (about five minutes; $OUT gets a JSON).
+"""All that a CUDA machine is asked at once: python tests/bench/gpu.py [--quick] (about six minutes; $OUT gets a JSON).
 
 1. equal: fused = serial, float64 to 1e-9 on every way, and the size of the difference in bf16.
 2. step: milliseconds a step of R fused runs, by way, and of one run eager (the serial `Trainer`) and recorded (R = 1),
    interleaved; CNN and MLP. The ratio R × eager/fused is the gain over one run after another.
 3. grid: 100 CNN runs (10 lr × 10 λ) × 10 epochs of CIFAR-10, one seed, whole: training, evaluation, rows.
 4. single: one CNN run × 10 epochs, recorded.
+5. tune: the question of experiment=lr_lambda on generated data, from Enter to the verdicts, fused and serial.
 Real CIFAR-10 where the cache has it, else uint8 noise of the same size, which costs the same. --quick shrinks all of
 it and also runs on a CPU, as a self-test.
 """
@@ -13,6 +14,9 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +194,30 @@ def whole(name, changes, device, quick, source, way):
     return {"seconds": seconds, "train": shares[0], "evaluate": shares[1], "build": built, "chunk": size, "best": best}
 
 
+def tune(quick):
+    """Seconds and runs of a question from the command line, fused and serial, and how many verdicts are alike."""
+    found, told = {}, []
+    words = ["experiment=lr_lambda", "data=synthetic", "data.train_examples=20000", "data.label_noise=0.3"]
+    words += ["data.train_examples=1200", "data.train_size=null", "epochs=2", "runs=30"] if quick else []
+    for fuse in ("true", "false"):
+        with tempfile.TemporaryDirectory() as place:
+            started = time.perf_counter()
+            command = [sys.executable, "-m", "wdrun", "tune", *words, f"fuse={fuse}"]
+            lines = subprocess.run(
+                command, cwd=place, stdout=subprocess.PIPE, text=True, check=True
+            ).stdout.splitlines()
+            seconds = time.perf_counter() - started
+        rows = [json.loads(line) for line in lines]
+        told.append([row["question"]["verdict"] for row in rows if "question" in row])
+        runs = sum("question" not in row for row in rows)
+        found[f"fuse={fuse}"] = {"seconds": seconds, "runs": runs, "verdicts": told[-1]}
+        decided = sum(verdict != "undecided" for verdict in told[-1])
+        print(f"tune    fuse={fuse}: {seconds:.1f} s, {runs} runs, {decided} of {len(told[-1])} decided", flush=True)
+    alike = sum(one == other for one, other in zip(*told, strict=True))
+    print(f"tune    {alike} of {len(told[0])} verdicts alike", flush=True)
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -209,6 +237,7 @@ def main():
         whole("warm-up", grid(2), device, True, source, way)
     found["single"] = [whole("single", grid(1), device, quick, source, None) for _ in range(1 if quick else 3)]
     found["grid"] = whole("grid", grid(2 if quick else 10), device, quick, source, way)
+    found["tune"] = tune(quick)
     if out := os.environ.get("OUT"):
         (Path(out) / "gpu.json").write_text(json.dumps(found, indent=1))
 
