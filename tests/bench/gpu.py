@@ -1,4 +1,6 @@
-"""All that a CUDA machine is asked at once: python tests/bench/gpu.py [--quick] (about six minutes; $OUT gets a JSON).
+"""All that a CUDA machine is asked at once: python tests/bench/gpu.py [--quick] [PART …].
+
+About seven minutes in all; where the variable OUT names a folder, it gets the figures as JSON.
 
 1. equal: fused = serial, float64 to 1e-9 on every way, and the size of the difference in bf16.
 2. step: milliseconds a step of R fused runs, by way, and of one run eager (the serial `Trainer`) and recorded (R = 1),
@@ -36,6 +38,7 @@ from wdrun.training.trainer import Trainer
 
 CNN = ["model=cnn", "batch_size=64", "augment=flip_crop", "lr=0.02"]
 MLP = ["model=mlp", "model.hidden=[64,64]", "batch_size=128", "augment=none", "lr=0.02"]
+PARTS = ["equal", "step", "grid", "single", "tune"]
 PEAK = {"cnn": 78e6}  # floating-point operations an image and training step
 
 
@@ -168,7 +171,7 @@ def steps(device, quick, source):
     return found
 
 
-def whole(name, changes, device, quick, source, way):
+def whole(name, changes, device, quick, source):
     """Seconds of whole runs, from trainers to the last row."""
     words = ["epochs=1"] if quick else ["epochs=10"]
     started = time.perf_counter()
@@ -178,7 +181,7 @@ def whole(name, changes, device, quick, source, way):
     shares, ends = [0.0, 0.0], []
     started = time.perf_counter()
     for at in range(0, len(made), size):
-        for _, epoch in fused.FusedTrainer(made[at : at + size], way).train():
+        for _, epoch in fused.FusedTrainer(made[at : at + size]).train():
             shares = [s + epoch.timing[0][k] if epoch.timing else s
                       for s, k in zip(shares, ("train_seconds", "evaluate_seconds"), strict=True)]  # fmt: skip
             ends += [epoch] if epoch.status != "running" else []
@@ -186,7 +189,7 @@ def whole(name, changes, device, quick, source, way):
     seconds = time.perf_counter() - started
     best = max((e.summary["best_val_accuracy"] for e in ends if e.status == "done"), default=None)
     print(
-        f"{name:7} {len(made)} runs in chunks of {size}, {way or 'default way'}: {seconds:.2f} s "
+        f"{name:7} {len(made)} runs in chunks of {size}: {seconds:.2f} s "
         f"(training {shares[0]:.2f}, evaluation {shares[1]:.2f}; building before it {built:.2f}); "
         f"{sum(e.status == 'diverged' for e in ends)} diverged, best val accuracy {best}",
         flush=True,
@@ -221,25 +224,30 @@ def tune(quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all unless some are named")
+    asked = parser.parse_args()
+    quick, parts = asked.quick, asked.parts or PARTS
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and not quick:
         raise SystemExit("no CUDA device here; --quick is a self-test of this script on a CPU")
     machine = devices.resolve(device, "auto", "auto")
     print(f"torch {torch.__version__}, {devices.describe(machine)['device_name']}, {machine.precision}", flush=True)
-    found = {"machine": devices.describe(machine), "equal": equal(device, quick)}
-    source = dataset(256 if quick else 45_000, quick)
-    found["step"] = steps(device, quick, source)
-    many = found["step"]["cnn 2" if quick else "cnn 64"]
-    way = min((w for w in fused.WAYS if w in many), key=lambda w: many[w]["ms"])
-    print(f"fastest way of the CNN: {way}", flush=True)
-    if not quick:
-        whole("warm-up", grid(2), device, True, source, way)
-    found["single"] = [whole("single", grid(1), device, quick, source, None) for _ in range(1 if quick else 3)]
-    found["grid"] = whole("grid", grid(2 if quick else 10), device, quick, source, way)
-    found["tune"] = tune(quick)
+    found = {"machine": devices.describe(machine)}
+    source = dataset(256 if quick else 45_000, quick) if {"step", "single", "grid"} & set(parts) else None
+    for part in (part for part in PARTS if part in parts):
+        if part == "equal":
+            found[part] = equal(device, quick)
+        elif part == "step":
+            found[part] = steps(device, quick, source)
+        elif part == "single":
+            whole("warm-up", grid(2), device, True, source)
+            found[part] = [whole("single", grid(1), device, quick, source) for _ in range(1 if quick else 3)]
+        elif part == "grid":
+            found[part] = whole("grid", grid(2 if quick else 10), device, quick, source)
+        else:
+            found[part] = tune(quick)
     if out := os.environ.get("OUT"):
-        (Path(out) / "gpu.json").write_text(json.dumps(found, indent=1))
+        (Path(out) / f"gpu-{'-'.join(parts)}.json").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
