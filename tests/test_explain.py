@@ -167,6 +167,20 @@ def test_the_same_lambda_is_told_where_a_clipped_step_is_the_same(words, elsewhe
     assert all(name in line for name in elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        (("optimizer.clip_norm=1",), "; then clip_norm=1 (optimizer.clip=data: of g alone)"),
+        (("optimizer.clip_norm=1", "optimizer.clip_value=0.5", "optimizer.clip=data"),
+         "; g was clipped alone, by clip_norm=1 and clip_value=0.5"),
+        (("optimizer.clip=data",), ""),
+    ],
+)  # fmt: skip
+def test_where_the_gradient_is_clipped_is_told(words, order):
+    (line,) = [text for text in block(ready(job("decay=l2", *words).run)) if text.startswith("step")]
+    assert line == f"step     g ← g + λcΩ'(w), before the optimizer{order}"
+
+
 def test_what_a_users_network_does_is_told(here):
     model = "model._target_=tests.training.networks.Frozen"
     lines = block(ready(runs.run(model, base=[w for w in SMALL if not w.startswith("model")])))

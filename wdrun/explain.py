@@ -48,17 +48,17 @@ def block(trainer: Trainer) -> list[str]:
         f"decay    {run.decay['name']}, {run.coupling}, λ = {short(run.lam)} on {counted(held, 'parameter')} "
         f"in {len(inside)} of {counted(len(sizes), 'tensor')}"
     )
-    lines.append(f"step     {formula(trainer.rule)}")
-    module = run.decay["_target_"].rpartition(".")[
-        0
-    ]  # decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not
+    limits = _limits(run.optimizer) if run.coupling == "coupled" else ""
+    data_alone = run.optimizer.get("clip") == "data"
+    order = f"g was clipped alone, by {limits}" if data_alone else f"then {limits} (optimizer.clip=data: of g alone)"
+    lines.append(f"step     {formula(trainer.rule)}" + (f"; {order}" if limits else ""))
+    # Decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not.
+    module = run.decay["_target_"].rpartition(".")[0]
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
     same = conventions.elsewhere(
         run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
     )
-    limited = run.coupling == "coupled" and any(run.optimizer[key] is not None for key in ("clip_norm", "clip_value"))
-    if limited:  # torch clips before it adds λw, a framework with Ω in its loss after
-        data_alone = run.optimizer.get("clip") == "data"
+    if limits:  # torch clips before it adds λw, a framework with Ω in its loss after
         same = {where: value for where, value in same.items() if data_alone == (where == "torch weight_decay")}
     if same:
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
@@ -73,6 +73,12 @@ def block(trainer: Trainer) -> list[str]:
     if found.verdict == "acts":
         lines.append("verdict  decay can act")
     return lines + [f"verdict  {sentence}" for sentence in others]
+
+
+def _limits(optimizer: Mapping[str, Any]) -> str:
+    """What clips the gradient, as a user types it; empty where nothing does."""
+    given = [key for key in ("clip_norm", "clip_value") if optimizer[key] is not None]
+    return " and ".join(f"{key}={short(optimizer[key])}" for key in given)
 
 
 def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:

@@ -13,9 +13,10 @@ WORDS = (
     *("data=synthetic", "data.train_examples=200", "data.test_examples=100", "batch_size=32", "epochs=2", "threads=1"),
     *("precision=fp32", "device=cpu", "lr=0.05", "lambda=0.01"),
 )
-pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules")
+pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:.*torch.jit")
 KEPT = ["Projected", "Scaled", "Tied", "Shared", "NotSaved", "ExtraState", "FourierFilter", "Frozen", "SinCos", "Lazy",
-        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit"]  # fmt: skip
+        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit", "FrozenInTrain", "Pruned",
+        "scripted", "Turned"]  # fmt: skip
 
 
 def run(here, name, *words, **options):

@@ -193,7 +193,7 @@ class Memory:
     """A file that is not on a disk."""
 
     def __init__(self, name, content):
-        self.name, self.read_bytes = name, lambda: content
+        self.name, self.stem, self.read_bytes = name, name.partition(".")[0], lambda: content
 
 
 # Run folders, their aggregation, and reading them back

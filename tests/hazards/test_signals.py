@@ -166,7 +166,7 @@ def test_a_group_that_trains_as_one_is_interrupted_in_its_evaluation(tmp_path):
 
 
 def test_an_evaluation_is_left_after_a_batch(tmp_path):
-    """A test of many batches (corruptions, attacks) does not keep a stopped process waiting."""
+    """A test of many batches (corruptions, attacks) does not keep a stopped process waiting; the training is kept."""
     words = [*words_of(Case(("epochs=1",))), "evaluate=full", "evaluate.attack_examples=20"]
     seen = tmp_path / "batches"
 
@@ -184,7 +184,15 @@ def test_an_evaluation_is_left_after_a_batch(tmp_path):
     code, said = command(tmp_path / "a", words, stop_in_the_corruptions)
     assert code == 143, said
     assert len(seen.read_text()) == 3
-    assert "interrupted after 0 of 1 epoch" in said
+    assert (
+        "interrupted after 1 of 1 epoch, while it was measured; tables and weights are on disk; the same command "
+        "measures it again\n"
+    ) in said
+    (run,) = (tmp_path / "a").glob("*/*/run.csv")
+    assert (read_run(run.parent)["status"], read_run(run.parent)["epochs_done"]) == ("interrupted", "1")
+    assert (run.parent / "last.safetensors").exists()
+    code, said = command(tmp_path / "a", words)
+    assert (code, "resuming after epoch 1 of 1" in said) == (0, True)
 
 
 def test_an_ignored_hangup_stays_ignored(tmp_path):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from tests.runs import TINY, asked, changed, jobs
 from wdrun.config.run import SweepOptions
@@ -198,14 +199,12 @@ def test_a_broken_folder_is_left_out_of_the_tables_and_named(tmp_path, capsys, f
 
 
 def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
-    """What the sweep decides for trainers of (scope of the weights, device, threads)."""
+    """What the sweep decides for trainers of (scope of the model's weights, device, threads)."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     built = [
         SimpleNamespace(
             run=SimpleNamespace(threads=threads),
-            layers=SimpleNamespace(
-                kinds={"bias": SimpleNamespace(scope="all"), "weight": SimpleNamespace(scope=scope)}
-            ),
+            model={"fc": nn.Linear(2, 2), "conv": nn.Conv2d(2, 2, 1)}[scope],
             machine=SimpleNamespace(
                 device=SimpleNamespace(type=device), threads=cores if threads == "auto" else threads
             ),

@@ -302,6 +302,18 @@ def test_code_that_was_edited_between_its_import_and_the_first_run_is_told(net, 
     assert package.run(*WORDS, quiet=True).run["parameters"].item() == 9259
 
 
+def test_code_that_is_imported_no_longer_is_not_old(net, here):
+    """Whoever took all of it out of sys.modules gets the new code; who took a part, the old one."""
+    ready(runs.run(*WORDS))
+    net()
+    assert own_code.stale(runs.run(*WORDS)) == ""
+    importlib.import_module("own_net")
+    of(*WORDS)
+    (here / "own_layers.py").write_text("WIDTH = 4  # and more\n")
+    del sys.modules["own_layers"]
+    assert own_code.stale(runs.run(*WORDS)) == "own_layers"
+
+
 def test_a_module_that_was_imported_as_it_is_counts_as_it_is(net, here, monkeypatch):
     before = of(*WORDS)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)

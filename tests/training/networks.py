@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
 
 
@@ -128,6 +128,53 @@ class EvalNorm(ResNet):
         for norm in (self.block.norm1, self.block.norm2):
             norm.eval()
         return self
+
+
+class FrozenInTrain(ResNet):
+    """A backbone that is frozen by train() alone."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.block.requires_grad_(False)
+        return self
+
+
+class Expanded(Base):
+    """A buffer of which many places are one in memory."""
+
+    def extra(self):
+        self.register_buffer("gain", torch.full((1, 1), 1.5).expand(1, 8))
+
+    def features(self, x):
+        return super().features(x) * self.gain
+
+
+class InPlace(Base):
+    """Changes its images in place."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(0.5).sub_(0.1))
+
+
+class Pruned(Base):
+    """A mask, and a weight that is made anew in every forward pass."""
+
+    def extra(self):
+        prune.random_unstructured(self.head, "weight", 0.3)
+
+
+class CheckpointedDropout(ResNet):
+    """Dropout inside of a checkpoint, which draws the same twice."""
+
+    def features(self, x):
+        return checkpoint(self.dropped, self.stem(x), use_reentrant=False).mean((2, 3))
+
+    def dropped(self, x):
+        return F.dropout(self.block(x), 0.3, self.training)
+
+
+def scripted():
+    return torch.jit.script(ResNet())
 
 
 class Unused(Base):
@@ -284,6 +331,17 @@ class Rotary(Base):
         pairs = torch.view_as_complex(super().features(x).unflatten(1, (4, 2)))
         if self.turns is None:
             self.turns = torch.polar(torch.ones(4), torch.arange(4.0))
+        return torch.view_as_real(pairs * self.turns).flatten(1)
+
+
+class Turned(Base):
+    """The table of turns as a complex buffer."""
+
+    def extra(self):
+        self.register_buffer("turns", torch.polar(torch.ones(4), torch.arange(4.0)))
+
+    def features(self, x):
+        pairs = torch.view_as_complex(super().features(x).unflatten(1, (4, 2)))
         return torch.view_as_real(pairs * self.turns).flatten(1)
 
 
@@ -601,6 +659,22 @@ class Kink(Base):
 
     def forward(self, x):
         return super().forward(x).abs().sqrt()
+
+
+class Unfreezes(ResNet):
+    """Learns more of itself from step `first` on."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first = first
+        self.block.requires_grad_(False)
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def features(self, x):
+        if self.training:
+            self.step += 1
+            self.block.requires_grad_(bool(self.step >= self.first))
+        return super().features(x)
 
 
 class Detached(Base):

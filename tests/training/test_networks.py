@@ -34,9 +34,14 @@ TRAINS = [
     *("FourierFilter", "Rotary", "Paired", "NumpyInit", "NumpyNoise", "Drawn", "Dropped", "MapDropout", "Lazy"),
     *("Whole", "Embedded", "MaxNorm", "Video", "Lines", "WeightNorm", "SpectralNorm", "Mixer", "ConvNext"),
     *("SqueezeExcite", "Causal", "InstanceNorm", "Listed", "Momentum", "Memorised", "Watched", "sequential"),
+    *("FrozenInTrain", "Expanded", "InPlace", "Pruned", "CheckpointedDropout", "scripted", "Turned"),
 ]  # fmt: skip
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Lazy modules", "ignore:.*use_reentrant", "ignore:None of the inputs", "ignore:There is a performance drop"
+    "ignore:Lazy modules",
+    "ignore:.*torch.jit",
+    "ignore:.*use_reentrant",
+    "ignore:None of the inputs",
+    "ignore:There is a performance drop",
 )
 
 
@@ -292,6 +297,8 @@ REFUSED = {
     "Infinite": "its output is not finite before any training",
     "Kink": "the gradient of stem.weight is not finite before any training",
     "Detached": "its output depends on no parameter that learns",
+    "Unfreezes +model.first=1": "block.conv1.weight learns now and did not when training began: its forward pass sets "
+    "requires_grad; freeze a part while the model is built, and go on from its weights in another run (init_from=…)",
     "Hidden": "a step depends on what an earlier one left behind in no parameter or buffer (running); "
     "a resumed run would go on without it, so make it a tensor and register it with register_buffer",
     "Unseeded": "built twice with one seed, head.weight differs; no seed reaches it: draw from torch, random or numpy",
@@ -308,7 +315,15 @@ def test_what_cannot_train_is_refused_with_a_sentence(words):
     assert "\n" not in str(refusal.value)
 
 
+def test_what_unfreezes_in_a_later_step_ends_there_with_a_sentence():
+    steps = []
+    with pytest.raises(ConfigError, match=r"^model=Unfreezes: block\.conv1\.weight learns now and did not when"):
+        list(trainer("Unfreezes", "+model.first=4", *SGD).train(tick=steps.append))
+    assert steps == [1, 2, 3]
+
+
 NOTES = {
+    "FrozenInTrain": ["block.conv1.weight and 5 more are frozen (requires_grad=False): kept as built, without decay"],
     "Frozen": ["stem.weight and 7 more are frozen (requires_grad=False): kept as built, without decay"],
     "Unused": ["spare.weight and 1 more are without gradient: a step leaves such a parameter alone, without decay"],
     "Watched": ["calls is changed by the forward pass and no buffer: a resumed run begins with it as built"],
@@ -348,11 +363,14 @@ APART = {
     "GradientReversal": "its step cannot be lifted over runs",
     "Centred": "called with other parameters, its centre is another",
     "Standardised": "its forward pass changes stem.weight",
+    "InPlace": "its forward pass changes the images",
+    "scripted": "it cannot be called with other parameters (RuntimeError: The stateless API",
     "Projected": "what its seed draws is not all in parameters and buffers",
     "Scaled": "what its seed draws is not all in parameters and buffers",
     "Shared": "block is again too",
     "ExtraState": "it has extra state",
     "FourierFilter": "filter is complex",
+    "Turned": "turns is complex",
     "NumpyNoise": "it draws random numbers, which belong to one run",
     "Dropped": "it draws random numbers, which belong to one run",
     "Drawn": "it draws random numbers, which belong to one run",
@@ -422,4 +440,4 @@ def test_the_readme_says_of_each_kind_of_module_how_it_trains():
     refused = [part.strip() for _, cell, _ in rows if cell.startswith("refused: ") for part in cell[9:].split(", ")]
     for part in refused:
         assert any(part in reason for reason in REFUSED.values()), part
-    assert len(rows) == 17
+    assert len(rows) == 20

@@ -95,8 +95,9 @@ def change(directory: Path, was: str, run: Run) -> str:
 
 def stale(run: Run) -> str:
     """The module whose file was changed after this process had imported it, as in a notebook; else ""."""
+    imported = any(target.rpartition(".")[0] in sys.modules for _, target in own_classes(run))
     for name in of(run).modules:
-        known = _begun.get(name)
+        known = _begun.get(name) if imported or name in sys.modules else None  # else it is imported anew
         if known and (origin := known[0].origin) and _text(origin) not in (known[1], GONE):
             return name
     return ""

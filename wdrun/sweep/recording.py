@@ -61,7 +61,8 @@ class Record:
         )
         self.started = self.written = time.perf_counter()
         self._write({"status": "running", "epochs_done": self.epochs_done})
-        self.logger = loggers.Logger(job, self.rows["metrics"])
+        last = self.epochs_done if self.over else None  # that one is logged once all of it is measured
+        self.logger = loggers.Logger(job, [row for row in self.rows["metrics"] if row["epoch"] != last])
 
     def _not_extended(self) -> Iterator[str]:
         """Of a run that begins, a line where a finished one differs from it in having had fewer epochs."""
@@ -82,7 +83,8 @@ class Record:
 
     def take(self, epoch: Epoch, save: bool = True) -> None:
         """Put the epoch on disk; without `save` it is remembered, and lost with the process until one is saved."""
-        self.logger.epoch(epoch.metrics)
+        if epoch.status != "done":
+            self.logger.epoch(epoch.metrics)
         self._tell_failures()
         for name in TABLES:
             self.rows[name] += getattr(epoch, name)
@@ -101,15 +103,16 @@ class Record:
 
     def interrupted(self) -> None:
         """Leave the folder as one that the same command goes on with."""
+        self._log_last()
         self.logger.close()
         if self.state and self.unsaved:
             self._save(self.state)
         done = self.epochs_done
         partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
-        self.watch.line(
-            f"interrupted after {done} of {counted(self.job.run.epochs, 'epoch')}; the same command goes on from there"
-        )
+        after = f"interrupted after {done} of {counted(self.job.run.epochs, 'epoch')}"
+        kept = ", while it was measured; tables and weights are on disk" if self.over else ""
+        self.watch.line(f"{after}{kept}; the same command {'measures it again' if self.over else 'goes on from there'}")
 
     def end(self) -> dict[str, Any]:
         """Finish the folder of a run that is done or diverged; its row of runs.csv.
@@ -119,6 +122,7 @@ class Record:
         """
         if self.over and (asked := self.trainer.measured_once) and not self._has_measured():
             self._measure(asked)
+        self._log_last()
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
@@ -145,9 +149,13 @@ class Record:
 
         found = closing(self.trainer, self.state, told)
         self._tell_failures()
-        self.logger.epoch(found.metrics)
         self.rows["metrics"] += found.metrics
         self.summary = self.summary | found.summary
+
+    def _log_last(self) -> None:
+        """Log the last epoch of a run that is done, with all that was measured of it: a logger hears of it once."""
+        if self.over:
+            self.logger.epoch([row for row in self.rows["metrics"] if row["epoch"] == self.epochs_done])
 
     def _tell_failures(self) -> None:
         """What could not be measured, each sentence once."""

@@ -97,6 +97,7 @@ class _DryRun:
         x, self.y = next(batches.sequential())
         self.x = x.contiguous()
         self.drew = False  # whether a step or an evaluation drew from a generator
+        self.writes = False  # whether the forward pass changes the images that it is given
 
     def found(self) -> Conformity:
         """Take the step in every way that matters; ConfigError where it cannot be taken."""
@@ -134,7 +135,8 @@ class _DryRun:
         """A module of the run's, or as another seed makes it, on the device; its output is checked at every call."""
         seed = self.run.seed if seed is None else seed
         model = models.build(self.run.model, self.dataset.input_shape, self.dataset.classes, seed)
-        model.register_forward_hook(lambda module, given, output: self.check_output(output))
+        if not isinstance(model, torch.jit.ScriptModule):  # which takes no hook
+            model.register_forward_hook(lambda module, given, output: self.check_output(output))
         return network.place(model, self.machine.device, self.machine.dtype, channels_last)
 
     def start(self, model: nn.Module) -> tuple[Tensors, Tensors]:
@@ -150,10 +152,14 @@ class _DryRun:
     def step(self, model: nn.Module, x: Tensor | None = None, context: Any = None) -> Taken:
         """One step in training mode, from the dry run's seed."""
         model.train()
+        learned, x = network.trained(model).keys(), self.x if x is None else x
         with seeded(self.seed, self.machine.device, own=True):
             before = generators(self.machine.device)
-            outputs, _, grads = backward(model, self.x if x is None else x, self.y, context or nullcontext())
+            outputs, _, grads = backward(model, given := x.clone(), self.y, context or nullcontext())
             self.drew |= generators(self.machine.device) != before
+        self.check_output(outputs)
+        self.writes |= not torch.equal(given, x)
+        network.check_learns(model, learned, self.who)
         return Taken(outputs, grads, copies(network.trained(model)), copies(network.kept(model)))
 
     def evaluated(self, model: nn.Module, params: Tensors, kept: Tensors, x: Tensor | None = None) -> Tensor:
@@ -162,8 +168,9 @@ class _DryRun:
         model.eval()
         with seeded(self.seed, self.machine.device, own=True), torch.no_grad():
             before = generators(self.machine.device)
-            outputs: Tensor = model(self.x if x is None else x)
+            outputs: Tensor = model((self.x if x is None else x).clone())
             self.drew |= generators(self.machine.device) != before
+        self.check_output(outputs)
         return outputs
 
     def check_output(self, output: object) -> None:
@@ -239,6 +246,8 @@ class _DryRun:
             return reason
         if name := differ(params, first.params, 0.0):
             return f"its forward pass changes {name}"
+        if self.writes:
+            return "its forward pass changes the images it is given"
         leaves, beside = {n: w.clone().requires_grad_() for n, w in params.items()}, copies(kept)
         try:
             with seeded(self.seed, self.machine.device, own=True):
@@ -268,7 +277,8 @@ def _not_a_function(model: nn.Module) -> str | None:
     for name, p in model.named_parameters():
         if p._backward_hooks or p._post_accumulate_grad_hooks:
             return f"{name} has a hook"
-        if p.is_complex():
+    for name, w in (*model.named_parameters(), *model.named_buffers()):
+        if w.is_complex():
             return f"{name} is complex"
     names: dict[nn.Module, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):

@@ -61,6 +61,7 @@ class EagerStep(Step):
     def gradients(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         network.write(self.model, params, buffers)
         outputs, loss, grads = backward(self.model, self._laid_out(x), y, self.machine.autocast())
+        network.check_learns(self.model, params.keys(), f"model={type(self.model).__name__}")
         after = network.kept(self.model)
         buffers |= {name: after[name].clone() for name in buffers}
         return grads, loss, hits(outputs, y)

@@ -7,7 +7,7 @@ torch's optimizers do. Of tied parameters the first name stands for all.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wdrun import models
 from wdrun.config.run import Group
+from wdrun.errors import ConfigError
 from wdrun.tensors import Tensors
 
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
@@ -54,9 +55,12 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype, channels_l
     def placed(w: Tensor) -> Tensor:
         kind = dtype if w.is_floating_point() else COMPLEX[dtype] if w.is_complex() else w.dtype
         w = w.to(device, kind)
+        if any(stride == 0 and size > 1 for size, stride in zip(w.shape, w.stride(), strict=True)):
+            w = w.clone(memory_format=torch.contiguous_format)  # an expanded one cannot be written to
         return w.contiguous(memory_format=torch.channels_last) if channels_last and w.ndim == 4 else w
 
-    return model._apply(placed)  # what Module.to does, which takes the imaginary part from a complex tensor
+    model._apply(placed)  # what Module.to does, which takes the imaginary part from a complex tensor
+    return model.train()  # in which some freeze a part of themselves
 
 
 def rebuilt(spec: Group, input_shape: tuple[int, ...], classes: int, seed: int, weights: Tensors) -> nn.Module:
@@ -85,6 +89,16 @@ def check(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if name in parameters and own.shape != weights[name].shape:
             shapes = [tuple(w.shape) for w in (weights[name], own)]
             raise ValueError(f"{name} has shape {shapes[0]}, in the model {shapes[1]}")
+
+
+def check_learns(model: nn.Module, names: Collection[str], who: str) -> None:
+    """ConfigError unless the parameters that learn are those of these names, as they were when the run began."""
+    if odd := sorted({n for n, p in model.named_parameters() if p.requires_grad} ^ set(names)):
+        now = "is frozen now and was not" if odd[0] in names else "learns now and did not"
+        raise ConfigError(
+            f"{who}: {odd[0]} {now} when training began: its forward pass sets requires_grad; freeze a part while the "
+            "model is built, and go on from its weights in another run (init_from=…)"
+        )
 
 
 def saved(model: nn.Module) -> dict[str, str]:
