@@ -230,7 +230,7 @@ def test_a_run_begun_with_other_layers_is_refused_whatever_is_chosen_but_to_trai
     assert code == 4
     assert (
         f"busy: {directory}: begun with other layers (body.1.weight has shape (2, 3072), in the model (3, 3072)); "
-        "put the model back to what it was, or remove the folder to begin again\n"
+        "put the model back to what it was, or on_change=retrain begins again\n"
     ) in err
     assert wdrun(*WORDS, "on_change=retrain", capture=capsys)[0] == 0
     assert read_run(directory)["parameters"] == "9259"

@@ -16,7 +16,7 @@ from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import discard, make, write_atomically
 from wdrun.sweep import checkpoint, extension, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
-from wdrun.tables.read import read_run, without_decay
+from wdrun.tables.read import otherwise_begun, read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
@@ -43,9 +43,11 @@ class Record:
         self.job, self.trainer, self.watch = job, trainer, watch
         self.fixed = _describe(trainer)
         self.state, self.rows, self.summary, earlier = _resume(job, trainer, self.fixed["data_digest"], watch)
-        fresh, extended = not self.state, ""
+        fresh, said = not self.state, []
         if fresh:
+            said = self._other_weights()
             shorter, extended = extension.begun(job, trainer, self.fixed["data_digest"])
+            said += [extended] if extended else []
             if shorter:
                 self.state, self.rows, self.summary, earlier = _taken(shorter, trainer)
         self.fixed |= {
@@ -56,7 +58,7 @@ class Record:
             _write_config(job.directory, job)
         if not self.over:  # else nothing of it was trained by the code as it is now
             own_code.write(job.directory, job.run)
-        for line in (*block(trainer), *filter(None, [extended])) if watch.detailed else ():
+        for line in (*block(trainer), *said) if watch.detailed else ():
             watch.note(line)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
@@ -67,6 +69,13 @@ class Record:
         self.started = self.written = time.perf_counter()
         self._write({"status": "running", "epochs_done": self.epochs_done})
         self.logger = loggers.Logger(job, self.rows["metrics"])
+
+    def _other_weights(self) -> list[str]:
+        """A line where the file that the run begins with has changed since the same command was typed."""
+        run, root = self.job.run, self.job.root
+        row = otherwise_begun(root, run, self.fixed["data_digest"]) if run.init_from else None
+        was = f"when run {row['id']} began with it (init_digest={row['init_digest']})" if row else ""
+        return [f"start    another run: {run.init_from} had other content {was}"] if row else []
 
     @property
     def epochs_done(self) -> int:
@@ -249,7 +258,7 @@ def _resume(
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
-    _check_layers(directory, trainer, tensors)
+    _check_layers(directory, trainer, tensors, bool(what))
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
     return _taken((tensors, values | {"made_with": made_with}), trainer)
 
@@ -262,14 +271,15 @@ def _taken(loaded: extension.Loaded, trainer: Trainer) -> tuple[State, Rows, dic
     return state, rows, values["summary"], {name: values["made_with"].get(name, "") for name in provenance.COLUMNS}
 
 
-def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor]) -> None:
+def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor], changed: bool) -> None:
     """BusyError unless the checkpoint's tensors are those that the run has here."""
     here, end = trainer.initial().tensors, "or remove the folder to begin again"
+    again = "or on_change=retrain begins again" if changed else end
     try:
         network.check(trainer.model, {n.partition("/")[2]: w for n, w in there.items() if n.startswith(NETWORK)})
     except ValueError as error:
         raise BusyError(
-            f"{directory}: begun with other layers ({error}); put the model back to what it was, {end}"
+            f"{directory}: begun with other layers ({error}); put the model back to what it was, {again}"
         ) from None
     if missing := here.keys() - there.keys():
         raise BusyError(

@@ -232,6 +232,13 @@ def shorter(root: Path, run: Run, data_digest: str) -> Iterator[tuple[Path, dict
     return _alike(root, run, data_digest, ("epochs",), lambda row: int(row["epochs"]) in short)
 
 
+def otherwise_begun(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
+    """The finished run below `root` that differs from this one, on these data, in what its `init_from` held then."""
+    there = {"init_from": run.init_from}
+    found = _alike(root, run, data_digest, ("init_digest",), lambda row: there.items() <= row.items())
+    return next((row for _, row in found if row["init_digest"] != run.init_digest), None)
+
+
 def _alike(
     root: Path, run: Run, data_digest: str, but: Sequence[str], asked: Callable[[dict[str, str]], bool]
 ) -> Iterator[tuple[Path, dict[str, str]]]:
