@@ -163,7 +163,7 @@ def test_a_finished_run_of_other_code_is_refused_kept_or_trained_again(net, wdru
     first, before = json.loads(out), files(directory)
     net()
     code, out, err = wdrun(*WORDS, capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert err == (
         f"imports own_net.Net (as model)\nwdrun: {directory}: own_layers.py has changed since it was trained; "
         "on_change=retrain trains it again, on_change=keep takes it as it is, another name= keeps both\n"
@@ -197,7 +197,7 @@ def test_a_sweep_is_refused_before_any_run_of_it_trains(net, wdrun, capsys, more
     assert wdrun("-m", *WORDS, "seed=0,1", capture=capsys)[0] == 0
     net()
     code, out, err = wdrun("-m", *changed(WORDS, *more, "seed=0,1,2"), capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert (
         " (and 1 run more): own_layers.py has changed since it was trained; on_change=retrain trains them again" in err
     )
@@ -377,7 +377,7 @@ def test_a_question_takes_no_runs_of_other_code_for_evidence(net, wdrun, capsys,
     said = "own_layers.py has changed since"
     net()
     code, out, err = wdrun("tune", *words, *more, "runs=5", capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert f" (and 1 run more): {said} it was trained; on_change=retrain trains them again" in err
     code, out, err = wdrun("tune", *words, *more, "runs=3", "on_change=keep", capture=capsys)
     assert (code, err.count(f"keeping  2 runs, although {said}; on_change=retrain")) == (0, 1)
