@@ -101,6 +101,9 @@ def keep_memory() -> bool:
     return all(mallopt(option, value) == 1 for option, value in settings)
 
 
+BITS = ("device_name", "precision_used", "threads_used", "instruction_set", "torch_version")  # what they depend on
+
+
 def describe(machine: Machine) -> dict[str, str | int]:
     """Columns of run.csv that say what ran: device name, precision, threads, versions, instruction set."""
     name = torch.cuda.get_device_name(machine.device) if machine.device.type == "cuda" else platform.machine()

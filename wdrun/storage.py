@@ -23,7 +23,8 @@ NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 # … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
 TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?|"
 TABLE += "verdict|looks|decisions"
-WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|checkpoint|(?:last|best)\.safetensors"
+WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|(?:kept\.)?checkpoint|"
+WRITTEN += r"(?:last|best)\.safetensors"
 TEMPORARY = re.compile(rf"\.(?:{WRITTEN})\.(\d{{1,9}})\.tmp")
 unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 

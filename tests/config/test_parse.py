@@ -157,6 +157,7 @@ batch_size=1e2               -> batch_size=100.0: must be a whole number ≥ 1
 batch_size=321               -> batch_size=321: the training split has only 320 examples
 on_change=ask                -> on_change=ask: must be one of error, retrain, keep
 on_change=kep                -> on_change=kep: must be one of error, retrain, keep; did you mean keep?
+keep_state=maybe            -> keep_state=maybe: must be true or false
 init_skip=[fc2.*]            -> init_skip: init_from is not given; it says of which file
 early_stopping=3             -> early_stopping=3: set early_stopping.patience=… instead
 early_stopping.patience=0    -> early_stopping.patience=0: must be a whole number ≥ 1, or null

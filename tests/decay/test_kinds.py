@@ -88,9 +88,35 @@ class Conv1dCausal(nn.Module):
         self.kernel = nn.Parameter(torch.randn(4, 3, 5))
 
 
+class NetWithoutNorm(nn.Module):
+    """A model, and no norm, though its name ends so."""
+
+    def __init__(self):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(4, 1, 1))
+        self.mix = nn.Parameter(torch.randn(4, 8))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.head = nn.Linear(8, 2)
+
+
+class ScaleNorm(nn.Module):
+    """A norm, with a part that has no parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4, 8))
+        self.act = nn.ReLU()
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
+        (
+            NetWithoutNorm(),
+            {"gamma": "vector", "mix": "fully connected", "cls_token": "token"}
+            | {"head.weight": "fully connected", "head.bias": "bias"},
+        ),
+        (ScaleNorm(), {"scale": "weight of a norm"}),
         (NormedLinear(), {"weight": "fully connected"}),  # normalised, not a norm
         (FilterResponseNorm2d(3), {"weight": "weight of a norm", "bias": "bias of a norm"}),
         (Conv1dCausal(), {"kernel": "convolution"}),

@@ -163,7 +163,7 @@ def test_a_finished_run_of_other_code_is_refused_kept_or_trained_again(net, wdru
     first, before = json.loads(out), files(directory)
     net()
     code, out, err = wdrun(*WORDS, capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert err == (
         f"imports own_net.Net (as model)\nwdrun: {directory}: own_layers.py has changed since it was trained; "
         "on_change=retrain trains it again, on_change=keep takes it as it is, another name= keeps both\n"
@@ -197,7 +197,7 @@ def test_a_sweep_is_refused_before_any_run_of_it_trains(net, wdrun, capsys, more
     assert wdrun("-m", *WORDS, "seed=0,1", capture=capsys)[0] == 0
     net()
     code, out, err = wdrun("-m", *changed(WORDS, *more, "seed=0,1,2"), capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert (
         " (and 1 run more): own_layers.py has changed since it was trained; on_change=retrain trains them again" in err
     )
@@ -230,7 +230,7 @@ def test_a_run_begun_with_other_layers_is_refused_whatever_is_chosen_but_to_trai
     assert code == 4
     assert (
         f"busy: {directory}: begun with other layers (body.1.weight has shape (2, 3072), in the model (3, 3072)); "
-        "put the model back to what it was, or remove the folder to begin again\n"
+        "put the model back to what it was, or on_change=retrain begins again\n"
     ) in err
     assert wdrun(*WORDS, "on_change=retrain", capture=capsys)[0] == 0
     assert read_run(directory)["parameters"] == "9259"
@@ -389,7 +389,7 @@ def test_a_question_takes_no_runs_of_other_code_for_evidence(net, wdrun, capsys,
     said = "own_layers.py has changed since"
     net()
     code, out, err = wdrun("tune", *words, *more, "runs=5", capture=capsys)
-    assert (code, out) == (4, "")
+    assert (code, out) == (4, ""), err
     assert f" (and 1 run more): {said} it was trained; on_change=retrain trains them again" in err
     code, out, err = wdrun("tune", *words, *more, "runs=3", "on_change=keep", capture=capsys)
     assert (code, err.count(f"keeping  2 runs, although {said}; on_change=retrain")) == (0, 1)

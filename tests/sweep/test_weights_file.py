@@ -183,6 +183,19 @@ def test_a_file_that_changed_under_the_run_is_told(state, here):
         begun_with(begun)
 
 
+def test_a_file_that_changed_since_the_same_command_is_told(state, wdrun, capsys, here):
+    command = [*WORDS, "init_from=w.safetensors"]
+    code, out, err = wdrun(*command, "--json", capture=capsys)
+    assert (code, "had other content" in err) == (0, False)
+    was = load([Path("outputs/default")]).runs["init_digest"].item()
+    first = json.loads(out)["id"]
+    safetensors.torch.save_file({name: w + 1 for name, w in state.items()}, here / "w.safetensors")
+    code, out, err = wdrun(*command, capture=capsys)
+    said = f"w.safetensors had other content when run {first} began with it (init_digest={was})\n"
+    assert (code, said in err, json.loads(out)["id"] == first) == (0, True, False), err
+    assert "had other content" not in wdrun(*command, "seed=1", capture=capsys)[2]  # no run of that seed is there
+
+
 @pytest.mark.parametrize(("words", "code"), [(["decay=l2", "lambda=0.1"], 0), (["decay=l2_init", "lambda=0.1"], 1)])
 def test_a_run_is_measured_without_the_file_that_it_began_with(state, wdrun, capsys, here, words, code):
     """Unless its penalty is the distance from there."""

@@ -75,6 +75,7 @@ KEYS: dict[str, Accepts] = {
     "objective": one_of("val_loss", "val_accuracy"),
     "logger": or_null(one_of("tensorboard", "wandb", "mlflow")),
     "on_change": one_of("error", "retrain", "keep"),
+    "keep_state": boolean(),
     "name": _label,
     "output_dir": text("a path"),
     "allow_diverged": boolean(),

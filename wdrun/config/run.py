@@ -112,6 +112,7 @@ class Options:
     tau: float | None = None  # choose λ so that the timescale is this many epochs
     logger: str | None = None  # writes the run's metrics in another tool's format too
     on_change: str = "error"  # or retrain, keep: where the run's own code is other than that which trained it
+    keep_state: bool = False  # after the run, so that one of more epochs may go on from its end
 
 
 @dataclass(frozen=True)

@@ -82,10 +82,11 @@ def kinds(model: nn.Module, by_layer: bool = False) -> dict[str, Kind]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether it is a normalisation: one of torch's, derived from one, or named like one."""
+    """Whether it is a normalisation: one of torch's, derived from one, or named like one and without layers inside."""
     if makes_product(module) or isinstance(module, TABLES):
         return False
-    return isinstance(module, NORMS) or bool(NORM.search(type(module).__name__))
+    inside = (p for part in module.children() for p in part.parameters())  # as in PreNorm(dim, fn), or in a whole model
+    return isinstance(module, NORMS) or (bool(NORM.search(type(module).__name__)) and next(inside, None) is None)
 
 
 def makes_product(module: nn.Module) -> bool:

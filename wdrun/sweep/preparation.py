@@ -32,7 +32,9 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
             both, more = first.options, job.options
             least = {key: max(filter(None, (a, more.require[key])), default=a) for key, a in both.require.items()}
             allowed = both.allow_diverged and more.allow_diverged
-            found[job.key] = replace(first, options=replace(both, require=least, allow_diverged=allowed))
+            kept = both.keep_state or more.keep_state
+            asked = replace(both, require=least, allow_diverged=allowed, keep_state=kept)
+            found[job.key] = replace(first, options=asked)
     former: dict[Path, dict[str, str]] = {}
     for root in {job.root for job in found.values()}:
         former[root] = _former(root, [job for job in found.values() if job.root == root])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from wdrun.config.run import Job
 from wdrun.errors import BusyError
 from wdrun.explain import block, bought, outcome, predicted
 from wdrun.storage import discard, make, write_atomically
-from wdrun.sweep import checkpoint, loggers, on_change, own_code, provenance
+from wdrun.sweep import checkpoint, extension, loggers, on_change, own_code, provenance
 from wdrun.tables.columns import FORMER, TABLES, run_row
-from wdrun.tables.read import read_run, shorter, without_decay
+from wdrun.tables.read import otherwise_begun, read_run, without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
@@ -43,15 +43,22 @@ class Record:
         self.job, self.trainer, self.watch = job, trainer, watch
         self.fixed = _describe(trainer)
         self.state, self.rows, self.summary, earlier = _resume(job, trainer, self.fixed["data_digest"], watch)
+        fresh, said = not self.state, []
+        if fresh:
+            said = self._other_weights()
+            shorter, extended = extension.begun(job, trainer, self.fixed["data_digest"])
+            said += [extended] if extended else []
+            if shorter:
+                self.state, self.rows, self.summary, earlier = _taken(shorter, trainer)
         self.fixed |= {
             name: was if self.over else provenance.joined(was, self.fixed[name]) for name, was in earlier.items()
         }
         self.unsaved, self.told = False, 0
-        if not self.state:
+        if fresh:
             _write_config(job.directory, job)
         if not self.over:  # else nothing of it was trained by the code as it is now
             own_code.write(job.directory, job.run)
-        for line in (*block(trainer), *self._not_extended()) if watch.detailed else ():
+        for line in (*block(trainer), *said) if watch.detailed else ():
             watch.note(line)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
@@ -64,13 +71,12 @@ class Record:
         last = self.epochs_done if self.over else None  # that one is logged once all of it is measured
         self.logger = loggers.Logger(job, [row for row in self.rows["metrics"] if row["epoch"] != last])
 
-    def _not_extended(self) -> Iterator[str]:
-        """Of a run that begins, a line where a finished one differs from it in having had fewer epochs."""
-        run, root = self.job.run, self.job.directory.parent
-        if not self.state and (row := shorter(root, run, self.fixed["data_digest"])):
-            other = f"run {row['id']}, which had {counted(int(row['epochs']), 'epoch')},"
-            ended = f"the optimizer's state of {other} is not kept"
-            yield f"epochs   another run, from the first epoch: {ended}"
+    def _other_weights(self) -> list[str]:
+        """A line where the file that the run begins with has changed since the same command was typed."""
+        run, root = self.job.run, self.job.root
+        row = otherwise_begun(root, run, self.fixed["data_digest"]) if run.init_from else None
+        was = f"when run {row['id']} began with it (init_digest={row['init_digest']})" if row else ""
+        return [f"start    another run: {run.init_from} had other content {was}"] if row else []
 
     @property
     def epochs_done(self) -> int:
@@ -125,6 +131,10 @@ class Record:
         self._log_last()
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
+        if self.job.options.keep_state and self.state and summary["status"] == "done":
+            if self.unsaved:
+                self._save(self.state)
+            extension.keep(self.job.directory)
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
         for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
@@ -249,29 +259,35 @@ def _resume(
             return None, {name: [] for name in TABLES}, {}, {}
         watch.note(f"warning: {what} since it was begun: the epochs to come are trained by other code")
     machine = devices.describe(trainer.machine)
-    for key in ("device_name", "precision_used", "threads_used", "instruction_set", "torch_version"):
+    for key in devices.BITS:
         if machine[key] != values["machine"][key]:
             was, now = values["machine"][key], machine[key]
             raise BusyError(
                 f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
                 "finish it where it started, or remove the folder to begin again"
             )
-    _check_layers(directory, trainer, tensors)
+    _check_layers(directory, trainer, tensors, bool(what))
     watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
-    device = trainer.machine.device
-    state = State({n: w.to(device) for n, w in tensors.items()}, values["state"])
+    return _taken((tensors, values | {"made_with": made_with}), trainer)
+
+
+def _taken(loaded: extension.Loaded, trainer: Trainer) -> tuple[State, Rows, dict[str, Any], dict[str, str]]:
+    """What `_resume` gives, of a checkpoint that serves."""
+    tensors, values = loaded
+    state = State({n: w.to(trainer.machine.device) for n, w in tensors.items()}, values["state"])
     rows = {name: [{FORMER.get(k, k): v for k, v in row.items()} for row in of] for name, of in values["rows"].items()}
-    return state, rows, values["summary"], {name: made_with.get(name, "") for name in provenance.COLUMNS}
+    return state, rows, values["summary"], {name: values["made_with"].get(name, "") for name in provenance.COLUMNS}
 
 
-def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor]) -> None:
+def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor], changed: bool) -> None:
     """BusyError unless the checkpoint's tensors are those that the run has here."""
     here, end = trainer.initial().tensors, "or remove the folder to begin again"
+    again = "or on_change=retrain begins again" if changed else end
     try:
         network.check(trainer.model, {n.partition("/")[2]: w for n, w in there.items() if n.startswith(NETWORK)})
     except ValueError as error:
         raise BusyError(
-            f"{directory}: begun with other layers ({error}); put the model back to what it was, {end}"
+            f"{directory}: begun with other layers ({error}); put the model back to what it was, {again}"
         ) from None
     if missing := here.keys() - there.keys():
         raise BusyError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -222,19 +222,27 @@ def status_of(directory: Path) -> str | None:
 
 def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
     """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
-    return _alike(root, run, data_digest, ("lambda", "decay."), lambda row: float(row["lambda"]) == 0)
+    found = _alike(root, run, data_digest, ("lambda", "decay."), lambda row: float(row["lambda"]) == 0)
+    return next((row for _, row in found), None)
 
 
-def shorter(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
-    """The finished run below `root`, no rung of halving, that differs from this one, on these data, in fewer epochs."""
+def shorter(root: Path, run: Run, data_digest: str) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The finished runs below `root`, no rungs of halving, that are this one, on these data, of fewer epochs."""
     short = {*range(run.epochs)} - rungs(root)
     return _alike(root, run, data_digest, ("epochs",), lambda row: int(row["epochs"]) in short)
 
 
+def otherwise_begun(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
+    """The finished run below `root` that differs from this one, on these data, in what its `init_from` held then."""
+    there = {"init_from": run.init_from}
+    found = _alike(root, run, data_digest, ("init_digest",), lambda row: there.items() <= row.items())
+    return next((row for _, row in found if row["init_digest"] != run.init_digest), None)
+
+
 def _alike(
     root: Path, run: Run, data_digest: str, but: Sequence[str], asked: Callable[[dict[str, str]], bool]
-) -> dict[str, str] | None:
-    """The first such run with the knobs of this one, but for some keys; one that ends in a dot stands for its group."""
+) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Folder and row of such runs with the knobs of this one, but for some; one that ends in a dot is its group."""
     groups = tuple(key for key in but if key.endswith("."))
     left = {key for key in (*run.knobs, *UNWRITTEN) if key not in (*but, *OUTSIDE) and not key.startswith(groups)}
     same = {key: cell(canonical(run.knobs[key])) for key in left if key in run.knobs}
@@ -245,8 +253,7 @@ def _alike(
         if any(row.get(key) for key in left - same.keys()) or not asked(row):  # those are null, and in no table
             continue
         if all(key in row and plain(row[key]) == text for key, text in same.items()):
-            return row
-    return None
+            yield path.parent, row
 
 
 def rungs(root: Path) -> set[int]:

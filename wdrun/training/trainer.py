@@ -74,8 +74,7 @@ class Trainer:
             raise ConfigError(f"batch_size={run.batch_size}: the training split has only {size} examples")
         self.steps_per_epoch = len(self.train_batches)
         self.steps = self.steps_per_epoch * run.epochs
-        self.schedule = schedules.build(run.schedule, epochs=run.epochs, steps=self.steps)
-        self.decay_schedule = self._lambda_schedule(run.decay)
+        self.schedule, self.decay_schedule = self._schedules()
         self.optimizer = optim.build(run.optimizer)
         self.layers = decay.Layers(decay.kinds(self.model), self._normed, own)
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
@@ -112,6 +111,21 @@ class Trainer:
         other.run = replace(self.run, lam=lam)
         vars(other).pop("budget", None)  # where it was computed and kept, it is that of the other λ
         return other
+
+    def lasting(self, epochs: int) -> Trainer:
+        """This trainer for another number of epochs, to ask for its `knobs`: nothing else depends on that number."""
+        other = self.at(self.run.lam)
+        other.run, other.steps = replace(self.run, epochs=epochs), self.steps_per_epoch * epochs
+        other.schedule, other.decay_schedule = other._schedules()
+        other.rule = decay.build(
+            self.run.decay, self._start[0], other._lambda_schedule, self.run.coupling, layers=self.layers
+        )
+        return other
+
+    def _schedules(self) -> tuple[schedules.Schedule, schedules.Schedule]:
+        """Of the lr and of λ."""
+        run = self.run
+        return schedules.build(run.schedule, epochs=run.epochs, steps=self.steps), self._lambda_schedule(run.decay)
 
     def _lambda_schedule(self, spec: Mapping[str, Any]) -> schedules.Schedule:
         return schedules.of_lambda(spec, epochs=self.run.epochs, steps=self.steps)
