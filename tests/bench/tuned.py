@@ -1,15 +1,21 @@
-"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|lambda|runs|planning [questions=2000].
+"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [word=value …].
+
+only=NAME makes the rows whose names begin so, questions=N how many are drawn.
 
 Questions are drawn, not trained (tests/bench/surfaces.py): four facets of two optimizers, ten pairs.
 false: share of questions with any false verdict. Each search is followed by DRAWS confirmations, each on fresh noise;
     the bound is Clopper & Pearson's at 95 %, for as many questions as these clusters are worth.
+worst: the same of the confirmation alone, where one cell of six has ten times the noise of the others.
 lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
-runs: runs until all is decided, against a half-decade grid and Optuna's samplers (tests/bench/rivals.py).
+runs: runs until all is decided, against a half-decade grid and Optuna's samplers=TPE,GP (tests/bench/rivals.py).
 planning: seconds to plan the next run of a question with 1,000 runs.
 """
 
+import itertools
+import math
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -25,12 +31,12 @@ DRAWS = 20
 LEVELS = (0.05, 0.01)
 
 
-def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, **how):
+def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, lost=0.0, **how):
     """Worlds of four facets; the noise is 0.1 to 1 margins unless given."""
 
     def make(rng):
         noise = how.get("noise", rng.choice([0.1, 0.25, 0.5, 1.0]))
-        return surfaces.world(surfaces.four(rng, gains, **{**how, "noise": noise}), kind=kind, shared=shared)
+        return surfaces.world(surfaces.four(rng, gains, **{**how, "noise": noise}), kind=kind, shared=shared, lost=lost)
 
     return make
 
@@ -58,6 +64,7 @@ WORLDS = {
     "scores in steps of a fifth of the margin": drawn(kind="rounded"),
     "kept tables": kept(),
     "kept tables, three times the noise": kept(noise=3.0),
+    "each run diverges with a chance of 0.1": drawn(lost=0.1),
 }
 
 
@@ -70,6 +77,21 @@ def searched(world, rng):
             return found, runs
         cell = found.next[0].cell
         runs.append(Seen(cell, 0, float(world.draws(rng, [cell], 1)[0, 0]), 1.0))
+
+
+def followed(world, seen, rng, levels=LEVELS):
+    """As `confirmed`, by the planner's own loop from the runs of the search on: so lost cells are replaced."""
+    found = []
+    for alpha in levels:
+        question, runs = replace(world.question, alpha=alpha), list(seen)
+        while (last := plan(runs, question, Budget(), len(question.sides))).next:
+            scores = world.draws(rng, [n.cell for n in last.next], 1)[0]
+            runs += [Seen(n.cell, n.seed, float(y), 1.0) for n, y in zip(last.next, scores, strict=True)]
+        told = [v for v in last.verdicts if v.answer.verdict]
+        truths = [world.difference(v.pair, v.one, v.other) for v in told]
+        wrong = [any(false(v.answer.verdict, t[k]) for v, t in zip(told, truths, strict=True)) for k in (0, 1)]
+        found.append((*wrong, 1 - len(told) / len(last.verdicts), len(runs) - len(seen)))
+    return found
 
 
 def confirmed(world, verdicts, rng, levels=LEVELS):
@@ -115,12 +137,28 @@ def false_verdicts(questions, names=None):
         rng, rows = np.random.default_rng(0), []
         for _ in range(max(2, questions // DRAWS)):
             world = WORLDS[name](rng)
-            verdicts = searched(world, rng)[0].verdicts
-            rows.append([confirmed(world, verdicts, rng) for _ in range(DRAWS)])
+            last, seen = searched(world, rng)
+            told = (followed, seen) if world.lost else (confirmed, last.verdicts)
+            rows.append([told[0](world, told[1], rng) for _ in range(DRAWS)])
         found = np.array(rows, dtype=float)  # (searches, draws, levels, what)
         told = [f"{found[:, :, k, 0].mean():.1%} | {bound(found[:, :, k, 0]):.1%}" for k in range(len(LEVELS))]
         undecided, runs = found[:, :, 0, 2].mean(), np.median(found[:, :, 0, 3])
         print(f"| {name} | {found[..., 0, 0].size} | {' | '.join(told)} | {undecided:.1%} | {runs:.0f} |", flush=True)
+
+
+def worst(draws):
+    """Ten questions about six cells of which one is LOUD times as noisy as the rest, whose noise is some margins."""
+    print("| the one cell | noise | kind | n | false, at most 5 % | 95 % bound |")
+    print("|---" * 6 + "|")
+    sides = [(0, 4), (1, 4), (2, 5), (3, 5), *itertools.combinations(range(4), 2)]
+    for kind, (which, loud), noise in itertools.product(("normal", "skew"), (("decay", 0), ("λ = 0", 4)), (0.02, 0.1, 0.5)):
+        rng, wrong = np.random.default_rng(0), []
+        for _ in range(draws):
+            luck = rng.normal(size=(MOST_PAIRS, 6)) if kind == "normal" else rng.exponential(size=(MOST_PAIRS, 6)) - 1
+            scores = luck * noise * MARGIN * np.where(np.arange(6) == loud, 10.0, 1.0)
+            wrong.append([any(a.verdict in ("better", "worse") for a in looks(scores, sides, MARGIN)[-1])])
+        y = np.array(wrong, dtype=float)
+        print(f"| {which} | {noise} | {kind} | {draws} | {y.mean():.1%} | {bound(y):.1%} |", flush=True)
 
 
 SURFACES = {
@@ -143,11 +181,11 @@ def regrets(world, verdicts):
     return decayed, zeros
 
 
-def lambda_found(questions):
+def lambda_found(questions, names=None):
     print("| surfaces | facets | search runs a facet | within the margin | within half | mean | λ = 0: within |")
     print("|---" * 7 + "|")
-    for name, make in SURFACES.items():
-        rng, ours, zeros, runs = np.random.default_rng(0), [], [], []
+    for name in names or SURFACES:
+        make, rng, ours, zeros, runs = SURFACES[name], np.random.default_rng(0), [], [], []
         for _ in range(max(1, questions // 4)):
             world = make(rng)
             found, seen = searched(world, rng)
@@ -163,9 +201,10 @@ def planning(runs=1000):
     world, rng, took = surfaces.world(surfaces.example()), np.random.default_rng(0), []
     grid = [(lam, lr) for lam in (0.0, *np.geomspace(1e-3, 100, 11)) for lr in np.geomspace(1e-4, 0.3, 8)]
     cells = list(dict.fromkeys(world.question.cell(f, s) for s in grid for f in range(4)))
-    seeds = max(1, runs // len(cells))
+    seeds = math.ceil(runs / len(cells))
     swept = [Seen(c, k, y, 1.0) for c in cells for k, y in enumerate(world.draws(rng, [c], seeds)[:, 0])]
     seen = swept[:runs]
+    assert len(seen) == runs
     for _ in range(80):
         for cached in (state._following, state._chosen):
             cached.cache_clear()
@@ -175,7 +214,7 @@ def planning(runs=1000):
         if not found.next:
             break
         seen += [Seen(n.cell, n.seed, float(world.draws(rng, [n.cell], 1)[0, 0]), 1.0) for n in found.next]
-    print(f"| planning the next run, {len(swept[:runs])} runs and more | {len(took)} | "
+    print(f"| planning the next run, {runs:,} runs and more | {len(took)} | "
           f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
     return took
 
@@ -183,18 +222,19 @@ def planning(runs=1000):
 def main():
     what, *rest = sys.argv[1:] or ["false"]
     settings = dict(word.split("=", 1) for word in rest)
-    questions = int(settings.get("questions", 2000))
+    questions, only = int(settings.get("questions", 2000)), settings.get("only", "")
     if what == "false":
-        names = [name for name in WORLDS if settings.get("only", "") in name]
-        false_verdicts(questions, names)
+        false_verdicts(questions, [name for name in WORLDS if name.startswith(only)])
+    elif what == "worst":
+        worst(questions)
     elif what == "lambda":
-        lambda_found(questions)
+        lambda_found(questions, [name for name in SURFACES if name.startswith(only)])
     elif what == "planning":
         planning()
     else:
         from tests.bench import rivals
 
-        rivals.runs(questions)
+        rivals.runs(questions, settings.get("samplers", "TPE,GP").split(","), only)
 
 
 if __name__ == "__main__":
