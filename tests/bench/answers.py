@@ -22,7 +22,7 @@ DECIDED = ("better", "worse", "equivalent")
 
 
 def answered(words):
-    """Seconds, runs, and of a question its rows of verdict.csv and their sentences."""
+    """Seconds, runs, and of a question its rows of verdict.csv and what was said of them."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         line = [sys.executable, "-m", "wdrun", *words]
@@ -34,17 +34,14 @@ def answered(words):
         with table.open(newline="") as file:
             runs = sum(1 for _ in csv.DictReader(file))
     asked = [row["question"] for row in map(json.loads, done.stdout.splitlines()) if "question" in row]
-    return took, runs, asked, sentences(done.stderr, asked)
+    return took, runs, asked, sentences(done.stderr)
 
 
-def sentences(said, asked):
-    """What was said of each question at the end."""
-    found = []
-    for row in asked:
-        own = f"{row['facet']} is ", f"{row['facet']} against {row['against']}"
-        about = own[:1] if row["against"] == "λ = 0" else own[1:]
-        found.append(next((line for line in reversed(said.splitlines()) if line.startswith(about)), "nothing"))
-    return found
+def sentences(said):
+    """What was said at the end, after the counts of runs: a line a question, how sure they are, what is left."""
+    lines = said.splitlines()
+    counts = [place for place, line in enumerate(lines) if line.startswith("tune ")]
+    return lines[counts[-1] + 1 :] if counts else []
 
 
 def main():

@@ -1,9 +1,9 @@
 """Successive halving against the planner's search, by epochs spent: python tests/bench/halved.py [n].
 
-Real runs: two settings of `experiment=lr_lambda` with their grids of 5 lr × 11 λ, and seeds 0 … n − 1 to choose with. In
-each of the n rounds both choose on the seed: halving (Jamieson & Talwalkar 2016, algorithm 1) keeps a third of the 55
-from rung to rung, as `halving=` did; the search is the one of `wdrun tune`, stopped at as many epochs. What both chose,
-and the grid's best cell by the kept table (two seeds a cell), is then trained on SEEDS fresh seeds.
+Real runs: two settings of `experiment=lr_lambda` with their grids of 5 lr × 11 λ, and seeds 0 … n − 1 to choose with.
+In each of the n rounds both choose on the seed: halving (Jamieson & Talwalkar 2016, algorithm 1) keeps a third of the
+55 from rung to rung, as `halving=3` once did; the search is the one of `wdrun tune`, stopped at as many epochs. What
+both chose, and the grid's best cell by the kept table (two seeds a cell), is then trained on SEEDS fresh seeds.
 A regret is a choice's mean minus the best cell's, which may be below 0: the search may leave the grid, and the table's
 best cell is the best of two seeds. Two processes of one thread.
 """
@@ -101,7 +101,9 @@ def best_kept(kind):
 def compare(kind, seed):
     """A round: (choice, epochs spent, regret) of halving and of the search."""
     torch.set_num_threads(1)
-    choices = [halved(lambda setting, epochs: score(kind, setting, seed, epochs), list(product(LAMBDAS, RATES[kind[0]])))]
+    choices = [
+        halved(lambda setting, epochs: score(kind, setting, seed, epochs), list(product(LAMBDAS, RATES[kind[0]])))
+    ]
     choices.append(searched(lambda setting: score(kind, setting, seed), asked_of(kind), choices[0][1]))
     fresh = [FRESH + k for k in range(SEEDS)]
     best = np.array([score(kind, best_kept(kind), s) for s in fresh])

@@ -7,8 +7,8 @@ TPE, GP: Optuna's samplers over the same ranges, lr alone with λ = 0; each stud
     one is within a margin of the best there is as often as the planner's; then the same fresh runs as the planner's.
     As these are the same, they bound the factor of all runs; that of the runs that search is told beside it.
 
-Needs Optuna, for GP 3.6 or later. wdrun's Optuna sweeper needs an older one, so put it into a folder of its own:
-`pip install --no-deps --target FOLDER optuna greenlet`, and FOLDER into PYTHONPATH. torch, scipy and the rest are there.
+Needs Optuna, for GP 3.6 or later. The one that comes with wdrun's Optuna sweeper is older, so put another into a
+folder of its own, `pip install --no-deps --target FOLDER optuna greenlet`, and FOLDER into PYTHONPATH.
 """
 
 import sys
@@ -105,12 +105,12 @@ def studied(worlds, sampler, within):
     for zero in (False, True):
         homes = [dict.fromkeys(w.question.home(f) for f in range(4)) if zero else range(4) for w in worlds]
         studies = [[study(w, f, sampler, k, zero) for f in homes[k]] for k, w in enumerate(worlds)]
-        for trials in range(1, TRIALS[sampler] // (1 + zero) + 1):
+        trials, most, lacks = 0, TRIALS[sampler] // (1 + zero), True
+        while lacks and trials < most:
+            trials += 1
             far = np.array([[next(one) for one in of_world] for of_world in studies])
-            if np.mean(far <= MARGIN) >= within:
-                break
-        else:
-            bounded = True
+            lacks = np.mean(far <= MARGIN) < within
+        bounded |= lacks
         total += trials * len(studies[0])
         print(f"{sampler}{', λ = 0' * zero}: {trials} runs a study", file=sys.stderr, flush=True)
     return total, bounded

@@ -1,4 +1,4 @@
-"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [word=value …].
+"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [words…].
 
 only=NAME makes the rows whose names begin so, questions=N how many are drawn.
 
@@ -151,7 +151,9 @@ def worst(draws):
     print("| the one cell | noise | kind | n | false, at most 5 % | 95 % bound |")
     print("|---" * 6 + "|")
     sides = [(0, 4), (1, 4), (2, 5), (3, 5), *itertools.combinations(range(4), 2)]
-    for kind, (which, loud), noise in itertools.product(("normal", "skew"), (("decay", 0), ("λ = 0", 4)), (0.02, 0.1, 0.5)):
+    for kind, (which, loud), noise in itertools.product(
+        ("normal", "skew"), (("decay", 0), ("λ = 0", 4)), (0.02, 0.1, 0.5)
+    ):
         rng, wrong = np.random.default_rng(0), []
         for _ in range(draws):
             luck = rng.normal(size=(MOST_PAIRS, 6)) if kind == "normal" else rng.exponential(size=(MOST_PAIRS, 6)) - 1

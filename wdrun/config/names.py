@@ -46,6 +46,7 @@ _KEYS = {
     "data.label_noise={}": "label_noise",
     "data.root={}": "root data_dir data_path data_root datadir",
     "name={}": "exp exp_name experiment_name run_name",
+    "wdrun tune decay=l2, which searches λ and lr": "halving",  # a key of former versions
     "output_dir={}": "out out_dir output outdir output_path save_dir log_dir logdir results_dir",
 }
 _OPTIONS = {
