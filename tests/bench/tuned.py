@@ -15,7 +15,10 @@ import itertools
 import math
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 from scipy import stats
@@ -29,6 +32,7 @@ from wdrun.tuning.sequential import looks
 
 DRAWS = 20
 LEVELS = (0.05, 0.01)
+AT_ONCE = 24
 
 
 def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, lost=0.0, **how):
@@ -80,11 +84,14 @@ def searched(world, rng):
 
 
 def followed(world, seen, rng, levels=LEVELS):
-    """As `confirmed`, by the planner's own loop from the runs of the search on: so lost cells are replaced."""
+    """As `confirmed`, by the planner's own loop from the runs of the search on: so lost cells are replaced.
+
+    Up to AT_ONCE runs are asked for at a time, as with parallel=AT_ONCE, which takes fewer plans and some more runs.
+    """
     found = []
     for alpha in levels:
         question, runs = replace(world.question, alpha=alpha), list(seen)
-        while (last := plan(runs, question, Budget(), len(question.sides))).next:
+        while (last := plan(runs, question, Budget(), AT_ONCE)).next:
             scores = world.draws(rng, [n.cell for n in last.next], 1)[0]
             runs += [Seen(n.cell, n.seed, float(y), 1.0) for n, y in zip(last.next, scores, strict=True)]
         told = [v for v in last.verdicts if v.answer.verdict]
@@ -122,6 +129,16 @@ def false(verdict, true):
     }.get(verdict, False)
 
 
+def told_of(name, number):
+    """The confirmations of one search."""
+    rng = np.random.default_rng(number)
+    world = WORLDS[name](rng)
+    last, seen = searched(world, rng)
+    if world.lost:
+        return [followed(world, seen, rng) for _ in range(DRAWS)]
+    return [confirmed(world, last.verdicts, rng) for _ in range(DRAWS)]
+
+
 def bound(clusters):
     """The upper 95 % bound of a share, of clusters (n, draws) of yes and no that may be alike within."""
     share, (n, draws) = clusters.mean(), clusters.shape
@@ -134,13 +151,8 @@ def false_verdicts(questions, names=None):
     print("| questions | n | false, at most 5 % | 95 % bound | false, at most 1 % | 95 % bound | undecided | runs |")
     print("|---" * 8 + "|")
     for name in names or WORLDS:
-        rng, rows = np.random.default_rng(0), []
-        for _ in range(max(2, questions // DRAWS)):
-            world = WORLDS[name](rng)
-            last, seen = searched(world, rng)
-            told = (followed, seen) if world.lost else (confirmed, last.verdicts)
-            rows.append([told[0](world, told[1], rng) for _ in range(DRAWS)])
-        found = np.array(rows, dtype=float)  # (searches, draws, levels, what)
+        searches = range(max(2, questions // DRAWS))
+        found = np.array(list(each(partial(told_of, name), searches)), dtype=float)  # (searches, draws, levels, what)
         told = [f"{found[:, :, k, 0].mean():.1%} | {bound(found[:, :, k, 0]):.1%}" for k in range(len(LEVELS))]
         undecided, runs = found[:, :, 0, 2].mean(), np.median(found[:, :, 0, 3])
         print(f"| {name} | {found[..., 0, 0].size} | {' | '.join(told)} | {undecided:.1%} | {runs:.0f} |", flush=True)
@@ -183,17 +195,20 @@ def regrets(world, verdicts):
     return decayed, zeros
 
 
+def found_of(name, number):
+    """Regrets of one search, with decay and without, and its runs a facet."""
+    rng = np.random.default_rng(number)
+    world = SURFACES[name](rng)
+    found, seen = searched(world, rng)
+    return *regrets(world, found.verdicts), [len(seen) / len(world.surfaces)]
+
+
 def lambda_found(questions, names=None):
     print("| surfaces | facets | search runs a facet | within the margin | within half | mean | λ = 0: within |")
     print("|---" * 7 + "|")
     for name in names or SURFACES:
-        make, rng, ours, zeros, runs = SURFACES[name], np.random.default_rng(0), [], [], []
-        for _ in range(max(1, questions // 4)):
-            world = make(rng)
-            found, seen = searched(world, rng)
-            decayed, zero = regrets(world, found.verdicts)
-            ours, zeros, runs = ours + decayed, zeros + zero, [*runs, len(seen) / len(world.surfaces)]
-        y, z = np.array(ours), np.array(zeros)
+        found = each(partial(found_of, name), range(max(1, questions // 4)))
+        y, z, runs = (np.concatenate(column) for column in zip(*found, strict=True))
         within = f"{(y <= 1).mean():.1%} | {(y <= 0.5).mean():.1%} | {y.mean():.2f} | {(z <= 1).mean():.1%}"
         print(f"| {name} | {len(y)} | {np.mean(runs):.1f} | {within} |", flush=True)
 
@@ -219,6 +234,14 @@ def planning(runs=1000):
     print(f"| planning the next run, {runs:,} runs and more | {len(took)} | "
           f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
     return took
+
+
+def each(function, numbers):
+    """The function of each number, on two processes; of few numbers here."""
+    if len(numbers) < 10:
+        return map(function, numbers)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        return list(pool.map(function, numbers, chunksize=5))
 
 
 def main():

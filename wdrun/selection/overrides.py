@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.keys import SAME, STRENGTH
+from wdrun.config.names import GONE
 from wdrun.tables.place import placed
 from wdrun.wording import command_line, short, sort_key, typed
 
 Box = dict[str, tuple[str, ...]]  # a line's grid: override key -> its values, in order
 Line = tuple[str, ...]  # what is typed after `wdrun`
 
-GONE = ("halving",)  # keys of former versions
 LONG = 5  # so many whole numbers in a row are listed, more are a range
 
 
