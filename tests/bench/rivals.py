@@ -29,7 +29,7 @@ def runs(questions, samplers=tuple(TRIALS), only=""):
     rivals = [column for s in samplers for column in (f"{s}: runs", f"{s}: those that search")]
     print(f"| surfaces | questions | planner: runs | those that search | grid | {' | '.join(rivals)} |")
     print("|---" * (5 + len(rivals)) + "|")
-    for name in (name for name in WORLDS if only in name):
+    for name in tuned.named(WORLDS, only):
         rng = np.random.default_rng(0)
         worlds = [tuned.SURFACES[name](rng) for _ in range(max(1, questions))]
         ours = [planned(world, rng) for world in worlds]

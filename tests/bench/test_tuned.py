@@ -188,6 +188,12 @@ def test_rows_are_markdown(capsys, monkeypatch):
     assert capsys.readouterr().out.count("| 2 | ") == 12
 
 
+def test_only_names_one_row_or_those_that_have_it_in_their_names():
+    assert tuned.named(tuned.SURFACES, "valleys") == ["valleys"]
+    assert tuned.named(tuned.SURFACES, "kept") == ["kept tables", "kept tables a decade off"]
+    assert tuned.named(rivals.WORLDS, "") == ["valleys", "kept tables"]
+
+
 def test_factors_are_of_the_planners_runs():
     assert rivals.times(1260.4, False, 93) == "1,260 (13.6 times)"
     assert rivals.times(250.0, True, 100) == "≥ 250 (2.5 times)"

@@ -1,6 +1,6 @@
 """What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [words…].
 
-only=NAME makes the rows whose names begin so, questions=N how many are drawn.
+only=NAME makes the row of that name, else those that have it in their names; questions=N how many are drawn.
 
 Questions are drawn, not trained (tests/bench/surfaces.py): four facets of two optimizers, ten pairs.
 false: share of questions with any false verdict. Each search is followed by DRAWS confirmations, each on fresh noise;
@@ -244,16 +244,20 @@ def each(function, numbers):
         return list(pool.map(function, numbers, chunksize=5))
 
 
+def named(table, only):
+    return [name for name in table if name == only] or [name for name in table if only in name]
+
+
 def main():
     what, *rest = sys.argv[1:] or ["false"]
     settings = dict(word.split("=", 1) for word in rest)
     questions, only = int(settings.get("questions", 2000)), settings.get("only", "")
     if what == "false":
-        false_verdicts(questions, [name for name in WORLDS if name.startswith(only)])
+        false_verdicts(questions, named(WORLDS, only))
     elif what == "worst":
         worst(questions)
     elif what == "lambda":
-        lambda_found(questions, [name for name in SURFACES if name.startswith(only)])
+        lambda_found(questions, named(SURFACES, only))
     elif what == "planning":
         planning()
     else:
