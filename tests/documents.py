@@ -24,7 +24,6 @@ from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS
 from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
-from wdrun.sweep.halving import COLUMNS as HALVING
 from wdrun.tables.columns import CODE, EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
 from wdrun.tables.verdicts import RECORDS
 
@@ -322,7 +321,6 @@ PARTS = {
     "couplings": couplings,
     "decays": decays,
     **{f"columns of {name}": lambda name=name: columns(schemas()[name]) for name in schemas()},
-    "columns of halving.csv": lambda: ", ".join(map(code, HALVING)),
     "findings": findings,
     "picture": picture,
     **{f"files of {room}": lambda room=room: files_of(room) for room in DESCRIBED},

@@ -404,13 +404,6 @@ def test_of_equal_runs_the_strictest_threshold_counts(wdrun, capsys):
     assert wdrun(*words, capture=capsys)[0] == 6
 
 
-def test_every_rung_of_a_halving_tells_its_misses(wdrun, capsys):
-    words = ("-m", *TINY, "epochs=2", "halving=2", "lambda=0,0.1", "require.val_accuracy=0.99")
-    code, out, err = wdrun(*words, capture=capsys)
-    assert (code, err.count("\nrequire: ")) == (6, len(results(out)))
-    assert len(results(out)) == 3
-
-
 def test_an_interrupted_sweep_tells_the_misses_of_the_runs_that_ended(here):
     with start(here, "-m", "seed=range(0,30)", "epochs=1", "require.val_accuracy=0.99") as process:
         assert process.stdout.readline()

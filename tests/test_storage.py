@@ -115,7 +115,8 @@ def test_temporary_files_of_others_and_of_those_who_write_now_stay(tmp_path):
 def test_whatever_is_written_into_a_held_folder_is_known_when_it_is_left_half(tmp_path, monkeypatch):
     """The names of all temporary files of sweeps that write every kind of file are those that `hold` cleans."""
     from tests.runs import SMALLEST, asked
-    from wdrun.sweep import halving, one_run
+    from wdrun.sweep import one_run
+    from wdrun.sweep.execute import execute
 
     true, temporary = os.replace, set()
 
@@ -124,11 +125,11 @@ def test_whatever_is_written_into_a_held_folder_is_known_when_it_is_left_half(tm
         true(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    halving.in_rungs(*asked(tmp_path, "lambda=0.01,0.1", "halving=2", "diagnostics=[histograms]", base=SMALLEST))
+    execute(*asked(tmp_path, "lambda=0.01,0.1", "diagnostics=[histograms]", base=SMALLEST))
     regression = ("data=regression", "model=linear", "augment=none", "threads=1", "device=cpu", "epochs=2")
-    halving.in_rungs(*asked(tmp_path, "halving=2", base=regression))
+    execute(*asked(tmp_path, base=regression))
     monkeypatch.setattr(one_run, "train", lambda *arguments: 1 / 0)
-    halving.in_rungs(*asked(tmp_path, "seed=5", "halving=2", base=SMALLEST))
+    execute(*asked(tmp_path, "seed=5", base=SMALLEST))
     assert {name[1:].rsplit(".", 2)[0] for name in temporary} >= {"runs.csv", "predictions.csv", "error.log"}
     assert [name for name in sorted(temporary) if not storage.TEMPORARY.fullmatch(name)] == []
 

@@ -63,7 +63,7 @@ STORIES = [
     [f"-m {M} decay=l2 lambda=0,1e-2,1 decay.coupling=coupled,decoupled,cautious fuse=true precision=fp64 seed=0,1"],
     [f"-m {C} augment=flip_crop lambda=0,1e-2 seed=0,1 fuse=true epochs=1"],
     [f"-m {M} folds=2 lambda=0,1e-2 parallel=2", "select outputs/default"],
-    [f"-m {M} lambda=0,1e-3,1e-2,1e-1 epochs=4 halving=2 objective=val_accuracy"],
+    [f"-m {M} lambda=0,1e-3,1e-2,1e-1 epochs=4 objective=val_accuracy"],
     ["experiment=smoke epochs=2", "status outputs/smoke", "select outputs/smoke metric=val_accuracy nuisance=lr"],
 ]  # fmt: skip
 

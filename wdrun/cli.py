@@ -226,13 +226,12 @@ def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> 
     """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
     from wdrun.sweep import outcome
     from wdrun.sweep.execute import execute  # torch starts here, after every value is known to be sound
-    from wdrun.sweep.halving import in_rungs
     from wdrun.sweep.signals import Interrupted
 
     try:
         tell = partial(outcome.print_result, always=json)
         with results.alone():
-            outcomes = (execute if options.halving is None else in_rungs)(jobs, options, tell)
+            outcomes = execute(jobs, options, tell)
     except Interrupted as interrupted:
         return interrupted.exit_code
     return outcome.exit_code(outcomes)

@@ -1,12 +1,17 @@
-"""Runs until all is decided, of the planner and of three rivals on the same surfaces: python tests/bench/tuned.py runs.
+"""Runs until all is decided, of the planner and of three rivals on the same surfaces: see tests/bench/tuned.py runs.
 
 grid: half decades, 5 lr × (10 λ and λ = 0), `seeds` of each cell; the best cell of each line by its mean, and paired
     t intervals of these at 5 % over all pairs (Holm). It is given the fewest seeds with which as many verdicts are told
     and true as of the planner's.
 TPE, GP: Optuna's samplers over the same ranges, lr alone with λ = 0; each study has the fewest runs with which its best
     one is within a margin of the best there is as often as the planner's; then the same fresh runs as the planner's.
-Needs `pip install optuna`.
+    As these are the same, they bound the factor of all runs; that of the runs that search is told beside it.
+
+Needs Optuna, for GP 3.6 or later. The one that comes with wdrun's Optuna sweeper is older, so put another into a
+folder of its own, `pip install --no-deps --target FOLDER optuna greenlet`, and FOLDER into PYTHONPATH.
 """
+
+import sys
 
 import numpy as np
 from scipy import stats
@@ -16,22 +21,28 @@ from tests.bench.surfaces import MARGIN
 
 RATES, LAMBDAS = 10 ** np.arange(-1, 1.1, 0.5), 10 ** np.arange(-2.5, 2.1, 0.5)  # of the start
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
-TRIALS = {"TPESampler": 100, "GPSampler": 50}  # of a study at most
+TRIALS = {"TPE": 100, "GP": 50}  # of a study at most
+WORLDS = ("valleys", "kept tables")
 
 
-def runs(questions):
-    print("| surfaces | questions | planner: runs | within the margin | grid | TPE | GP |\n" + "|---" * 7 + "|")
-    for name in ("valleys", "kept tables"):
+def runs(questions, samplers=tuple(TRIALS), only=""):
+    rivals = [column for s in samplers for column in (f"{s}: runs", f"{s}: those that search")]
+    print(f"| surfaces | questions | planner: runs | those that search | grid | {' | '.join(rivals)} |")
+    print("|---" * (5 + len(rivals)) + "|")
+    for name in tuned.named(WORLDS, only):
         rng = np.random.default_rng(0)
         worlds = [tuned.SURFACES[name](rng) for _ in range(max(1, questions))]
         ours = [planned(world, rng) for world in worlds]
-        total = float(np.mean([searched + fresh for searched, fresh, *_ in ours]))
-        fresh = float(np.mean([one for _, one, *_ in ours]))
-        within, right = (float(np.mean([one[k] for one in ours])) for k in (2, 3))
-        told = []
-        for cost, bounded in (grid_runs(worlds, rng, right), *(studied(worlds, s, within, fresh) for s in TRIALS)):
-            told.append(f"{'≥ ' if bounded else ''}{cost:.0f} ({cost / total:.1f} times)")
-        print(f"| {name} | {questions} | {total:.0f} | {within:.0%} | {' | '.join(told)} |", flush=True)
+        search, fresh, within, right = (float(np.mean(column)) for column in zip(*ours, strict=True))
+        told = [times(*grid_runs(worlds, rng, right), search + fresh)]
+        for sampler in samplers:
+            cost, bounded = studied(worlds, sampler, within)
+            told += [times(cost + fresh, bounded, search + fresh), times(cost, bounded, search)]
+        print(f"| {name} | {questions} | {search + fresh:.0f} | {search:.0f} | {' | '.join(told)} |", flush=True)
+
+
+def times(cost, bounded, ours):
+    return f"{'≥ ' if bounded else ''}{cost:,.0f} ({cost / ours:.1f} times)"
 
 
 def planned(world, rng):
@@ -88,28 +99,34 @@ def holm(differences):
             return told
 
 
-def studied(worlds, sampler, within, fresh):
-    """Runs of a question whose search is the sampler's, and whether even TRIALS of a study are too few."""
-    paths = [[study(world, f, sampler, k) for f in range(len(world.surfaces))] for k, world in enumerate(worlds)]
-    zeros = [[study(w, f, sampler, k, zero=True) for f in {w.question.home(f) for f in range(4)}]
-             for k, w in enumerate(worlds)]  # fmt: skip
-    costs = []
-    for found in (paths, zeros):
-        share = (np.array(found) <= MARGIN).mean(axis=(0, 1))
-        enough = np.flatnonzero(share >= within)
-        costs.append((len(found[0]) * (int(enough[0]) + 1 if len(enough) else len(found[0][0])), not len(enough)))
-    return fresh + sum(cost for cost, _ in costs), any(bounded for _, bounded in costs)
+def studied(worlds, sampler, within):
+    """Runs of a question's searches by the sampler, and whether even TRIALS of a study are too few."""
+    total, bounded = 0, False
+    for zero in (False, True):
+        homes = [dict.fromkeys(w.question.home(f) for f in range(4)) if zero else range(4) for w in worlds]
+        studies = [[study(w, f, sampler, k, zero) for f in homes[k]] for k, w in enumerate(worlds)]
+        trials, most, lacks = 0, TRIALS[sampler] // (1 + zero), True
+        while lacks and trials < most:
+            trials += 1
+            far = np.array([[next(one) for one in of_world] for of_world in studies])
+            lacks = np.mean(far <= MARGIN) < within
+        bounded |= lacks
+        total += trials * len(studies[0])
+        print(f"{sampler}{', λ = 0' * zero}: {trials} runs a study", file=sys.stderr, flush=True)
+    return total, bounded
 
 
-def study(world, facet, sampler, seed, zero=False):
+def study(world, facet, sampler, seed, zero):
     """How far the best run of a study is from the best there is, after each of its runs."""
     import optuna
+    import torch
 
+    torch.set_num_threads(1)  # of the Gaussian process, whose matrices are small
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     s, rng = world.surfaces[facet], np.random.default_rng([seed, facet])
-    made = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed))
-    best, far, path = np.inf, np.inf, []
-    for _ in range(TRIALS[sampler] // (2 if zero else 1)):
+    made = optuna.create_study(sampler=getattr(optuna.samplers, f"{sampler}Sampler")(seed=seed))
+    best, far = np.inf, np.inf
+    while True:
         trial = made.ask()
         lr = trial.suggest_float("lr", s.lr * RATES[0], s.lr * RATES[-1], log=True)
         lam = 0.0 if zero else trial.suggest_float("lambda", s.lam * LAMBDAS[0], s.lam * LAMBDAS[-1], log=True)
@@ -118,5 +135,4 @@ def study(world, facet, sampler, seed, zero=False):
         made.tell(trial, min(y, 10.0))
         if y < best:
             best, far = y, world.truth(cell) - (s.zero if zero else s.best)
-        path.append(far)
-    return path
+        yield far

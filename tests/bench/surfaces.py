@@ -37,12 +37,16 @@ class Surface(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """A question, its surfaces, and the kind of its noise: normal, t3, skew or rounded; `shared` is the seeds' own."""
+    """A question, its surfaces, and the kind of its noise: normal, t3, skew or rounded.
+
+    `shared` is the seeds' own; `lost` the chance of a run to diverge, whatever its cell.
+    """
 
     question: Question
     surfaces: tuple[Surface, ...]
     kind: str = "normal"
     shared: float = 0.0
+    lost: float = 0.0
 
     def truth(self, cell):
         return self.surfaces[cell.facet].score(cell.setting[1], cell.setting[0])
@@ -56,6 +60,8 @@ class World:
         }.get(self.kind, lambda: rng.normal(size=shape))()
         spread = np.array([self.surfaces[c.facet].noise(c.setting[1], c.setting[0]) for c in cells])
         y = np.array([self.truth(c) for c in cells]) + spread * luck + self.shared * rng.normal(size=(seeds, 1))
+        if self.lost:
+            y[rng.random(shape) < self.lost] = math.inf
         return np.round(y / (MARGIN / 5)) * (MARGIN / 5) if self.kind == "rounded" else y
 
     def difference(self, pair, one, other):

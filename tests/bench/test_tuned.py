@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.bench import rivals, surfaces, tuned
+from tests.bench import answers, halved, rivals, surfaces, tuned
 from tests.bench.surfaces import MARGIN
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import FRESH, Budget, Seen
@@ -39,9 +39,11 @@ def test_a_verdict_is_held_against_the_true_difference(verdict, true, wrong):
 @pytest.mark.parametrize("name", tuned.WORLDS)
 def test_no_verdict_is_false_in_a_few_questions_of_each_kind(name):
     world = tuned.WORLDS[name](np.random.default_rng(7))
-    last, _ = tuned.searched(world, np.random.default_rng(8))
+    last, seen = tuned.searched(world, np.random.default_rng(8))
     for draw in range(2):
-        for wrong, _, undecided, runs in tuned.confirmed(world, last.verdicts, np.random.default_rng(draw)):
+        rng = np.random.default_rng(draw)
+        told = tuned.followed(world, seen, rng) if world.lost else tuned.confirmed(world, last.verdicts, rng)
+        for wrong, _, undecided, runs in told:
             assert not wrong
             assert 0 <= undecided <= 1
             assert runs >= 4 * 3
@@ -61,6 +63,71 @@ def test_confirmed_is_what_the_planner_does():
     assert (last.ended, undecided) == ("decided", 0)
     truths = [world.difference(v.pair, v.one, v.other)[0] for v in last.verdicts]
     assert wrong == any(tuned.false(v.answer.verdict, t) for v, t in zip(last.verdicts, truths, strict=True))
+
+
+def test_a_cell_that_is_lost_is_replaced(monkeypatch):
+    world, rng = (
+        tuned.WORLDS["each run diverges with a chance of 0.1"](np.random.default_rng(0)),
+        np.random.default_rng(1),
+    )
+    cells = [world.question.cell(0, (0.01, 0.01))] * 1000
+    assert np.isinf(world.draws(rng, cells, 1)).mean() == pytest.approx(0.1, abs=0.03)
+    last, seen = tuned.searched(world, rng)
+    stood = {cell for v in last.verdicts for cell in (v.one, v.other)}
+    asked, draws = set(), surfaces.World.draws
+
+    def noted(world, rng, cells, seeds):
+        asked.update(cells)
+        return draws(world, rng, cells, seeds)
+
+    monkeypatch.setattr(surfaces.World, "draws", noted)
+    tuned.followed(world, seen, rng, levels=(0.05,))
+    assert asked - stood
+
+
+def test_the_planner_itself_tells_what_the_short_way_tells():
+    """Where no run is lost, both ways decide all and are right of the same questions."""
+    world, rng = tuned.WORLDS["kept tables"](np.random.default_rng(0)), np.random.default_rng(1)
+    last, seen = tuned.searched(world, rng)
+    ((wrong, _, undecided, runs),) = tuned.followed(world, seen, np.random.default_rng(2), levels=(0.05,))
+    ((_, _, _, fewest),) = tuned.confirmed(world, last.verdicts, np.random.default_rng(2), levels=(0.05,))
+    assert (wrong, undecided) == (False, 0)
+    assert runs == pytest.approx(fewest, abs=12)
+
+
+def test_halving_leaves_the_best_where_short_runs_tell_it_and_counts_its_epochs():
+    assert halved.rungs(55, 10) == [(55, 1), (18, 3), (6, 10)]
+    assert halved.rungs(27, 27) == [(27, 1), (9, 3), (3, 9), (1, 27)]
+    assert halved.rungs(1, 10) == [(1, 10)]
+    trained = []
+
+    def score(setting, epochs):
+        trained.append(epochs)
+        return abs(setting - 3) + 1 / epochs
+
+    assert halved.halved(score, list(range(9)), 9) == (3, 9 + 9 + 9)
+    assert sum(trained) == 27
+    late = halved.halved(lambda setting, epochs: setting if epochs == 9 else -setting, list(range(9)), 9)
+    assert late[0] == 8  # what turns good late is gone by then
+
+
+def test_the_search_stops_at_so_many_epochs():
+    world, asked = surfaces.world([surfaces.kept("sgd", "coupled")]), []
+
+    def score(setting):
+        asked.append(setting)
+        return world.surfaces[0].score(setting[1], setting[0])
+
+    setting, spent = halved.searched(score, world.question, 59)
+    assert (spent, len(asked)) == (50, 5)
+    assert setting in asked
+    assert halved.searched(score, world.question, 10_000)[1] < 400
+
+
+def test_what_was_said_is_what_follows_the_counts():
+    said = "asked: x\ntune     3 runs: 3 done; 0:01 here\na is better than b\nall together right with 95 %"
+    assert answers.sentences(said) == ["a is better than b", "all together right with 95 %"]
+    assert answers.sentences("wdrun: no") == []
 
 
 def test_the_surfaces_have_the_depths_they_are_said_to_have():
@@ -107,7 +174,7 @@ def test_the_grid_counts_its_runs():
 def test_the_next_run_of_a_thousand_is_planned_at_once(capsys):
     took = tuned.planning(1000)
     assert np.median(took) < 0.2
-    assert "planning the next run" in capsys.readouterr().out
+    assert "planning the next run, 1,000 runs and more" in capsys.readouterr().out
 
 
 def test_rows_are_markdown(capsys, monkeypatch):
@@ -117,3 +184,24 @@ def test_rows_are_markdown(capsys, monkeypatch):
     monkeypatch.setattr(tuned, "SURFACES", {"flat in λ": tuned.SURFACES["flat in λ"]})
     tuned.lambda_found(4)
     assert "| flat in λ | 4 | " in capsys.readouterr().out
+    tuned.worst(2)
+    assert capsys.readouterr().out.count("| 2 | ") == 12
+
+
+def test_only_names_one_row_or_those_that_have_it_in_their_names():
+    assert tuned.named(tuned.SURFACES, "valleys") == ["valleys"]
+    assert tuned.named(tuned.SURFACES, "kept") == ["kept tables", "kept tables a decade off"]
+    assert tuned.named(rivals.WORLDS, "") == ["valleys", "kept tables"]
+
+
+def test_factors_are_of_the_planners_runs():
+    assert rivals.times(1260.4, False, 93) == "1,260 (13.6 times)"
+    assert rivals.times(250.0, True, 100) == "≥ 250 (2.5 times)"
+
+
+def test_a_study_has_as_many_runs_as_its_sampler_needs(monkeypatch):
+    pytest.importorskip("optuna")
+    worlds = [surfaces.world(surfaces.example())]
+    monkeypatch.setitem(rivals.TRIALS, "TPE", 4)
+    assert rivals.studied(worlds, "TPE", 0.0) == (4 * 1 + 2 * 1, False)
+    assert rivals.studied(worlds, "TPE", 1.1) == (4 * 4 + 2 * 2, True)

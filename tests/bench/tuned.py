@@ -1,15 +1,24 @@
-"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|lambda|runs|planning [questions=2000].
+"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [words…].
+
+only=NAME makes the row of that name, else those that have it in their names; questions=N how many are drawn.
 
 Questions are drawn, not trained (tests/bench/surfaces.py): four facets of two optimizers, ten pairs.
 false: share of questions with any false verdict. Each search is followed by DRAWS confirmations, each on fresh noise;
     the bound is Clopper & Pearson's at 95 %, for as many questions as these clusters are worth.
+worst: the same of the confirmation alone, where one cell of six has ten times the noise of the others.
 lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
-runs: runs until all is decided, against a half-decade grid and Optuna's samplers (tests/bench/rivals.py).
+runs: runs until all is decided, against a half-decade grid and Optuna's samplers=TPE,GP (tests/bench/rivals.py).
 planning: seconds to plan the next run of a question with 1,000 runs.
 """
 
+import itertools
+import math
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 from scipy import stats
@@ -23,14 +32,15 @@ from wdrun.tuning.sequential import looks
 
 DRAWS = 20
 LEVELS = (0.05, 0.01)
+AT_ONCE = 24
 
 
-def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, **how):
+def drawn(gains=(2.0, 2.0, 2.0, 2.0), kind="normal", shared=0.0, lost=0.0, **how):
     """Worlds of four facets; the noise is 0.1 to 1 margins unless given."""
 
     def make(rng):
         noise = how.get("noise", rng.choice([0.1, 0.25, 0.5, 1.0]))
-        return surfaces.world(surfaces.four(rng, gains, **{**how, "noise": noise}), kind=kind, shared=shared)
+        return surfaces.world(surfaces.four(rng, gains, **{**how, "noise": noise}), kind=kind, shared=shared, lost=lost)
 
     return make
 
@@ -58,6 +68,7 @@ WORLDS = {
     "scores in steps of a fifth of the margin": drawn(kind="rounded"),
     "kept tables": kept(),
     "kept tables, three times the noise": kept(noise=3.0),
+    "each run diverges with a chance of 0.1": drawn(lost=0.1),
 }
 
 
@@ -70,6 +81,24 @@ def searched(world, rng):
             return found, runs
         cell = found.next[0].cell
         runs.append(Seen(cell, 0, float(world.draws(rng, [cell], 1)[0, 0]), 1.0))
+
+
+def followed(world, seen, rng, levels=LEVELS):
+    """As `confirmed`, by the planner's own loop from the runs of the search on: so lost cells are replaced.
+
+    Up to AT_ONCE runs are asked for at a time, as with parallel=AT_ONCE, which takes fewer plans and some more runs.
+    """
+    found = []
+    for alpha in levels:
+        question, runs = replace(world.question, alpha=alpha), list(seen)
+        while (last := plan(runs, question, Budget(), AT_ONCE)).next:
+            scores = world.draws(rng, [n.cell for n in last.next], 1)[0]
+            runs += [Seen(n.cell, n.seed, float(y), 1.0) for n, y in zip(last.next, scores, strict=True)]
+        told = [v for v in last.verdicts if v.answer.verdict]
+        truths = [world.difference(v.pair, v.one, v.other) for v in told]
+        wrong = [any(false(v.answer.verdict, t[k]) for v, t in zip(told, truths, strict=True)) for k in (0, 1)]
+        found.append((*wrong, 1 - len(told) / len(last.verdicts), len(runs) - len(seen)))
+    return found
 
 
 def confirmed(world, verdicts, rng, levels=LEVELS):
@@ -100,6 +129,16 @@ def false(verdict, true):
     }.get(verdict, False)
 
 
+def told_of(name, number):
+    """The confirmations of one search."""
+    rng = np.random.default_rng(number)
+    world = WORLDS[name](rng)
+    last, seen = searched(world, rng)
+    if world.lost:
+        return [followed(world, seen, rng) for _ in range(DRAWS)]
+    return [confirmed(world, last.verdicts, rng) for _ in range(DRAWS)]
+
+
 def bound(clusters):
     """The upper 95 % bound of a share, of clusters (n, draws) of yes and no that may be alike within."""
     share, (n, draws) = clusters.mean(), clusters.shape
@@ -112,15 +151,28 @@ def false_verdicts(questions, names=None):
     print("| questions | n | false, at most 5 % | 95 % bound | false, at most 1 % | 95 % bound | undecided | runs |")
     print("|---" * 8 + "|")
     for name in names or WORLDS:
-        rng, rows = np.random.default_rng(0), []
-        for _ in range(max(2, questions // DRAWS)):
-            world = WORLDS[name](rng)
-            verdicts = searched(world, rng)[0].verdicts
-            rows.append([confirmed(world, verdicts, rng) for _ in range(DRAWS)])
-        found = np.array(rows, dtype=float)  # (searches, draws, levels, what)
+        searches = range(max(2, questions // DRAWS))
+        found = np.array(list(each(partial(told_of, name), searches)), dtype=float)  # (searches, draws, levels, what)
         told = [f"{found[:, :, k, 0].mean():.1%} | {bound(found[:, :, k, 0]):.1%}" for k in range(len(LEVELS))]
         undecided, runs = found[:, :, 0, 2].mean(), np.median(found[:, :, 0, 3])
         print(f"| {name} | {found[..., 0, 0].size} | {' | '.join(told)} | {undecided:.1%} | {runs:.0f} |", flush=True)
+
+
+def worst(draws):
+    """Ten questions about six cells of which one is LOUD times as noisy as the rest, whose noise is some margins."""
+    print("| the one cell | noise | kind | n | false, at most 5 % | 95 % bound |")
+    print("|---" * 6 + "|")
+    sides = [(0, 4), (1, 4), (2, 5), (3, 5), *itertools.combinations(range(4), 2)]
+    for kind, (which, loud), noise in itertools.product(
+        ("normal", "skew"), (("decay", 0), ("λ = 0", 4)), (0.02, 0.1, 0.5)
+    ):
+        rng, wrong = np.random.default_rng(0), []
+        for _ in range(draws):
+            luck = rng.normal(size=(MOST_PAIRS, 6)) if kind == "normal" else rng.exponential(size=(MOST_PAIRS, 6)) - 1
+            scores = luck * noise * MARGIN * np.where(np.arange(6) == loud, 10.0, 1.0)
+            wrong.append([any(a.verdict in ("better", "worse") for a in looks(scores, sides, MARGIN)[-1])])
+        y = np.array(wrong, dtype=float)
+        print(f"| {which} | {noise} | {kind} | {draws} | {y.mean():.1%} | {bound(y):.1%} |", flush=True)
 
 
 SURFACES = {
@@ -143,17 +195,20 @@ def regrets(world, verdicts):
     return decayed, zeros
 
 
-def lambda_found(questions):
+def found_of(name, number):
+    """Regrets of one search, with decay and without, and its runs a facet."""
+    rng = np.random.default_rng(number)
+    world = SURFACES[name](rng)
+    found, seen = searched(world, rng)
+    return *regrets(world, found.verdicts), [len(seen) / len(world.surfaces)]
+
+
+def lambda_found(questions, names=None):
     print("| surfaces | facets | search runs a facet | within the margin | within half | mean | λ = 0: within |")
     print("|---" * 7 + "|")
-    for name, make in SURFACES.items():
-        rng, ours, zeros, runs = np.random.default_rng(0), [], [], []
-        for _ in range(max(1, questions // 4)):
-            world = make(rng)
-            found, seen = searched(world, rng)
-            decayed, zero = regrets(world, found.verdicts)
-            ours, zeros, runs = ours + decayed, zeros + zero, [*runs, len(seen) / len(world.surfaces)]
-        y, z = np.array(ours), np.array(zeros)
+    for name in names or SURFACES:
+        found = each(partial(found_of, name), range(max(1, questions // 4)))
+        y, z, runs = (np.concatenate(column) for column in zip(*found, strict=True))
         within = f"{(y <= 1).mean():.1%} | {(y <= 0.5).mean():.1%} | {y.mean():.2f} | {(z <= 1).mean():.1%}"
         print(f"| {name} | {len(y)} | {np.mean(runs):.1f} | {within} |", flush=True)
 
@@ -163,9 +218,10 @@ def planning(runs=1000):
     world, rng, took = surfaces.world(surfaces.example()), np.random.default_rng(0), []
     grid = [(lam, lr) for lam in (0.0, *np.geomspace(1e-3, 100, 11)) for lr in np.geomspace(1e-4, 0.3, 8)]
     cells = list(dict.fromkeys(world.question.cell(f, s) for s in grid for f in range(4)))
-    seeds = max(1, runs // len(cells))
+    seeds = math.ceil(runs / len(cells))
     swept = [Seen(c, k, y, 1.0) for c in cells for k, y in enumerate(world.draws(rng, [c], seeds)[:, 0])]
     seen = swept[:runs]
+    assert len(seen) == runs
     for _ in range(80):
         for cached in (state._following, state._chosen):
             cached.cache_clear()
@@ -175,26 +231,39 @@ def planning(runs=1000):
         if not found.next:
             break
         seen += [Seen(n.cell, n.seed, float(world.draws(rng, [n.cell], 1)[0, 0]), 1.0) for n in found.next]
-    print(f"| planning the next run, {len(swept[:runs])} runs and more | {len(took)} | "
+    print(f"| planning the next run, {runs:,} runs and more | {len(took)} | "
           f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
     return took
+
+
+def each(function, numbers):
+    """The function of each number, on two processes; of few numbers here."""
+    if len(numbers) < 10:
+        return map(function, numbers)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        return list(pool.map(function, numbers, chunksize=5))
+
+
+def named(table, only):
+    return [name for name in table if name == only] or [name for name in table if only in name]
 
 
 def main():
     what, *rest = sys.argv[1:] or ["false"]
     settings = dict(word.split("=", 1) for word in rest)
-    questions = int(settings.get("questions", 2000))
+    questions, only = int(settings.get("questions", 2000)), settings.get("only", "")
     if what == "false":
-        names = [name for name in WORLDS if settings.get("only", "") in name]
-        false_verdicts(questions, names)
+        false_verdicts(questions, named(WORLDS, only))
+    elif what == "worst":
+        worst(questions)
     elif what == "lambda":
-        lambda_found(questions)
+        lambda_found(questions, named(SURFACES, only))
     elif what == "planning":
         planning()
     else:
         from tests.bench import rivals
 
-        rivals.runs(questions)
+        rivals.runs(questions, settings.get("samplers", "TPE,GP").split(","), only)
 
 
 if __name__ == "__main__":

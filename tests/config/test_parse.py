@@ -56,7 +56,6 @@ PARTS = {
     "<terms>": "must be a list of one or more terms, such as [{decay:l2},{decay:l1,weight:0.1}]",
     "<processes>": "must be a whole number from 1 to 1024, or auto",
     "<one_process>": "runs that train as one computation do so in one process; use parallel=1, or fuse=false",
-    "<lengths>": "which its last rung has; here they have 1, 2",
     "<loggers>": "must be one of tensorboard, wandb, mlflow, or null",
     "<launchers>": "must be one of basic, joblib, ray, submitit_local, submitit_slurm, wdrun",
     "<article>": "only the experiments of the articles have a text to follow; add experiment=…",
@@ -437,10 +436,7 @@ fuse=null                    -> fuse=null: must be true or false, or auto
 -m fuse=true parallel=2 seed=0,1 -> parallel=2: <one_process>
 fail_fast=1                  -> fail_fast=1: must be true or false
 fail_fast=yess               -> fail_fast=yess: must be true or false
-halving=1                    -> halving=1: must be a whole number ≥ 2, or null
-halving=2.5                  -> halving=2.5: must be a whole number ≥ 2, or null
-halving=auto                 -> halving=auto: must be a whole number ≥ 2, or null
--m halving=2 epochs=1,2 lr=0.1,0.2 -> halving=2: needs one epochs= for all runs, <lengths>
+halving=2                    -> halving: unknown key; write wdrun tune decay=l2, which searches λ and lr
 objective=test_loss          -> objective=test_loss: must be one of val_loss, val_accuracy
 objective=val_los            -> objective=val_los: must be one of val_loss, val_accuracy; did you mean val_loss?
 objective=null               -> objective=null: must be one of val_loss, val_accuracy
@@ -468,7 +464,6 @@ hydra.launcher.n_jobs=2      -> hydra.launcher.n_jobs=2: Could not override 'hyd
 -m hydra/launcher=basic hydra.launcher.no=1 -> hydra.launcher.no=1: Could not override 'hydra.launcher.no'.
 -m hydra/launcher=basic lr=0.1,0 -> lr=0: must be a number > 0
 -m hydra/launcher=basic decay=l3 -> decay=l3: must be one of <decay><own>
--m hydra/launcher=basic halving=2 -> halving=2: compares all runs of a sweep; leave hydra/launcher=basic away
 -m hydra/launcher=wdrun lr=0 -> lr=0: must be a number > 0
 -m hydra/launcher=wdrun folds=1 -> folds=1: <folds>
 """
@@ -871,8 +866,8 @@ ACCEPTED = [
         "augment=none",
         "augment=cutout",
     ),
-    *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true", "halving=2"),
-    *("halving=null", "objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),
+    *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true"),
+    *("objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),
     *("model=mlp model.hidden=[8]", "model=mlp model.hidden=[8,8] model.norm=batch model.dropout=0.5", "model=linear"),
     *("model.channels=[4,4] model.width=8 model.norm=layer", "model.hidden.0=8 model=mlp", "decay=l1 decay=l2"),
     *("name=2024", "name=1e5", "name=true", "name=0x10", "name=007", "name=None", "output_dir=2024", "decay.name=7"),

@@ -30,13 +30,12 @@ from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
 from wdrun.report import earlier
 from wdrun.selection.command import select_command
-from wdrun.sweep import halving
 from wdrun.sweep.execute import execute
 from wdrun.tables import answers
 
 WORDS = changed(SMALLEST, "lambda=1e-2")
 jobs = partial(runs.asked, base=WORDS)  # the jobs, and what is asked of the sweep
-SWEEP = ("lambda=1e-2,1e-1", "halving=2", "fuse=false", "parallel=1")
+SWEEP = ("lambda=1e-2,1e-1", "fuse=false", "parallel=1")
 FAULTS = ("ENOSPC", "EDQUOT", "EIO", "EROFS", "short")
 TIMING = ("timing.csv", ".lock")  # what no two runs have in common
 
@@ -134,10 +133,10 @@ def one(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """The same of two runs by successive halving."""
+    """The same of a sweep of two runs."""
     folder = tmp_path_factory.mktemp("many")
     with Faulty(folder) as disk:
-        halving.in_rungs(*jobs(folder / "runs", *SWEEP))
+        execute(*jobs(folder / "runs", *SWEEP))
     return tree(folder / "runs"), disk.calls
 
 
@@ -165,7 +164,7 @@ def test_a_fault_at_any_durable_call_of_a_run(quarter, one, tmp_path, monkeypatc
 @pytest.mark.parametrize("seed", range(3))
 def test_a_fault_at_any_durable_call_of_a_sweep(seed, many, tmp_path, monkeypatch, capsys):
     draw = random.Random(seed)
-    tables = [i for i, (_, name) in enumerate(many[1], 1) if any(t in name for t in ("plan", "halving", "runs.csv"))]
+    tables = [i for i, (_, name) in enumerate(many[1], 1) if any(t in name for t in ("plan", "runs.csv"))]
     for at in (*draw.sample(tables, 6), *draw.sample(range(1, len(many[1]) + 1), 6)):
         case = (at, draw.choice(FAULTS), draw.random() < 0.5)
         try_run(case, tmp_path, many, SWEEP, monkeypatch, capsys)

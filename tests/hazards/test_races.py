@@ -20,7 +20,7 @@ from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test he
 from tests.runs import SMALLEST, changed
 from wdrun.data import cache
 from wdrun.storage import write_atomically
-from wdrun.sweep import halving, one_run, recording
+from wdrun.sweep import one_run, recording
 from wdrun.sweep.execute import execute
 from wdrun.sweep.outcome import exit_code, print_result
 from wdrun.tables import aggregate, sound, status
@@ -190,7 +190,6 @@ SHARED = {
     "in turn": ("seed=0,1,2,3",),
     "fused": ("seed=0,1,2,3", "fuse=true"),
     "two families, fused": ("seed=0,1", "batch_size=16,8", "fuse=true"),
-    "halving": ("seed=0,1", "lambda=0,1e-2", "halving=2", "epochs=4"),
     "several axes": ("lambda=0,1e-2", "lr=1e-2,2e-2"),
 }
 
@@ -203,8 +202,7 @@ def test_the_same_sweep_in_several_terminals_is_one_sweep(way, count, tmp_path, 
 
     def task(place):
         parsed, options = runs.asked(place, *words, base=WORDS)
-        train = halving.in_rungs if options.halving else execute
-        return lambda: exit_code(train(parsed, options, print_result))
+        return lambda: exit_code(execute(parsed, options, print_result))
 
     assert task(tmp_path / "whole")() == 0
     epochs = trained(monkeypatch, tmp_path / "epochs")
@@ -220,7 +218,7 @@ def test_the_same_sweep_in_several_terminals_is_one_sweep(way, count, tmp_path, 
         assert mine.runs["id"].tolist() == one.runs["id"].tolist()
         assert mine.metrics["data_loss"].tolist() == pytest.approx(one.metrics["data_loss"].tolist(), rel=1e-5)
     else:
-        for name in (*ROOT_TABLES, *(["halving.csv"] if way == "halving" else [])):
+        for name in ROOT_TABLES:
             assert (found / name).read_bytes() == (whole / name).read_bytes(), name
 
 

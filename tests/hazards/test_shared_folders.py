@@ -14,7 +14,7 @@ from tests.hazards.durable import child
 from tests.runs import SMALLEST, asked, jobs
 from wdrun.errors import ConfigError
 from wdrun.storage import LOCK
-from wdrun.sweep import halving, recording
+from wdrun.sweep import recording
 from wdrun.sweep.execute import execute
 from wdrun.tables import aggregate
 from wdrun.tables.columns import TABLES
@@ -86,7 +86,6 @@ FOREIGN = {
     "metrics.csv": "date;value\n2026-01-01;3\n",
     "timing.csv": "just words",
     "plan.csv": "day,what\nmonday,rest\n",
-    "halving.csv": "id,model,decay\nx,y,z\n",
 }
 
 
@@ -95,7 +94,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-@pytest.mark.parametrize("words", [("seed=0",), ("seed=0,1",), ("lambda=0,0.1", "halving=2")])
+@pytest.mark.parametrize("words", [("seed=0",), ("seed=0,1",)])
 def test_nothing_is_trained_where_a_file_of_the_users_would_be_replaced(name, words, tmp_path):
     own = tmp_path / "mine"
     own.mkdir()
@@ -105,7 +104,7 @@ def test_nothing_is_trained_where_a_file_of_the_users_would_be_replaced(name, wo
     parsed, options = asked(tmp_path, "name=mine", *words, base=SMALLEST)
     said = rf"^{own / name}: is not a table that wdrun wrote, .* would replace it; take another name=, or move it away$"
     with pytest.raises(ConfigError, match=said):
-        (halving.in_rungs if options.halving else execute)(parsed, options)
+        execute(parsed, options)
     assert everything(tmp_path) == before
 
 

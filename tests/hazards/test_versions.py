@@ -125,7 +125,7 @@ def test_python_reads_it(root):
 
 def test_new_runs_stand_beside_it(root, wdrun, capsys):
     grid = [*R, "epochs=2", "lambda=0,0.1", "seed=range(0,4)"]
-    assert wdrun("-m", *grid, "halving=null", capture=capsys)[0] == 0
+    assert wdrun("-m", *grid, capture=capsys)[0] == 0
     assert len(folders(root)) == 8 + 4
     found = load([root])
     plain = found.runs[(found.runs["epochs"] == 2) & (found.runs["lr"] == 0.02) & (found.runs["decay.scales"] == "[]")]

@@ -76,6 +76,14 @@ def test_the_very_runs_again_are_run_to_their_ends():
     assert overrides.again(lines) == (("-m", "lambda=1", "seed=0,1"),)
 
 
+def test_a_key_of_former_versions_is_not_read_back(tmp_path):
+    (tmp_path / "run" / ".hydra").mkdir(parents=True)
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("- lambda=1\n- halving=2\n- seed=0\n")
+    found = overrides.recorded(tmp_path / "run")
+    assert found is not None
+    assert [word for word in found if word.startswith(("lambda", "halving", "seed"))] == ["lambda=1", "seed=0"]
+
+
 def test_a_line_of_no_decay_says_no_strength_and_a_key_has_one_name():
     """`wdrun` refuses decay=none with a λ, and two names of one key; older folders have recorded both."""
     typed = [("decay=none", "lambda=0.1"), ("decay=none", "lambda=1"), ("decay.lambda=1", "optimizer.lr=2")]

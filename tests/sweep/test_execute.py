@@ -211,7 +211,7 @@ def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
         )
         for scope, device, threads in trainers
     ]
-    monkeypatch.setattr(preparation, "check", lambda jobs, build, told: iter(built))
+    monkeypatch.setattr(preparation, "check", lambda jobs, build: iter(built))
     return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 

@@ -259,7 +259,7 @@ def test_a_failed_job_raises_its_error(capsys):
 @pytest.mark.parametrize(("words", "message"), [
     (["lr=0.1,0"], "lr=0: must be a number > 0"),
     (["optimizer.momentum=0.5,1.5"], "optimizer.momentum=1.5"),
-    (["halving=3", "lr=0.1,0.2"], "halving=3: compares all runs of a sweep; leave hydra/launcher=basic away"),
+    (["halving=3", "lr=0.1,0.2"], "halving: unknown key; write wdrun tune decay=l2"),
     (["hydra.sweeper.group=0"], "hydra.sweeper.group=0: must be a whole number ≥ 1, or null"),
     (["hydra.launcher.nothing=1"], "hydra.launcher.nothing=1: Could not override 'hydra.launcher.nothing'"),
     (["hydra/sweeper=wdrum"], "hydra/sweeper=wdrum: must be one of "),

@@ -402,20 +402,6 @@ def test_a_question_takes_no_runs_of_other_code_for_evidence(net, wdrun, capsys,
     assert (code, said in err) == (0, False)
 
 
-def test_halving_says_once_what_changed_and_decides_before_its_first_rung(net, wdrun, capsys, here):
-    words = ["-m", *changed(WORDS, "lambda=0.1,0.2"), "halving=2"]
-    assert wdrun(*words, capture=capsys)[0] == 0
-    net()
-    code, out, err = wdrun(*words, capture=capsys)
-    assert (code, out, "rung" in err) == (4, "", False)
-    assert " (and 2 runs more): own_layers.py has changed" in err
-    code, _, err = wdrun(*words, "on_change=keep", capture=capsys)
-    assert (code, err.count("keeping  "), "keeping  3 runs" in err) == (0, 1, True)
-    code, out, err = wdrun(*words, "on_change=retrain", capture=capsys)
-    assert (code, err.count("again    "), "again    3 runs" in err) == (0, 1, True)
-    assert load([Path("outputs/default")]).runs["parameters"].tolist() == [9259] * 3
-
-
 def test_a_measurement_with_other_code_is_told(net, wdrun, capsys):
     assert wdrun(*WORDS, capture=capsys)[0] == 0
     directory = experiments.jobs(WORDS, False)[0].directory

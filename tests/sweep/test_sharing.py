@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.runs import TINY, asked, jobs
+from tests.runs import jobs
 from wdrun.config.run import SweepOptions
 from wdrun.errors import BusyError, InUseError
 from wdrun.storage import hold
-from wdrun.sweep import checkpoint, halving, sharing
+from wdrun.sweep import checkpoint, sharing
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import failed, finished, rows_of, settle
 from wdrun.sweep.outcome import Outcome, exit_code
@@ -162,18 +162,6 @@ def test_a_run_alone_is_waited_for_only_as_a_part_of_a_sweep(tmp_path, other, ca
     capsys.readouterr()
     assert [(o.status, o.skipped) for o in execute([job], part=True)] == [("done", True)]
     assert told(capsys.readouterr().err) == [SAID.format("1 run", job.directory.name)]
-
-
-def test_the_last_rung_of_a_halving_is_waited_for(tmp_path, other):
-    parsed, options = asked(tmp_path, "lambda=0,0.1", "halving=2", base=TINY)
-    whole = halving.in_rungs(*asked(tmp_path / "whole", "lambda=0,0.1", "halving=2", base=TINY))
-    last = next(job for job in parsed if job.run.lam == whole[-1].job.run.lam)
-    other.trains(last)
-    other.acts = lambda: settle(last, Stop(), Watch())
-    outcomes = halving.in_rungs(parsed, options)
-    assert [(o.status, o.skipped) for o in outcomes] == [("done", False), ("done", False), ("done", True)]
-    tables = [tmp_path / place / "default" / "halving.csv" for place in ("", "whole")]
-    assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
 def test_the_same_runs_are_told_of_once(tmp_path, other):

@@ -64,7 +64,6 @@ def test_plain_lines_say_what_came_of_each_run_and_what_is_left(clock, capsys):
         "         wdrun report outputs/x",
     ]
     assert board.closing([Path.cwd() / "-x"])[-1].endswith("wdrun report ./-x"), "not read as a flag"
-    assert board.closing([Path("/r")], next_commands=False)[-1].startswith("again")
     assert fourth.began is None
 
 

@@ -211,7 +211,7 @@ require.decided=maybe                          | require.decided=maybe: must be 
 seed=0                                         | seed=0: leave it out; the seeds of wdrun tune are its own
 seed=0,1                                       | seed=0,1: leave it out
 seed=interval(0,9)                             | seed=interval(0,9): leave it out
-halving=3                                      | halving=3: leave it out
+halving=3                                      | halving: unknown key; write wdrun tune decay=l2
 budget=0.5                                     | budget=0.5: leave it out
 tau=3                                          | tau=3: leave it out
 as_written=true experiment=l1_mlp              | as_written=true: leave it out

@@ -26,7 +26,6 @@ from wdrun.config.run import Job, Run, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.sweep import own_code
 from wdrun.sweep.execute import execute
-from wdrun.sweep.halving import in_rungs
 from wdrun.sweep.outcome import Outcome
 from wdrun.tables.columns import TABLES
 from wdrun.tables.read import Results, load, read_run, read_table
@@ -178,8 +177,8 @@ def sweep(*overrides: str, config_dir: Folder | None = None, quiet: bool = False
 
     `wdrun.sweep("decay=l2", lam=[0, 1e-3], seed=[0, 1])` is four runs. A list is an axis, unless its key takes one, as
     model.hidden: there a list of lists is an axis. Words with commas and range(…) are axes too, and an experiment
-    brings its own. Finished runs are read back, interrupted ones go on; `parallel`, `halving` and `fail_fast` are as on
-    the command line. Failed and diverged runs are rows of `runs`. Otherwise as `run`.
+    brings its own. Finished runs are read back, interrupted ones go on; `parallel` and `fail_fast` are as on the
+    command line. Failed and diverged runs are rows of `runs`. Otherwise as `run`.
     """
     words, folder = arguments.split(overrides, config_dir)
     words += arguments.words(options, axes=True)
@@ -202,4 +201,4 @@ def _trained(jobs: Sequence[Job], asked: SweepOptions) -> list[Outcome]:
             f"parallel={asked.parallel}: this process is a worker of multiprocessing, which may start none of its own; "
             "use parallel=1"
         )
-    return execute(jobs, asked) if asked.halving is None else in_rungs(jobs, asked)
+    return execute(jobs, asked)

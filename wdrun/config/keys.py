@@ -71,7 +71,6 @@ KEYS: dict[str, Accepts] = {
     "parallel": _processes,
     "fuse": or_auto(boolean()),
     "fail_fast": boolean(),
-    "halving": or_null(whole(2)),
     "objective": one_of("val_loss", "val_accuracy"),
     "logger": or_null(one_of("tensorboard", "wandb", "mlflow")),
     "on_change": one_of("error", "retrain", "keep"),

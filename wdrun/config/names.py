@@ -48,6 +48,7 @@ _KEYS = {
     "name={}": "exp exp_name experiment_name run_name",
     "output_dir={}": "out out_dir output outdir output_path save_dir log_dir logdir results_dir",
 }
+GONE = {"halving": "wdrun tune decay=l2, which searches λ and lr"}  # keys of former versions
 _OPTIONS = {
     "decay=l2": "weight_decay wd ridge tikhonov l2_reg",
     "decay=l1": "lasso l1_reg",
@@ -84,8 +85,10 @@ OPTION_NAMES = _by_name(_OPTIONS)
 
 
 def key_advice(key: str, value: str = "", config_dir: str | None = None) -> str | None:
-    """What to write for a key that another tool has, such as lambda=0.1 for weight_decay=0.1; None where it is ours."""
+    """What to write for a key that another tool or a former version has, lambda=0.1 for weight_decay=0.1; else None."""
     name = key.casefold().replace("-", "_")
+    if name in GONE:
+        return GONE[name]
     if key in KEYS or key in GROUPS or name not in KEY_NAMES:
         return None
     written = KEY_NAMES[name]

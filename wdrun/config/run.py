@@ -122,7 +122,6 @@ class SweepOptions:
     parallel: int | str = 1  # processes that train side by side, or auto
     fuse: bool | str = "auto"  # train alike runs as one computation
     fail_fast: bool = False  # end with the first run that failed or diverged
-    halving: int | None = None  # keep one setting in this many, rung by rung
     objective: str = "val_loss"  # or val_accuracy
 
 

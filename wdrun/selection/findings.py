@@ -79,11 +79,10 @@ def _may_be_planned(kind: str, numbers: dict[str, Any]) -> bool:
 
 
 def _plan(plan: Sequence[Planned], end: Line) -> Iterator[Found]:
-    """What of the plan has not begun, with the line that goes on; halving goes on only by its own command."""
+    """What of the plan has not begun, with the line that goes on."""
     waits = [run.overrides for run in plan if run.waits]
     if waits:
-        halving = any(word.startswith("halving=") for word in waits[0])
-        lines = () if halving else overrides.again(waits)
+        lines = overrides.again(waits)
         shown = [command_line((*words, *end)) for words in lines]
         yield "plan", {"waiting": len(waits), "planned": len(plan), "lines": shown}, lines
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.keys import SAME, STRENGTH
+from wdrun.config.names import GONE
 from wdrun.tables.place import placed
 from wdrun.wording import command_line, short, sort_key, typed
 
@@ -25,7 +26,12 @@ def recorded(directory: Path) -> Line | None:
     Of .hydra/overrides.yaml, else of config.yaml's first line.
     """
     words = _recorded(directory)
-    return None if words is None else placed(words, directory.parent)
+    return None if words is None else placed(_known(words), directory.parent)
+
+
+def _known(words: Iterable[str]) -> Line:
+    """Without the keys that are gone; each run that was typed with them was whole."""
+    return tuple(word for word in words if word.partition("=")[0] not in GONE)
 
 
 def _recorded(directory: Path) -> Line | None:
@@ -56,7 +62,7 @@ def _unquoted(text: str) -> Line:
 
 def as_words(overrides: Iterable[str]) -> Box:
     """Overrides by key, the last of a key being the one that counts; `~key` has no value, decay=none no strength."""
-    pairs = (word.partition("=") for word in overrides)
+    pairs = (word.partition("=") for word in _known(overrides))
     found = {SAME.get(key, key): (value,) if equals else () for key, equals, value in pairs}
     idle = STRENGTH if found.get("decay") == ("none",) else ()
     return {key: values for key, values in found.items() if key not in idle}
@@ -92,7 +98,7 @@ def further(overrides: Sequence[str], points: Sequence[Mapping[str, Any]]) -> tu
     """The lines of the runs that are typed like this one but for the keys of each point: lambda, lr, seed …
 
     A point has a value of each key, or a list of them. A knob that it has not ("") is not typed, nor is `fold=0` where
-    no fold ever was. Successive halving would end some of the runs early, so it is left out.
+    no fold ever was.
     """
     known = as_words(overrides)
     folds = "fold" in known or any(point.get("fold") not in (None, 0, [0]) for point in points)
@@ -103,15 +109,15 @@ def further(overrides: Sequence[str], points: Sequence[Mapping[str, Any]]) -> tu
             for key, value in point.items()
         }
         changed = {key: texts for key, texts in values.items() if any(texts) and (key != "fold" or folds)}
-        gone = {"halving", *STRENGTH, *values}
+        gone = {*STRENGTH, *values}
         kept = {key: old for key, old in known.items() if key in changed or key.lstrip("+~") not in gone}
         lines.append(kept | changed)
     return tuple(map(words, _condensed(lines)))
 
 
 def again(lines: Iterable[Sequence[str]]) -> tuple[Line, ...]:
-    """The lines of the very runs that were typed so, without successive halving."""
-    return tuple(words({k: v for k, v in box.items() if k != "halving"}) for box in condensed(lines))
+    """The lines of the very runs that were typed so."""
+    return tuple(map(words, condensed(lines)))
 
 
 def words(grid: Box) -> Line:

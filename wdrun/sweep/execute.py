@@ -31,20 +31,17 @@ def execute(
     options: SweepOptions | None = None,
     on_end: Ended = lambda outcome: None,
     *,
-    more: bool = False,
     part: bool = False,
     source: Source | None = None,
-    told: set[str] | None = None,
 ) -> list[Outcome]:
     """Train the jobs and those that `source` gives; an outcome each, in order, equal runs once. `on_end` sees each as
     it ends, before the source is asked again.
 
     Everything that can be known to be wrong raises before anything is created. A run that fails or diverges is an
     outcome and does not stop the others, unless `options.fail_fast` says so. Interrupted is raised after the tables
-    are written and the missed `require.*` thresholds told. `more`: another sweep follows, so what to do next need not
-    be said. `part`: of a larger sweep, whose plan stands already: even a single run is then waited for where another
-    process trains it, as those of a sweep are. With a source no plan is written: what it will ask for is not known.
-    `told`: of a larger sweep that was checked as a whole and whose changed code was decided on, the notes told then.
+    are written and the missed `require.*` thresholds told. `part`: of a larger sweep, whose plan stands already: even a
+    single run is then waited for where another process trains it, as those of a sweep are. With a source no plan is
+    written: what it will ask for is not known.
     """
     options = options or SweepOptions()
     trainers = Trainers()
@@ -54,9 +51,9 @@ def execute(
         say(f"{len(jobs)} jobs are {len(left)} distinct runs ({listed(why_equal(jobs), 3)})")
     kinds = [*left, *(source.kinds if source else ())]
     ownership.check(job.directory.parent for job in kinds)
-    processes, fuse = ways(kinds, options, trainers.check, growing=source is not None, told=told)
+    processes, fuse = ways(kinds, options, trainers.check, growing=source is not None)
     on_change.check(source.kinds if source else ())
-    on_change.decide(left, going=told is not None)
+    on_change.decide(left)
     stop = Stop()
     with stop.installed():
         if len(left) == 1 and source is None:
@@ -65,7 +62,7 @@ def execute(
             sweep = _Sweep(sorted({job.directory.parent for job in kinds}), options, on_end, stop, source)
             if not part and source is None:
                 plan.write(left)
-            outcomes = sweep.train(left, trainers, processes, fuse=fuse, more=more)
+            outcomes = sweep.train(left, trainers, processes, fuse=fuse)
         stop.check()
     return outcomes
 
@@ -199,9 +196,7 @@ class _Sweep:
         beat = self.board.refresh if self.board.live else self.tables.refresh
         return bool(sharing.wait(folders, self.over, beat, self.board.say, self.told))
 
-    def train(
-        self, jobs: Sequence[Job], trainers: Trainers, processes: int, *, fuse: bool, more: bool
-    ) -> list[Outcome]:
+    def train(self, jobs: Sequence[Job], trainers: Trainers, processes: int, *, fuse: bool) -> list[Outcome]:
         """Train the jobs that are not finished, and what comes, as `ways` found; the outcomes."""
 
         def start() -> Generator[Numbered, None, None]:
@@ -227,7 +222,7 @@ class _Sweep:
                         break
         finally:
             self.tables.write(say)
-            for line in self.board.closing(self.tables.roots, next_commands=not more):
+            for line in self.board.closing(self.tables.roots):
                 say(line)
             if self.failed_fast:
                 say(FAILED_FAST)

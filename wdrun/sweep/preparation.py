@@ -94,19 +94,17 @@ def _reasons(one: Job, other: Job) -> list[str]:
     return found or ["a value is given twice"]
 
 
-def check(
-    jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready, told: set[str] | None = None
-) -> Iterator[Trainer]:
+def check(jobs: Sequence[Job], build: Callable[[Run], Trainer] = ready) -> Iterator[Trainer]:
     """The trainer of the first run of each structure, fold and data.root: what is wrong is known before all else.
 
-    What a user should know of the models is said, but for what was `told` already; that is added to.
+    What a user should know of the models is said, each thing once.
     """
     for name in {job.options.logger for job in jobs}:
         loggers.check(name)
     first: dict[tuple[object, ...], Run] = {}
     for job in jobs:
         first.setdefault((job.run.structure, job.run.fold, str(job.run.data.get("root"))), job.run)
-    told = set() if told is None else told
+    told: set[str] = set()
     for run in first.values():
         trainer = build(run)
         own = len(jobs) > 1 and run.model.get("_target_")  # of one run its own block says it
@@ -124,17 +122,16 @@ def ways(
     build: Callable[[Run], Trainer] = ready,
     *,
     growing: bool = False,
-    told: set[str] | None = None,
 ) -> tuple[int, bool]:
     """Check the jobs; how many processes are to train them, and whether alike runs train as one computation.
 
-    Unless it is `growing`, more than these that is, a sweep has no more processes than jobs. `told` is as for `check`.
+    Unless it is `growing`, more than these that is, a sweep has no more processes than jobs.
 
     The threads are divided into as many parts. Both follow from the whole sweep, not from what is left of it: a run
     resumed has the threads it began with.
     """
     convolves, on_gpu, each = False, False, 1
-    for trainer in check(jobs, build, told):
+    for trainer in check(jobs, build):
         convolves |= any(kind.scope == "conv" for kind in kinds(trainer.model, by_layer=True).values())
         on_gpu |= trainer.machine.device.type != "cpu"
         each = max(each, 1 if trainer.run.threads == "auto" else trainer.machine.threads)

@@ -17,7 +17,6 @@ HEADERS = (
     | {
         "runs.csv": ["status", "epochs_done", "schema"],  # without a run it has no factors
         plan.NAME: list(plan.COLUMNS[:2]),
-        "halving.csv": ["rung", "epochs", "setting"],
     }
 )
 EVALUATION_HEADERS = {f"{name}.csv": [c.name for c in FACTORS] for name in EVALUATIONS}  # which no training writes

@@ -257,7 +257,7 @@ def _alike(
 
 
 def rungs(root: Path) -> set[int]:
-    """The epochs of the rungs of successive halving that ended in a folder of runs; none where there was no halving."""
+    """The epochs of the rungs of successive halving in a folder of runs; none but where a former version halved."""
     try:
         header, rows = whole(root / "halving.csv")
         return {int(row[header.index("epochs")]) for row in rows}

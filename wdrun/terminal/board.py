@@ -185,7 +185,7 @@ class Board:
         """The best run by validation so far, with its scores; empty before there is one."""
         return f"{_validation(self.best[2])}  {self.best[1]}" if self.best else ""
 
-    def closing(self, roots: Sequence[Path], next_commands: bool = True) -> list[str]:
+    def closing(self, roots: Sequence[Path]) -> list[str]:
         """What to say after the sweep: counts, best run, failed runs, and what to do next."""
         waiting = self.total - sum(self.counts.values())
         counts = ", ".join(f"{n} {name}" for name, n in [*self.counts.items(), ("waiting", waiting)] if n)
@@ -198,7 +198,7 @@ class Board:
         lines += [f"failed   {slug}: {cause}; log {_short(log)}" for slug, cause, log in self.failures]
         if waiting or self.counts["interrupted"]:
             lines.append("again    the same command goes on from there")
-        if next_commands and self.counts["done"] and not self.outlook:
+        if self.counts["done"] and not self.outlook:
             typed = [command_line([name, path_word(_short(root))]) for root in roots for name in ("select", "report")]
             lines += [f"{'' if i else 'next':<9}{line}" for i, line in enumerate(typed)]
         return lines

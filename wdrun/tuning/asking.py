@@ -92,8 +92,6 @@ def _asked(facets: Sequence[Facet], settings: Mapping[str, Any], config_dir: str
             f"{facets[0].name}: nothing to compare: there is no λ to tune and no key has several values; name a decay, "
             "such as decay=l2, or several values of a key"
         )
-    if options.halving is not None:
-        raise ConfigError(f"halving={options.halving}: wdrun tune trains its runs whole; add halving=null, or leave it")
     if options.objective == "val_accuracy" and jobs[0].run.data["name"] == "regression":
         raise ConfigError("objective=val_accuracy: data=regression has no accuracy; take objective=val_loss")
     if len(question.pairs) > MANY:
@@ -138,7 +136,6 @@ REFUSED = {
     "seed": "leave it out; the seeds of wdrun tune are its own, some to search with and others to tell the verdict",
     "budget": "leave it out; wdrun tune finds λ itself, or compares the one of lambda=…",
     "tau": "leave it out; wdrun tune finds λ itself, or compares the one of lambda=…",
-    "halving": "leave it out; wdrun tune chooses its runs itself and trains them whole",
     "as_written": "leave it out; the text of an article has its own λ",
 }
 

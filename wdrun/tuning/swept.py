@@ -49,7 +49,7 @@ def lines(folder: Path, config_dir: str | None = None) -> tuple[list[list[str]],
         flags = [word for word in words if word.startswith(FLAG)]
         config_dir = config_dir or next((word.removeprefix(FLAG) for word in flags), None)
         plain = typed.one_name([word for word in words if word not in flags])
-        kept = [word for word in plain if key_of(word) not in (*STRENGTH, *tuned, "seed", "halving")]
+        kept = [word for word in plain if key_of(word) not in (*STRENGTH, *tuned, "seed")]
         given = {key_of(word) for word in kept}
         found.append([*kept, *(f"{key}={shown(row[key])}" for key in TUNED if key not in (*tuned, *given))])
     return found, config_dir

@@ -40,8 +40,6 @@ def command(overrides: Sequence[str], engine: Sequence[str], flags: dict[str, An
     typed.check(overrides)
     same = experiments.lines(overrides, True, flags["config_dir"], lambda note: None)[0] if own else fixed(overrides)
     (first,), options = experiments.sweep([same], flags["config_dir"])
-    if options.halving is not None:
-        raise ConfigError(f"halving={options.halving}: compares all runs of a sweep; leave {engine[0]} away")
     root = Path(first.options.output_dir).absolute() / first.options.name
     ownership.check([root])
     folder = _logs(root)
