@@ -24,7 +24,7 @@ from wdrun.errors import ConfigError, StorageError, WdrunError
 from wdrun.terminal import results
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.screen import folded
-from wdrun.wording import nearest, printable
+from wdrun.wording import command_line, nearest, printable
 
 if TYPE_CHECKING:
     from wdrun.config.run import Job, SweepOptions
@@ -136,6 +136,9 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
+    if late := next((word for word in words if word in COMMANDS), None):
+        line = command_line([late, *(word for word in words if word != late)])
+        raise ConfigError(f"{late!r}: a command stands first; write {line}")
     if flags["watch"]:
         raise ConfigError("--watch: only wdrun report takes it")
     words = _again(words, flags)

@@ -188,7 +188,8 @@ lambda=interval(1,0.1)                         | lambda=interval(1,0.1): must be
 lambda=interval(1,1)                           | lambda=interval(1,1): must be interval(low,high) with low < high
 lambda=interval(0,1)                           | lambda=interval(0,1): both ends must be > 0
 lr=interval(-1,1)                              | lr=interval(-1,1): both ends must be > 0
-lambda=interval(1)                             | 'lambda=interval(1)': not an override
+lambda=interval(1)                             | lambda=interval(1): must be interval(low,high)
+lambda=intervall(1,2)                          | 'lambda=intervall(1,2)': not an override; write key=value, special
 lambda=interval(1e-3,1) lambda=0.1             | lambda=interval(1e-3,1): lambda=0.1 is given too
 lambda=interval(1e-3,1) lambda=interval(1,2)   | lambda=interval(1,2): lambda=interval(1e-3,1) is given too
 lambda=interval(1e-3,1) decay.lambda=0.1       | lambda=interval(1e-3,1): decay.lambda=0.1 is given too
@@ -227,6 +228,11 @@ evaluate=accuracy,full                         | evaluate.calibration=false,true
 parallel=interval(1,2)                         | parallel=interval(…): must be one value; it changes no score
 objective=val_accuracy experiment=linear_regression | objective=val_accuracy: data=regression has no accuracy
 lamda=3                                        | lamda: unknown key; did you mean lambda?
+tim=40m                                        | tim: unknown key; did you mean time?
+rnus=20                                        | rnus: unknown key; did you mean runs?
+marginn=1                                      | marginn: unknown key; did you mean margin?
+require.decide=true                            | require.decide: unknown key; did you mean require.decided?
+decided=true                                   | decided: unknown key; did you mean require.decided?
 """
 
 

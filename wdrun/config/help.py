@@ -23,6 +23,8 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun -m lambda=0,'log_range(1e-6,1e-1,6)' seed=0,1,2   λ evenly in the logarithm, and 0
   wdrun -m lambda+lr=1e-4:0.1,1e-3:0.05              keys that vary together
   wdrun -m folds=5 lambda=0,1e-3                     cross-validation: every fold in turn
+  wdrun tune decay=l2 time=40m                       which λ, and does it matter? it chooses the runs itself
+  wdrun tune experiment=lr_lambda                    what an experiment asks, settled in fewer runs than its sweep has
   wdrun status outputs/default                       what is finished, running, interrupted, failed
   wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
   wdrun best outputs/decay_curve                     the command line that reproduces that choice

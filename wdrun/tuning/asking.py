@@ -44,6 +44,7 @@ class Asked:
 def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     """The question of these words; ConfigError, in one line, for what cannot be asked."""
     settings, rest = _settings(words)
+    names.check_settings(rest, "tune")
     names.check(rest, config_dir)
     typed.check(rest)
     rest = typed.one_name(rest)
