@@ -166,14 +166,14 @@ def _again(words: list[str], flags: dict[str, Any]) -> list[str]:
 
 def _help(words: Sequence[str]) -> int:
     """Print what the command among the words takes, else what a run takes, the user's own options among it."""
-    from wdrun.config.help import whole_help
+    from wdrun.config.help import help_of, whole_help
 
     flags, left = _flags([word for word in words if word not in (*HELP, "--version") and word[:1] != "@"])
     left = left[1:] if left[:1] == ["help"] else left
     if left and "=" not in left[0]:
         if left[0] not in COMMANDS:
             raise ConfigError(f"{left[0]!r}: must be a command ({', '.join(COMMANDS)}){nearest(left[0], COMMANDS)}")
-        print(commands.help_of(left[0]))
+        print(help_of(left[0]))
         return 0
     print("\n".join(part for line in whole_help(flags["config_dir"]).splitlines() for part in folded(line)))
     return 0
