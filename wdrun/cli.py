@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -113,10 +110,14 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         print(f"wdrun {__version__}")
         return 0
     if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
-        return _complete(words)
+        from wdrun.config import shell
+
+        return shell.complete(words, FLAGS)
     _check_here()
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
-        return _hydra(words)
+        from wdrun.config import shell
+
+        return shell.own_main(words)
     if any(word.startswith("@") for word in words):
         from wdrun.config import files
 
@@ -281,38 +282,4 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
             parse(shown := composed(line))
             documents.append(OmegaConf.to_yaml(shown, resolve=flags["resolve"]))
     sys.stdout.write("---\n".join(documents))
-    return 0
-
-
-def _hydra(words: Sequence[str]) -> int:
-    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask `_complete` answers."""
-    _hydra_main(words)
-    if "install=bash" in words:
-        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
-    return 0
-
-
-def _hydra_main(words: Sequence[str]) -> None:
-    import hydra
-
-    from wdrun.config.options import conf_dir
-
-    sys.argv = ["wdrun", *words]
-    show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(show)()
-
-
-def _complete(words: Sequence[str]) -> int:
-    """Print what may end the line in COMP_LINE, a word a line. A shell that asks hears of no error."""
-    from wdrun.config.completion import completed
-
-    own, rest, config_dir = completed(os.environ.get("COMP_LINE", ""), FLAGS)
-    heard = io.StringIO()
-    if rest is not None:
-        os.environ["COMP_LINE"] = rest
-        place = ["--config-dir", config_dir] if config_dir is not None else []
-        with suppress(SystemExit, Exception), redirect_stdout(heard), redirect_stderr(io.StringIO()):
-            _hydra_main([*words, *place])
-    hidden = re.compile(r"[^=]*=(_|wdrun_)")  # files that others extend, and our presets of others' engines
-    print("\n".join(dict.fromkeys([*own, *(word for word in heard.getvalue().split() if not hidden.match(word))])))
     return 0
