@@ -174,6 +174,19 @@ def test_an_experiments_own_decay_is_left_out_of_its_lambda_zero():
     experiments.sweep([list(one.without)])
 
 
+@pytest.mark.parametrize(("words", "bounds"), [
+    ((), (1e-3, 0.1)), (("lambda=interval(0.01,1)",), (0.01, 1.0)),
+])  # fmt: skip
+def test_an_experiments_ask_may_bound_what_is_searched(tmp_path, words, bounds):
+    (tmp_path / "experiment").mkdir()
+    lines = ["# @package _global_", "# mine", "name: mine", 'ask: ["decay=l2,l1", "lambda=interval(1e-3,0.1)"]', ""]
+    (tmp_path / "experiment/mine.yaml").write_text("\n".join(lines))
+    facets = asking.asked(["experiment=mine", *words], str(tmp_path)).question.facets
+    assert [facet.name for facet in facets] == ["decay=l2", "decay=l1"]
+    for facet in facets:
+        assert (facet.space.axes[0].low, facet.space.axes[0].high) == bounds
+
+
 def test_the_question_of_an_experiment_changes_no_run_of_it():
     jobs = experiments.jobs(["experiment=lr_lambda"], False)
     assert len(jobs) == 440
