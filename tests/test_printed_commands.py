@@ -206,6 +206,24 @@ def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():
         np.testing.assert_allclose(chosen[columns].to_numpy(float), kept[columns].to_numpy(float), rtol=1e-9)
 
 
+def test_the_verdicts_it_shows_follow_from_the_fresh_runs_kept_beside_them():
+    kept = ROOT / "outputs/examples/which_decay"
+    runs, verdicts = pd.read_csv(kept / "runs.csv"), pd.read_csv(kept / "verdict.csv")
+    fresh = runs[runs["seed"] >= 1000].pivot(index="seed", columns="decay", values="val_loss")
+    assert list(verdicts["verdict"]) == ["better"] * 3
+    for row in verdicts.itertuples():
+        one, other = (name.removeprefix("decay=").replace("λ = 0", "none") for name in (row.facet, row.against))
+        differences = (fresh[one] - fresh[other]).head(row.pairs)
+        np.testing.assert_allclose(differences.mean(), row.difference, rtol=1e-12)
+        assert f"{-row.difference:.3f}" in TEXTS[FRONT]
+    first = verdicts.iloc[0]
+    assert (
+        f"{-first.difference:.3f} nats ({-first.high:.3f} to {-first.low:.3f}), at λ = {first['lambda']}"
+        in TEXTS[FRONT]
+    )
+    assert f"{len(runs)} runs, told on fresh seeds" in TEXTS[FRONT]
+
+
 def test_the_python_example_runs(here, monkeypatch, capsys):
     (example,) = [block for path, language, block in BLOCKS if path == FRONT and language == "python"]
     small = example.replace('data="synthetic"', 'data="synthetic", **{"data.train_examples": 200, "model": "mlp"}')

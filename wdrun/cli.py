@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,7 +21,7 @@ from wdrun.errors import ConfigError, StorageError, WdrunError
 from wdrun.terminal import results
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.screen import folded
-from wdrun.wording import nearest, printable
+from wdrun.wording import command_line, nearest, printable
 
 if TYPE_CHECKING:
     from wdrun.config.run import Job, SweepOptions
@@ -113,10 +110,14 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         print(f"wdrun {__version__}")
         return 0
     if any(word.startswith("query=") for word in words) and "COMP_LINE" in os.environ:
-        return _complete(words)
+        from wdrun.config import shell
+
+        return shell.complete(words, FLAGS)
     _check_here()
     if any(word.partition("=")[0] in HYDRA_FLAGS for word in words):
-        return _hydra(words)
+        from wdrun.config import shell
+
+        return shell.own_main(words)
     if any(word.startswith("@") for word in words):
         from wdrun.config import files
 
@@ -136,6 +137,9 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
+    if late := next((word for word in words if word in COMMANDS), None):
+        line = command_line([late, *(word for word in words if word != late)])
+        raise ConfigError(f"{late!r}: a command stands first; write {line}")
     if flags["watch"]:
         raise ConfigError("--watch: only wdrun report takes it")
     words = _again(words, flags)
@@ -163,14 +167,14 @@ def _again(words: list[str], flags: dict[str, Any]) -> list[str]:
 
 def _help(words: Sequence[str]) -> int:
     """Print what the command among the words takes, else what a run takes, the user's own options among it."""
-    from wdrun.config.help import whole_help
+    from wdrun.config.help import help_of, whole_help
 
     flags, left = _flags([word for word in words if word not in (*HELP, "--version") and word[:1] != "@"])
     left = left[1:] if left[:1] == ["help"] else left
     if left and "=" not in left[0]:
         if left[0] not in COMMANDS:
             raise ConfigError(f"{left[0]!r}: must be a command ({', '.join(COMMANDS)}){nearest(left[0], COMMANDS)}")
-        print(commands.help_of(left[0]))
+        print(help_of(left[0]))
         return 0
     print("\n".join(part for line in whole_help(flags["config_dir"]).splitlines() for part in folded(line)))
     return 0
@@ -277,38 +281,4 @@ def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
             parse(shown := composed(line))
             documents.append(OmegaConf.to_yaml(shown, resolve=flags["resolve"]))
     sys.stdout.write("---\n".join(documents))
-    return 0
-
-
-def _hydra(words: Sequence[str]) -> int:
-    """--info, --hydra-help and the shells' completion scripts are Hydra's own; what they ask `_complete` answers."""
-    _hydra_main(words)
-    if "install=bash" in words:
-        print("COMP_WORDBREAKS=${COMP_WORDBREAKS//@}")  # else bash takes the @ of a file of words for a word of its own
-    return 0
-
-
-def _hydra_main(words: Sequence[str]) -> None:
-    import hydra
-
-    from wdrun.config.options import conf_dir
-
-    sys.argv = ["wdrun", *words]
-    show: Callable[[Any], None] = lambda config: None  # noqa: E731 - Hydra wants a task function
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(show)()
-
-
-def _complete(words: Sequence[str]) -> int:
-    """Print what may end the line in COMP_LINE, a word a line. A shell that asks hears of no error."""
-    from wdrun.config.completion import completed
-
-    own, rest, config_dir = completed(os.environ.get("COMP_LINE", ""), FLAGS)
-    heard = io.StringIO()
-    if rest is not None:
-        os.environ["COMP_LINE"] = rest
-        place = ["--config-dir", config_dir] if config_dir is not None else []
-        with suppress(SystemExit, Exception), redirect_stdout(heard), redirect_stderr(io.StringIO()):
-            _hydra_main([*words, *place])
-    hidden = re.compile(r"[^=]*=(_|wdrun_)")  # files that others extend, and our presets of others' engines
-    print("\n".join(dict.fromkeys([*own, *(word for word in heard.getvalue().split() if not hidden.match(word))])))
     return 0

@@ -374,6 +374,14 @@ lambda=nosuch(1)             -> 'lambda=nosuch(1)': <override>
 -m lambda=nosuch(1,2)        -> 'lambda=nosuch(1,2)': <override>
 -m lambda=rang(1,2)          -> 'lambda=rang(1,2)': <override>; did you mean range?
 -m lambda=logrange(1,2,3)    -> 'lambda=logrange(1,2,3)': <override>; did you mean log_range?
+-m lambda=range(1,2,3,4)     -> lambda=range(1,2,3,4): must be range(start,stop,step)
+-m decay=glob()              -> decay=glob(): must be glob(pattern)
+-m lambda=interval(1)        -> lambda=interval(1): must be interval(low,high)
+# settings of commands that take a run's words
+time=40m                     -> time: unknown key; it is a setting of wdrun tune
++runs=20                     -> runs: unknown key; it is a setting of wdrun tune
+margin=0.01                  -> margin: unknown key; it is a setting of wdrun tune
+rounds=3                     -> rounds: unknown key; it is a setting of wdrun bench
 # log_range
 lambda=log_range(1e-6,1e-1,6) -> lambda=log_range(1e-6,1e-1,6): several values make a sweep; add -m
 -m lambda=log_range(0,1,5)   -> lambda=log_range(0,1,5): <ends>
@@ -476,6 +484,9 @@ BAD_COMMAND = r"""
 --config-dir=nosuch          -> --config-dir=nosuch: no such folder
 --multrun                    -> --multrun: unknown flag; did you mean --multirun?; see wdrun --help
 -x                           -> -x: unknown flag; see wdrun --help
+decay=l2 tune                -> 'tune': a command stands first; write wdrun tune decay=l2
+decay=l2 lambda=0.1 explain  -> 'explain': a command stands first; write wdrun explain decay=l2 lambda=0.1
+bench round=3                -> round: unknown key; did you mean rounds?
 trian                        -> 'trian': neither key=value nor a command (<commands>)
 lambda                       -> 'lambda': neither key=value nor a command (<commands>)
 data nosuch=1                -> nosuch: unknown key; `wdrun --cfg job` shows every key

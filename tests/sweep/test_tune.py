@@ -392,3 +392,25 @@ def test_interrupted_it_says_so_and_goes_on(wdrun, whole, here, monkeypatch, cap
     assert (row["verdict"], row["cause"], row["pairs"]) == ("undecided", "", "0")
     assert wdrun("tune", *WORDS, "runs=13", capture=capsys)[0] == 0
     assert records(here / "outputs" / "default") == records(whole[0])
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (100.0, "100 s"), (90.0, "90 s"), (1200.0, "20 min"), (5400.0, "90 min"), (7200.0, "2 h"), (5700.0, "95 min"),
+])  # fmt: skip
+def test_the_time_that_is_allowed_is_said_as_it_was_typed(seconds, text):
+    assert tune._allowed(seconds) == text
+
+
+def test_where_the_board_is_narrow_a_question_keeps_the_values_that_tell_it_from_others():
+    name = "optimizer=sgd decay.coupling=coupled against optimizer=adam decay.coupling=coupled"
+    rows = [
+        tuner.HEADERS,
+        (name, "−0.0354", "", "2", "pair 3"),
+        ("decay.epsilon=0.1 against λ = 0", "", "", "0", "pair 1"),
+    ]
+    assert tuner._fitted(rows, 130)[1].startswith(f"{name}  −0.0354")
+    assert tuner._fitted(rows, 90) == [
+        "question                          difference  interval  pairs  waits for",
+        "sgd coupled against adam coupled  −0.0354               2      pair 3",
+        "0.1 against λ = 0                                       0      pair 1",
+    ]

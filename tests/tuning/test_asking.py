@@ -174,6 +174,19 @@ def test_an_experiments_own_decay_is_left_out_of_its_lambda_zero():
     experiments.sweep([list(one.without)])
 
 
+@pytest.mark.parametrize(("words", "bounds"), [
+    ((), (1e-3, 0.1)), (("lambda=interval(0.01,1)",), (0.01, 1.0)),
+])  # fmt: skip
+def test_an_experiments_ask_may_bound_what_is_searched(tmp_path, words, bounds):
+    (tmp_path / "experiment").mkdir()
+    lines = ["# @package _global_", "# mine", "name: mine", 'ask: ["decay=l2,l1", "lambda=interval(1e-3,0.1)"]', ""]
+    (tmp_path / "experiment/mine.yaml").write_text("\n".join(lines))
+    facets = asking.asked(["experiment=mine", *words], str(tmp_path)).question.facets
+    assert [facet.name for facet in facets] == ["decay=l2", "decay=l1"]
+    for facet in facets:
+        assert (facet.space.axes[0].low, facet.space.axes[0].high) == bounds
+
+
 def test_the_question_of_an_experiment_changes_no_run_of_it():
     jobs = experiments.jobs(["experiment=lr_lambda"], False)
     assert len(jobs) == 440
@@ -188,7 +201,8 @@ lambda=interval(1,0.1)                         | lambda=interval(1,0.1): must be
 lambda=interval(1,1)                           | lambda=interval(1,1): must be interval(low,high) with low < high
 lambda=interval(0,1)                           | lambda=interval(0,1): both ends must be > 0
 lr=interval(-1,1)                              | lr=interval(-1,1): both ends must be > 0
-lambda=interval(1)                             | 'lambda=interval(1)': not an override
+lambda=interval(1)                             | lambda=interval(1): must be interval(low,high)
+lambda=intervall(1,2)                          | 'lambda=intervall(1,2)': not an override; write key=value, special
 lambda=interval(1e-3,1) lambda=0.1             | lambda=interval(1e-3,1): lambda=0.1 is given too
 lambda=interval(1e-3,1) lambda=interval(1,2)   | lambda=interval(1,2): lambda=interval(1e-3,1) is given too
 lambda=interval(1e-3,1) decay.lambda=0.1       | lambda=interval(1e-3,1): decay.lambda=0.1 is given too
@@ -227,6 +241,11 @@ evaluate=accuracy,full                         | evaluate.calibration=false,true
 parallel=interval(1,2)                         | parallel=interval(…): must be one value; it changes no score
 objective=val_accuracy experiment=linear_regression | objective=val_accuracy: data=regression has no accuracy
 lamda=3                                        | lamda: unknown key; did you mean lambda?
+tim=40m                                        | tim: unknown key; did you mean time?
+rnus=20                                        | rnus: unknown key; did you mean runs?
+marginn=1                                      | marginn: unknown key; did you mean margin?
+require.decide=true                            | require.decide: unknown key; did you mean require.decided?
+decided=true                                   | decided: unknown key; did you mean require.decided?
 """
 
 

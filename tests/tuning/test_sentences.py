@@ -89,6 +89,15 @@ def test_an_end_that_is_none_says_what_is_left_and_how_long_it_would_take(tmp_pa
     assert unknown[-1] == "3 of 3 questions are undecided; the same command with a larger budget goes on"
 
 
+def test_the_questions_that_are_left_are_them_or_it_however_many_runs_they_take(tmp_path):
+    cut = tuned_folder.tuned(tmp_path / "r", upto=19)
+    plan = replace(cut.plan, verdicts=cut.plan.verdicts[:1], ended="time", forecast=15.0)
+    assert sentences.ended(cut.question, plan)[-1] == (
+        "1 of 1 question is undecided; about 15 more runs would decide it; the same command with a larger budget "
+        "goes on"
+    )
+
+
 def test_more_runs_of_one_question_have_their_time():
     answer = Answer(-0.012, -0.033, 0.009, 3, "", 0.01, 0.05)
     open_ = Verdict(Pair(0, None), Cell(0, (1e-3,)), Cell(0, (0.0,)), answer, more=14.0)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wdrun.config import names
 from wdrun.config.commands import ROUNDS
 from wdrun.terminal import results, screen
 from wdrun.terminal.screen import folded
@@ -43,7 +44,9 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
 def _rounds(words: Sequence[str]) -> tuple[int, list[str]]:
     given = [word for word in words if word.startswith("rounds=")]
     text = given[-1].partition("=")[2] if given else ROUNDS.default
-    return ROUNDS.value(text), [word for word in words if word not in given]
+    overrides = [word for word in words if word not in given]
+    names.check_settings(overrides, "bench")
+    return ROUNDS.value(text), overrides
 
 
 def cells(title: str, pairs: Sequence[tuple[float, float]], flops: float, peak: float) -> tuple[str, ...]:

@@ -25,7 +25,10 @@ from wdrun.errors import ConfigError
 from wdrun.wording import nearest
 
 MOST = 1_000_000  # jobs of a sweep; more is a slip of the keyboard that would fill the memory
-FUNCTIONS = ("choice", "range", "log_range", "sort", "shuffle", "glob")
+FUNCTIONS = {  # how each is written
+    "choice": "choice(a,b)", "range": "range(start,stop,step)", "log_range": "log_range(start,stop,count)",
+    "interval": "interval(low,high)", "sort": "sort(a,b)", "shuffle": "shuffle(a,b)", "glob": "glob(pattern)",
+}  # fmt: skip
 Point = tuple[str, ...]  # plain overrides, one for each key of an axis
 
 
@@ -74,7 +77,9 @@ def override(word: str) -> Any:
     try:
         parsed = OverridesParser.create().parse_override(written_out(word))
     except HydraException as error:
-        called = re.match(r"[^=]*=\s*(\w+)\(", word)
+        called = re.match(r"[^=]*=\s*(\w+)\((?P<whole>[^()]*\)$)?", word)
+        if called and called[1] in FUNCTIONS and called["whole"]:
+            raise ConfigError(f"{word}: must be {FUNCTIONS[called[1]]}") from error
         near = nearest(called[1], FUNCTIONS) if called and called[1] not in FUNCTIONS else ""
         near = near or "; the Greek letter λ is written lambda in a key" * ("λ" in word.partition("=")[0])
         raise ConfigError(f"{word!r}: not an override; write key=value, special characters in quotes{near}") from error

@@ -8,7 +8,6 @@ A setting is typed as text after the command; one that is not typed and has no d
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from wdrun.accepts import Accepts, boolean, check, number, whole
 from wdrun.config.keys import COUPLINGS, DIAGNOSTICS
 from wdrun.config.options import option_names
 from wdrun.errors import Exit
-from wdrun.terminal.screen import columns
 
 
 class Setting(NamedTuple):
@@ -245,8 +243,6 @@ FILTERS = (
     ("KNOB=A,B", "only the runs with one of these values, as in lambda=0,0.01, seed=range(0,3) or lr=interval(0.01,1)"),
     ("KNOB!=A,B", "only the runs with none of them, as in 'lambda!=0.1'"),
 )
-WIDEST = 116  # columns of a line of help
-USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
 SPELLED = {  # flag -> how it is typed
     "multirun": ("-m", "--multirun"),
     "config": ("--config",),
@@ -254,40 +250,3 @@ SPELLED = {  # flag -> how it is typed
     "json": ("--json",),
     "watch": ("--watch",),
 }
-FLAGS = {
-    "multirun": "-m/--multirun",
-    "config": "--config FILE (a run's config.yaml)",
-    "config_dir": "--config-dir DIR (your own options)",
-    "json": "--json (JSON lines, whatever stdout is)",
-    "watch": "--watch (keep the page current while runs train there)",
-}
-
-
-def help_of(name: str) -> str:
-    """The text of `wdrun NAME --help`."""
-    command = COMMANDS[name]
-    lines = [f"wdrun {name} {command.words}", "", *_filled(f"{command.does[0].upper()}{command.does[1:]}.")]
-    rows = [(f"{s.key}={s.default}", f"{s.meaning}; must be {s.accepts.words}") for s in command.settings]
-    rows += FILTERS if command.filters else ()
-    lines += [""] * bool(rows)
-    for typed, meaning in rows:
-        lines += _filled(meaning, f"  {typed:<20} ")
-    flags = [FLAGS[flag] for flag in command.flags]
-    codes = sorted({*USUAL, *command.ends})
-    lines += ["", *_filled(f"{command.gives[0].upper()}{command.gives[1:]}."), ""]
-    lines += _filled(", ".join([*flags, "-h/--help"]), "Flags: ")
-    return "\n".join(
-        [
-            *lines,
-            *_filled(
-                ", ".join(f"{code.value} {command.ends.get(code, code.meaning)}" for code in codes), "Exit codes: "
-            ),
-        ]
-    )
-
-
-def _filled(text: str, first: str = "") -> list[str]:
-    """The text in lines of a terminal's width, those after the first one indented below it."""
-    width = min(columns() or WIDEST, WIDEST)
-    indent = min(len(first), width // 2)
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)

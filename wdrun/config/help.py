@@ -1,4 +1,7 @@
-"""The text of `wdrun --help`: examples, then the options as conf/ describes them. Imports nothing heavy."""
+"""The texts of `wdrun --help`, examples and the options as conf/ describes them, and of `wdrun NAME --help`.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
-from wdrun.config.commands import WIDEST
+from wdrun.config.commands import COMMANDS, FILTERS
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.errors import Exit
 from wdrun.terminal.screen import columns
@@ -23,6 +26,8 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun -m lambda=0,'log_range(1e-6,1e-1,6)' seed=0,1,2   λ evenly in the logarithm, and 0
   wdrun -m lambda+lr=1e-4:0.1,1e-3:0.05              keys that vary together
   wdrun -m folds=5 lambda=0,1e-3                     cross-validation: every fold in turn
+  wdrun tune decay=l2 time=40m                       which λ, and does it matter? it chooses the runs itself
+  wdrun tune experiment=lr_lambda                    what an experiment asks, settled in fewer runs than its sweep has
   wdrun status outputs/default                       what is finished, running, interrupted, failed
   wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
   wdrun best outputs/decay_curve                     the command line that reproduces that choice
@@ -47,6 +52,15 @@ Flags: -m/--multirun  --cfg job  --config FILE (a run's config.yaml)  --config-d
        --json (result lines on a terminal too)  --version  --help
        --shell-completion install=bash  --info  --hydra-help (Hydra's own)
 """
+WIDEST = 116  # columns of a line of help
+USUAL = (Exit.DONE, Exit.CONFIG, Exit.STORAGE)
+FLAGS = {
+    "multirun": "-m/--multirun",
+    "config": "--config FILE (a run's config.yaml)",
+    "config_dir": "--config-dir DIR (your own options)",
+    "json": "--json (JSON lines, whatever stdout is)",
+    "watch": "--watch (keep the page current while runs train there)",
+}
 INTERRUPTED = "129/130/143 interrupted (the same command goes on)"
 
 
@@ -68,6 +82,36 @@ def whole_help(config_dir: str | None = None) -> str:
     for key, default, comment in keys_of((conf_dir() / "config.yaml").read_text(encoding="utf-8")):
         lines.append(f"  {f'{key}={default}':<28} {comment}")
     return "\n".join(lines)
+
+
+def help_of(name: str) -> str:
+    """The text of `wdrun NAME --help`."""
+    command = COMMANDS[name]
+    lines = [f"wdrun {name} {command.words}", "", *_filled(f"{command.does[0].upper()}{command.does[1:]}.")]
+    rows = [(f"{s.key}={s.default}", f"{s.meaning}; must be {s.accepts.words}") for s in command.settings]
+    rows += FILTERS if command.filters else ()
+    lines += [""] * bool(rows)
+    for typed, meaning in rows:
+        lines += _filled(meaning, f"  {typed:<20} ")
+    flags = [FLAGS[flag] for flag in command.flags]
+    codes = sorted({*USUAL, *command.ends})
+    lines += ["", *_filled(f"{command.gives[0].upper()}{command.gives[1:]}."), ""]
+    lines += _filled(", ".join([*flags, "-h/--help"]), "Flags: ")
+    return "\n".join(
+        [
+            *lines,
+            *_filled(
+                ", ".join(f"{code.value} {command.ends.get(code, code.meaning)}" for code in codes), "Exit codes: "
+            ),
+        ]
+    )
+
+
+def _filled(text: str, first: str = "") -> list[str]:
+    """The text in lines of a terminal's width, those after the first one indented below it."""
+    width = min(columns() or WIDEST, WIDEST)
+    indent = min(len(first), width // 2)
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent)
 
 
 def summary(yaml: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wdrun.config.axes import is_axis, key_of, override
+from wdrun.config.commands import COMMANDS
 from wdrun.config.keys import KEYS, spelled
 from wdrun.config.options import GROUPS, option_names
 from wdrun.errors import ConfigError
+from wdrun.wording import listed, nearest
 
 # What to write, {} being the value that was typed -> the names it is brought by; hyphens and letter case do not count.
 _KEYS = {
@@ -82,6 +84,8 @@ def _by_name(table: dict[str, str]) -> dict[str, list[str]]:
 
 KEY_NAMES = {name: written[0] for name, written in _by_name(_KEYS).items()}
 OPTION_NAMES = _by_name(_OPTIONS)
+# The settings of each command that takes a run's words too.
+SETTINGS = {name: command.defaults for name, command in COMMANDS.items() if command.words.startswith("[key=value")}
 
 
 def key_advice(key: str, value: str = "", config_dir: str | None = None) -> str | None:
@@ -141,3 +145,16 @@ def refuse(key: str, value: str = "", config_dir: str | None = None) -> None:
     """ConfigError with what to write where the key is another tool's."""
     if advice := key_advice(key, value, config_dir):
         raise ConfigError(f"{key}: unknown key; write {advice}")
+    if key not in KEYS and (takers := [name for name, takes in SETTINGS.items() if key in takes]):
+        raise ConfigError(f"{key}: unknown key; it is a setting of {listed([f'wdrun {name}' for name in takers])}")
+
+
+def check_settings(words: Sequence[str], command: str) -> None:
+    """ConfigError for the first word whose key is none of a run's, and most like a setting of the command."""
+    settings = COMMANDS[command].defaults
+    for word in words:
+        key = key_of(word)
+        if key not in (known := {*KEYS, *GROUPS, "experiment", *settings, *KEY_NAMES}):
+            near = nearest(key, known)
+            if any(near == nearest(setting, [setting]) for setting in settings):
+                raise ConfigError(f"{key}: unknown key{near}")

@@ -236,7 +236,13 @@ def _before(tuner: Tuner) -> list[str]:
         total = duration(each * left / tuner.side_by_side)
         lines.append(f"cost: about {counted(round(left), 'run')} of {rough(each)} s, {total} in all")
     budget = tuner.asked.budget
-    bounds = [duration(tuner.asked.seconds)] if tuner.asked.seconds is not None else []
+    bounds = [_allowed(tuner.asked.seconds)] if tuner.asked.seconds is not None else []
     bounds += [f"{counted(budget.runs, 'run')} in the folder"] if budget.runs is not None else []
     lines.append(f"budget: {' and '.join(bounds) or 'none; it ends when all is decided'}")
     return lines
+
+
+def _allowed(seconds: float) -> str:
+    """The time that may be taken, in the largest unit in which it is whole: what was typed is not rounded."""
+    units = (("h", 3600), ("min", 60))
+    return next((f"{seconds / size:g} {unit}" for unit, size in units if seconds % size == 0), f"{seconds:g} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from wdrun.tuning.state import Run
 ENDED = (*FINAL, "failed")  # statuses by which a run has a score, if only the worst
 GAP = "  "
 HEADERS = ("question", "difference", "interval", "pairs", "waits for")  # of the board
+KEY = re.compile(r"[\w.+]+=(?=\S)")  # `optimizer=` of optimizer=sgd, not the one of λ = 0
 NAMED = 16  # columns that a question's name has at least on the board
 
 
@@ -169,10 +171,17 @@ def _settled(verdict: Verdict) -> bool:
     return bool(verdict.answer.verdict or verdict.dropped)
 
 
+def _widths(texts: Sequence[Sequence[str]]) -> list[int]:
+    return [max(screen.cells(row[place]) for row in texts) for place in range(len(texts[0]))]
+
+
 def _fitted(table: Sequence[Sequence[str]], wide: int) -> list[str]:
-    """The rows in columns, no wider: the last columns go first, then the first is cut."""
+    """The rows in columns, no wider: the keys in a question's name go first, then the last columns; then it is cut."""
     texts = [[shown(text) for text in row] for row in table]
-    widths = [max(screen.cells(row[place]) for row in texts) for place in range(len(texts[0]))]
+    widths = _widths(texts)
+    if sum(widths) + len(GAP) * (len(widths) - 1) > wide:
+        texts = [[KEY.sub("", name), *row] for name, *row in texts]
+        widths = _widths(texts)
     while len(widths) > 1 and sum(widths[1:]) + len(GAP) * (len(widths) - 1) + min(NAMED, widths[0]) > wide:
         widths.pop()
     widths[0] = min(widths[0], wide - sum(widths[1:]) - len(GAP) * (len(widths) - 1))

@@ -44,6 +44,7 @@ class Asked:
 def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     """The question of these words; ConfigError, in one line, for what cannot be asked."""
     settings, rest = _settings(words)
+    names.check_settings(rest, "tune")
     names.check(rest, config_dir)
     typed.check(rest)
     rest = typed.one_name(rest)
@@ -51,7 +52,15 @@ def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     plain = [word for word in rest if not _is_interval(word)]
     _check_words(plain, intervals)
     notes: list[str] = []
-    lines = experiments.lines(plain, True, config_dir, notes.append, _compared)
+    typed_keys = {key for word in words for key in keys(word)}
+
+    def compared(carried: Mapping[str, Any]) -> list[str]:
+        """What an experiment compares; what it bounds is among the intervals, unless that key is typed."""
+        asks = _compared(carried)
+        intervals.extend(_interval(w) for w in asks if _is_interval(w) and key_of(w) not in typed_keys)
+        return [word for word in asks if not _is_interval(word)]
+
+    lines = experiments.lines(plain, True, config_dir, notes.append, compared)
     return _asked(of_lines(lines, intervals, config_dir), settings, config_dir, notes)
 
 
