@@ -62,6 +62,12 @@ def _within(axis: Axis) -> str:
     return f" in interval({typed(axis.low)},{typed(axis.high)})"
 
 
+def lacking(plan: Plan) -> str:
+    """What a budget with too few runs for a verdict cannot do; "" of one that has enough."""
+    few = f", too little for a verdict by {counted(plan.lacking, 'run')} at the least: the search comes first"
+    return few if plan.lacking else ""
+
+
 def verdict(question: Question, found: Verdict, minutes: float = math.nan) -> str:
     """What is known of a question; `minutes`: how long its `more` runs would take."""
     return said(verdict_row(question, found), minutes, nats=_nats(question))
