@@ -87,16 +87,19 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
         if plan.ended == "pairs":
             lines.append(f"{which}: {ENDED['pairs']}")
         else:
-            lines.append(f"{which}{_forecast(plan.forecast, minutes)}; the same command with a larger budget goes on")
+            them = "it" if left == 1 else "them"
+            lines.append(
+                f"{which}{_forecast(plan.forecast, minutes, them)}; the same command with a larger budget goes on"
+            )
     return lines
 
 
-def _forecast(runs: float, minutes: float) -> str:
+def _forecast(runs: float, minutes: float, them: str) -> str:
     """About how many runs all that is open would take."""
     if not (math.isfinite(runs) and runs > 0):
         return ""
     time = f", {duration(60 * minutes * runs)}," if math.isfinite(minutes) else ""
-    return f"; about {counted(math.ceil(runs), 'more run')}{time} would decide {'them' if runs > 1 else 'it'}"
+    return f"; about {counted(math.ceil(runs), 'more run')}{time} would decide {them}"
 
 
 def board(question: Question, plan: Plan) -> list[tuple[str, str, str, str, str]]:
