@@ -324,8 +324,8 @@ def test_piped_there_is_a_line_of_json_a_run_and_one_a_verdict(wdrun, whole, cap
 
 def test_on_a_terminal_a_table_tells_the_verdicts(wdrun, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    _, out, _ = wdrun("tune", *WORDS, "runs=3", capture=capsys)
-    header, _, row, *_ = out.splitlines()
+    _, out, _ = wdrun("tune", *WORDS, "runs=1", capture=capsys)
+    header, _, row = out.splitlines()
     assert header.split() == ["question", "verdict", "difference", "interval", "pairs", "at"]
     assert row.startswith("decay=l2 against λ = 0  undecided")
 
