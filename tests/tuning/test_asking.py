@@ -111,6 +111,26 @@ def test_several_lambda_are_compared_and_zero_with_them():
     assert names(asked("lambda=0,1e-3")) == ["decay=none", "lambda=0.001"]
 
 
+@pytest.mark.parametrize("decay", ["rescale", "unit_norm", "max_norm", "cpr", "target_norm"])
+def test_a_projection_is_compared_with_no_projection(decay):
+    """Its λ = 0 is no radius: as everywhere it is the run without the decay."""
+    question = asked(f"decay={decay}", "optimizer=sgd,adam").question
+    assert question.pairs == (Pair(0, None), Pair(1, None), Pair(0, 1))
+    assert [facet.without for facet in question.facets] == [
+        ("optimizer=sgd", "decay=none"),
+        ("optimizer=adam", "decay=none"),
+    ]
+    assert question.words(question.cell(0, (0.0, 0.02)), 0) == ["optimizer=sgd", "decay=none", "lr=0.02", "seed=0"]
+
+
+def test_a_lambda_that_is_given_has_a_lambda_zero_of_each_optimizer():
+    """No facet is without one: those that share none are compared each with its own, and with each other."""
+    found = asked("optimizer=sgd,adam", "lambda=1e-3")
+    none = [f"optimizer={o} decay=none" for o in ("sgd", "adam")]
+    assert names(found) == [f"optimizer={o} lambda=1e-3" for o in ("sgd", "adam")] + none
+    assert {Pair(0, 1), Pair(0, 2), Pair(1, 3)} <= {*found.question.pairs}
+
+
 def test_several_lr_are_compared_each_with_its_own_lambda():
     found = asked("lr=0.1,0.01")
     assert names(found) == ["lr=0.1", "lr=0.01"]

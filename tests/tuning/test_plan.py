@@ -6,14 +6,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.tuning.simulated import Lab, bowl, facet
+from tests.tuning.simulated import LAMBDA, LR, Lab, bowl, facet
 from wdrun.errors import ConfigError
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import FRESH, MOST_PAIRS, Budget, Cell, Facet, Pair, Seen, is_fresh
-from wdrun.tuning.sentences import ended
+from wdrun.tuning.sentences import ended, lacking
 from wdrun.tuning.sequential import FIRST
 from wdrun.tuning.space import Axis, Space
 from wdrun.tuning.state import GIVEN_UP, levelled
+from wdrun.wording import counted
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,69 @@ def test_several_at_once_come_to_the_same_verdicts(decays, settled, count):
     assert len(runs) < 2 * len(settled[0])
 
 
+MOMENTUM = Axis("optimizer.momentum", 0.9, 0.5, 0.98, log=False)
+BATCH = Axis("batch_size", 64, 16, 256, whole=True)
+
+
+def tuned_lab(names, tuned):
+    """A lab of facets in which so many keys are tuned, λ the first of them; each has the same valley."""
+    axes = (LAMBDA, LR, MOMENTUM, BATCH)[:tuned]
+
+    def worth(setting):
+        away = min(abs(math.log10(setting[0] / 3e-3)), 2.0) if setting[0] else 2.0
+        rates = [0.2 * math.log10(rate / 0.02) ** 2 for rate in setting[1:2]]
+        return 1.5 + 0.02 * away**2 + sum(rates) + sum(0.1 * (momentum - 0.8) ** 2 for momentum in setting[2:3])
+
+    facets, worths = [], []
+    for name in names:
+        own = facet(name.split()[-1], words=tuple(name.split()[:-1]))
+        decays = "decay=none" not in name
+        space = Space(axes if decays else axes[1:], decays, zero=-4.5, middle=lambda s: 1e-5 / (*s, 0.01)[1])
+        facets.append(Facet(name, own.words if decays else own.without, own.without, space))
+        worths.append(worth if decays else lambda setting: worth((0.0, *setting)))
+    return Lab(facets, worths)
+
+
+FOUR = tuple(f"optimizer={o} decay={d}" for o in ("sgd", "adam") for d in ("l2", "l1"))
+NAMES = [("decay=l2",), ("decay=l2", "decay=l1"), ("decay=none", "decay=l2"), FOUR]
+
+
+@pytest.mark.parametrize("names", NAMES, ids=len)
+@pytest.mark.parametrize("tuned", [1, 2, 3, 4])
+@pytest.mark.parametrize("budgets", [range(1, 10), range(10, 17), range(17, 41, 4)], ids=str)
+def test_a_small_budget_is_kept_tries_decay_and_says_what_it_can_tell(names, tuned, budgets):
+    lab = tuned_lab(names, tuned)
+    question, least = lab.question, 5 * len(lab.question.sides)
+    decaying = [side for side in question.sides if side[1]]
+    for most in budgets:
+        said = lacking(plan([], question, Budget(runs=most)))
+        by = counted(least - most, "run")
+        assert said == (f", too little for a verdict by {by} at the least: the search comes first" * (most < least))
+        runs, end = lab.settle(budget=Budget(runs=most))
+        assert len(runs) <= most
+        assert end.ended in ("runs", "decided")
+        sides = [question.side_of(run.cell) for run in runs]
+        firsts = [sides.index(side) if side in sides else math.inf for side in decaying]
+        assert most == 1 or min(firsts) <= most / 2  # runs before the first with decay
+        if most < least:
+            assert not any(told(end))
+            assert len(fresh(runs)) < FIRST * len(question.sides)
+        else:
+            assert max(firsts) < most - FIRST * len(question.sides)
+            assert all(verdict.answer.pairs >= FIRST for verdict in end.verdicts)
+            assert not end.lacking
+
+
+def test_a_search_that_was_there_is_no_budget_lost(decays, settled):
+    """The runs of the folder count in the budget, and what they searched need not be searched again."""
+    there = [run for run in settled[0] if run.seed < FRESH]
+    assert plan(there, decays.question, Budget(runs=len(there) + 11)).lacking == 1
+    runs, end = decays.settle(there, Budget(runs=len(there) + 12))
+    assert not end.lacking
+    assert all(verdict.answer.pairs == FIRST for verdict in end.verdicts)
+    assert len(runs) == len(there) + 12
+
+
 @pytest.mark.parametrize("most", [1, 2, 12, 24, 30])
 def test_a_budget_of_runs_is_kept_and_leaves_some_for_verdicts(decays, most):
     runs, end = decays.settle(budget=Budget(runs=most))
@@ -128,7 +192,7 @@ def test_a_budget_of_runs_is_kept_and_leaves_some_for_verdicts(decays, most):
     assert end.ended in ("runs", "decided")
     if most >= 24:
         assert len(fresh(runs)) >= FIRST * 3
-    if most < 9:  # twelve would be four pairs of three cells
+    if most < 15:  # four pairs of three cells, each of which was chosen
         assert set(told(end)) == {""}
 
 
@@ -249,14 +313,14 @@ def test_the_only_setting_is_dropped_once_it_diverges(seed):
 @pytest.fixture(scope="module")
 def noisy(decays):
     """The same question, of which l1 against λ = 0 needs more pairs than the rest: the lab, and its last plan."""
-    lab = Lab(decays.question.facets, decays.worth, noise=0.01)
+    lab = Lab(decays.question.facets, decays.worth, noise=0.01, seed=1)
     return lab, lab.settle()[1]
 
 
 @pytest.fixture(scope="module")
 def replaced(noisy):
     """λ = 0 diverges after l2 was decided against it, before l1 is: the lab, its runs, and the last plan."""
-    lab = Lab(noisy[0].question.facets, noisy[0].worth, noise=0.01)
+    lab = Lab(noisy[0].question.facets, noisy[0].worth, noise=0.01, seed=1)
     first, second, _ = noisy[1].verdicts
     assert first.answer.pairs < second.answer.pairs - 1
     lab.diverges = lambda cell, seed: cell == second.other and seed == FRESH + first.answer.pairs

@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from wdrun.tuning import search
 from wdrun.tuning.search import Process, Tried, chosen, following, improvement, matern
-from wdrun.tuning.space import FARTHEST, Axis, Space
+from wdrun.tuning.space import FARTHEST, REACH, Axis, Space
 
 MARGIN = 0.02
 LAMBDA, LR = Axis("lambda", 1e-3), Axis("lr", 0.01)
@@ -83,10 +83,11 @@ def test_the_next_setting_is_the_most_promising_of_the_grid():
     most = min(t.score for t in tried) + search.CLIPPED * MARGIN
     x, y = PLANE.coordinates(t.setting for t in tried), np.array([min(t.score, most) for t in tried])
     process, best = Process(x, y), {}
+    good = [t.setting for t in tried if t.score < most]
     for decayed in (True, False):
         own = [row for row, t in enumerate(tried) if (t.setting[0] > 0) == decayed]
         lowest = process.at(x[own])[0].min()
-        for setting in PLANE.grid([t.setting for t in tried], decayed=decayed):
+        for setting in PLANE.new(PLANE.grid(good, decayed=decayed), [t.setting for t in tried]):
             mean, deviation = process.at(PLANE.coordinates([setting]))
             best[setting] = improvement(mean, deviation, float(lowest))[0]
     (found,) = following(PLANE, tried, MARGIN)
@@ -105,6 +106,39 @@ def test_the_best_is_found(noise):
 def test_the_range_grows_to_a_best_beyond_it(lam, lr):
     tried = searched(PLANE, bowl(lam, lr))
     assert bowl(lam, lr)(chosen(PLANE, tried, MARGIN)) <= 1.54 + MARGIN
+
+
+def test_what_is_bad_is_no_reason_to_look_beyond_it():
+    """Scores beyond the clip are all the same: a flat land that would promise something behind each of them."""
+    score = lambda s: bowl(steep=0.4)(s)  # noqa: E731
+    tried = searched(PLANE, score)
+    good = [t.setting for t in tried if t.score < min(t.score for t in tried) + search.CLIPPED * MARGIN]
+    rates = [LR.step(s[1]) for s in good]
+    assert all(min(rates) - REACH <= LR.step(t.setting[1]) <= max(rates) + REACH for t in tried)
+    assert len(tried) <= 20
+
+
+def test_where_lambda_does_nothing_yet_the_search_goes_on_to_where_it_does():
+    """Nothing but luck tells λ = 1e-5 and 1e-3 from 0; the gain is at 1, behind them."""
+
+    def score(setting):
+        gain = 0.06 * math.exp(-((math.log10(setting[0]) - 0.0) ** 2) / 0.18) if setting[0] > 0 else 0.0
+        return 1.6 - gain + 0.3 * max(0.0, math.log10(setting[0]) - 0.7 if setting[0] > 0 else 0.0) ** 2
+
+    space = Space((Axis("lambda", 1e-4),), True, zero=-5.5, middle=lambda s: 1e-4)
+    tried = searched(space, score)
+    assert score(chosen(space, tried, MARGIN)) <= 1.54 + MARGIN / 4
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("count", [1, 4])
+def test_at_most_so_many_are_tried_without_decay_before_one_with_it(zeros, count):
+    tried = []
+    while len(tried) < 12 and (settings := following(PLANE, tried, MARGIN, count, zeros)):
+        tried += [Tried(setting, bowl()(setting)) for setting in settings]
+    first = [t.setting[0] > 0 for t in tried].index(True)
+    whole = [t.setting[0] > 0 for t in searched(PLANE, bowl())].index(True)
+    assert first == zeros if zeros < whole else first >= whole - 1
 
 
 @pytest.mark.parametrize("decayed", [True, False])

@@ -85,6 +85,8 @@ def test_an_end_that_is_none_says_what_is_left_and_how_long_it_would_take(tmp_pa
     )
     assert all(line.endswith("no further round fits into the budget of time") for line in lines[:-1])
     assert not any("right with" in line for line in lines)
+    one = replace(cut.plan, verdicts=cut.plan.verdicts[:1], forecast=15.0, ended="time")
+    assert "is undecided; about 15 more runs would decide it; the same" in sentences.ended(cut.question, one)[-1]
     unknown = sentences.ended(cut.question, replace(cut.plan, forecast=math.nan))
     assert unknown[-1] == "3 of 3 questions are undecided; the same command with a larger budget goes on"
 

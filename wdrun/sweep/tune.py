@@ -238,7 +238,8 @@ def _before(tuner: Tuner) -> list[str]:
     budget = tuner.asked.budget
     bounds = [_allowed(tuner.asked.seconds)] if tuner.asked.seconds is not None else []
     bounds += [f"{counted(budget.runs, 'run')} in the folder"] if budget.runs is not None else []
-    lines.append(f"budget: {' and '.join(bounds) or 'none; it ends when all is decided'}")
+    bound = " and ".join(bounds) or "none; it ends when all is decided"
+    lines.append(f"budget: {bound}{sentences.lacking(tuner.plan)}")
     return lines
 
 

@@ -64,8 +64,7 @@ class Tuner(Source):
         left = self.clock.left
         seconds = None if left is None else max(0.0, left)
         budget = Budget(self.asked.budget.runs, seconds, self.side_by_side, self.clock.a_run)
-        known = [run._replace(seconds=math.nan) for run in self.seen.values()]  # the clock knows how long runs take
-        found = plan([*known, *self.busy], self.question, budget, count, self._begun)
+        found = plan([*self.seen.values(), *self.busy], self.question, budget, count, self._begun)
         fitting = tuple(self._fitting(found.next))
         over = found.next and not fitting and not self.training
         verdicts = tuple(map(self._of_runs, found.verdicts))
@@ -136,8 +135,7 @@ class Tuner(Source):
             return
         row = typed_row(outcome.row)
         value = row.get(self.question.objective) if outcome.status == "done" else None
-        sign = -1.0 if self.question.objective == "val_accuracy" else 1.0
-        score = math.inf if value is None or not math.isfinite(value) else sign * value
+        score = math.inf if value is None or not math.isfinite(value) else self.question.sign * value
         self.seen[cell, seed] = Seen(cell, seed, score)
         took = (self.clock.now() - begun.moment) / begun.width
         if outcome.status == "done" and not outcome.skipped and begun.next.phase != "finish" and math.isfinite(took):

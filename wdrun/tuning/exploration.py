@@ -1,8 +1,12 @@
-"""The next runs of the searches: one seed a setting, of the facet with the fewest runs first."""
+"""The next runs of the searches: one seed a setting, of the facet with the fewest runs first.
+
+Where the budget is small, a facet whose λ = 0 has had its share comes before all others, until it has a λ > 0.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 from wdrun.tuning.question import Cell, Next
@@ -18,10 +22,17 @@ def following(state: State, count: int) -> Iterator[Next]:
     asked: set[Cell] = set()
     wanted = {f: list(state.following(f, left)) for f in facets} if left > 0 else {}
     had = {f: len(state.known[f]) for f in facets}
+    of_side = Counter(question.side_of(cell) for cell in state.scores)
+
+    def later(facet: int) -> tuple[bool, int, int]:
+        zero, decayed = (question.side(facet, decayed=decayed) for decayed in (False, True))
+        return not (of_side[zero] >= state.share and not of_side[decayed]), had[facet], facet
+
     while len(asked) < left and any(wanted.values()):
-        facet = min((f for f in facets if wanted[f]), key=lambda f: (had[f], f))
+        facet = min((f for f in facets if wanted[f]), key=later)
         setting = wanted[facet].pop(0)
         had[facet] += 1
+        of_side[question.side(facet, decayed=state.question.facets[facet].decays and setting[0] > 0)] += 1
         cell = question.cell(facet, setting)
         if cell not in asked and 0 not in state.scores.get(cell, {}):
             asked.add(cell)

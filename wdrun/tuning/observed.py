@@ -37,7 +37,7 @@ def observed(
     table = _Table(runs)
     _check_folder(table, jobs)
     seconds = _seconds(runs, timing)
-    scores = _scores(runs, question.objective)
+    scores = _scores(runs, question)
     status, seeds = list(runs["status"]), list(runs["seed"])
     cells = _cells(table, question, jobs)
     found: dict[tuple[Cell, int], Seen] = {}
@@ -119,10 +119,9 @@ def _settings(table: _Table, facet: Facet, job: Job) -> list[tuple[int, tuple[fl
     return [(int(row), tuple(map(float, s))) for row, s, ok in zip(rows, settings, inside, strict=True) if ok]
 
 
-def _scores(runs: pd.DataFrame, objective: str) -> NDArray[np.float64]:
+def _scores(runs: pd.DataFrame, question: Question) -> NDArray[np.float64]:
     """How the runs scored, lower is better: inf of one that diverged, nan of one that has not ended."""
-    sign = -1.0 if objective == "val_accuracy" else 1.0
-    scores = sign * runs[objective].to_numpy(dtype=float)
+    scores = question.sign * runs[question.objective].to_numpy(dtype=float)
     scores = np.where((runs["status"] == "done").to_numpy() & np.isfinite(scores), scores, math.inf)
     return np.where(runs["status"].isin(UNDER_WAY).to_numpy(), math.nan, scores)
 

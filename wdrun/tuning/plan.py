@@ -47,12 +47,14 @@ class Plan:
 
     `ended` says why it is over: decided, runs, time, or pairs (as many as are ever looked at); "" while it goes on.
     `forecast` is about how many runs are still to be trained until all is decided, without regard to the budget.
+    `lacking` are those that the budget has too few for any verdict, at the least.
     """
 
     next: tuple[Next, ...]
     verdicts: tuple[Verdict, ...]
     ended: str = ""
     forecast: float = math.nan
+    lacking: int = 0
 
 
 def plan(
@@ -76,7 +78,7 @@ def plan(
         ended = "pairs" if looked.rounds == MOST_PAIRS else state.bound
         if all(v.answer.verdict or v.dropped for v in verdicts):
             ended = "decided"
-    return Plan(kept, verdicts, ended, _forecast(state, verdicts))
+    return Plan(kept, verdicts, ended, _forecast(state, verdicts), state.lacking)
 
 
 def _verdicts(state: State, looked: Looked) -> Iterator[Verdict]:

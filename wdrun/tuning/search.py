@@ -21,7 +21,8 @@ from scipy import special
 
 from wdrun.tuning.space import REACH, Numbers, Setting, Space
 
-PROMISE = 0.2  # a search goes on while some setting promises this share of the margin
+PROMISE = 0.1  # a search goes on while some setting promises this share of the margin
+WORSE = 0.2  # so much of the margin above the best, a setting beside it ends the valley there
 CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
@@ -38,18 +39,20 @@ class Tried(NamedTuple):
     score: float
 
 
-def following(space: Space, tried: Sequence[Tried], margin: float, count: int = 1) -> list[Setting]:
+def following(
+    space: Space, tried: Sequence[Tried], margin: float, count: int = 1, zeros: float = math.inf
+) -> list[Setting]:
     """Up to `count` settings to try next; none once the search is over.
 
-    First without decay, then with decay from the best without, then both. Of several at once, each is chosen as if
-    those before it had scored what is expected of them.
+    First without decay, but at most `zeros` of those, then with decay from the best without, then both. Of several at
+    once, each is chosen as if those before it had scored what is expected of them.
     """
     believed = _ended(tried)
     for trains in (t.setting for t in tried if math.isnan(t.score)):
         believed.append(Tried(trains, _expected(space, believed, trains, margin)))
     found: list[Setting] = []
     while len(found) < count:
-        setting = _next(space, believed, margin)
+        setting = _next(space, believed, margin, zeros)
         if setting is None:
             break
         found.append(setting)
@@ -68,12 +71,14 @@ def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool
     return sound[int(np.argmin(means))].setting
 
 
-def _next(space: Space, believed: Sequence[Tried], margin: float) -> Setting | None:
+def _next(space: Space, believed: Sequence[Tried], margin: float, zeros: float) -> Setting | None:
     """The setting to try next, None where the search is over."""
-    if (first := _first(space, believed, space.without(), decayed=not space.decays)) is not None:
+    enough = space.decays and sum(t.setting[0] == 0 for t in believed) >= zeros
+    without = [] if enough else space.without()
+    if (first := _first(space, believed, without, decayed=not space.decays)) is not None:
         return first
     known = _Known(space, believed, margin)
-    found = known.promised((False,) if space.decays else (True,))
+    found = None if enough else known.promised((False,) if space.decays else (True,))
     if found is not None or not space.decays:
         return found
     zero = known.best(decayed=False)
@@ -97,6 +102,8 @@ class _Known:
         self.sound = [math.isfinite(t.score) for t in believed]
         self.process = _through(space, believed, margin)
         self.means, _ = self.process.at(self.process.x)
+        worst = _worst(believed, margin)
+        self.good = [t.setting for t in believed if t.score < worst] or self.settings
 
     def promised(self, kinds: Sequence[bool]) -> Setting | None:
         """What promises most, with decay or without as `kinds` has it, else one beyond an edge; None: nothing."""
@@ -119,7 +126,8 @@ class _Known:
 
         While all of a kind diverged, what is expected to be best promises infinitely much.
         """
-        own, grid = self._own(decayed), self.space.grid(self.settings, decayed=decayed)
+        own = self._own(decayed)
+        grid = self.space.new(self.space.grid(self.good, decayed=decayed), self.settings)
         if not own or not grid:
             return 0.0, None
         x, best = self.space.coordinates(grid), own[int(np.argmin(self.means[own]))]
@@ -135,20 +143,30 @@ class _Known:
         return float(promised[place]), grid[place]
 
     def _beyond(self, decayed: bool) -> Iterator[Setting]:
-        """Settings beside the best, on those sides of it where nothing near was tried: it may be at an edge."""
+        """Settings beside the best, on those sides of it where nothing near is known to be worse: it may be at an edge.
+
+        What is as good is walked along: λ may do nothing up to where it does much.
+        """
         best, own = self.best(decayed=decayed), self._own(decayed)
         if best is None:
             return
         away = self.process.x[own] - self.space.coordinates([best])
+        worse = self.means[own] >= self.means[own].min() + WORSE * self.margin
         for place, axis in enumerate(self.space.axes):
             if self.space.decays and place == 0 and not decayed:
                 continue
             others = np.abs(np.delete(away, place, axis=1)).max(axis=1, initial=0) <= BESIDE
             for side in (1, -1):
                 ahead = side * away[:, place]
-                if (others & (ahead > 0) & (ahead <= BRACKET)).any():
+                rows = [row for row in np.argsort(ahead, kind="stable") if others[row] and ahead[row] > 0]
+                edge, reached = best, 0.0  # the last that is as good as the best
+                for row in rows:
+                    if worse[row] or ahead[row] > reached + BRACKET:
+                        break
+                    edge, reached = self.settings[own[row]], ahead[row]
+                if any(worse[row] and ahead[row] <= reached + BRACKET for row in rows):
                     continue
-                moved = axis.moved(best[place], side * REACH)
+                moved = axis.moved(edge[place], side * REACH)
                 setting = (*best[:place], moved, *best[place + 1 :])
                 if axis.allows(moved) and (not decayed or not self.space.decays or self.space.acts(setting)):
                     yield from self.space.new([setting], self.settings)
@@ -213,9 +231,13 @@ def _ended(tried: Sequence[Tried]) -> list[Tried]:
 
 def _through(space: Space, tried: Sequence[Tried], margin: float) -> Process:
     """The process through scores of which none is far above the best: a cliff has no say in how smooth a valley is."""
-    finite = [t.score for t in tried if math.isfinite(t.score)]
-    most = min(finite) + CLIPPED * margin if finite else 0.0
-    return Process(space.coordinates(t.setting for t in tried), np.array([min(t.score, most) for t in tried]))
+    worst = _worst(tried, margin)
+    return Process(space.coordinates(t.setting for t in tried), np.array([min(t.score, worst) for t in tried]))
+
+
+def _worst(tried: Sequence[Tried], margin: float) -> float:
+    """The score from which on all are the same: bad."""
+    return min((t.score for t in tried if math.isfinite(t.score)), default=-CLIPPED * margin) + CLIPPED * margin
 
 
 def _expected(space: Space, believed: Sequence[Tried], setting: Setting, margin: float) -> float:

@@ -62,6 +62,12 @@ def _within(axis: Axis) -> str:
     return f" in interval({typed(axis.low)},{typed(axis.high)})"
 
 
+def lacking(plan: Plan) -> str:
+    """What a budget with too few runs for a verdict cannot do; "" of one that has enough."""
+    few = f", too little for a verdict by {counted(plan.lacking, 'run')} at the least: the search comes first"
+    return few if plan.lacking else ""
+
+
 def verdict(question: Question, found: Verdict, minutes: float = math.nan) -> str:
     """What is known of a question; `minutes`: how long its `more` runs would take."""
     return said(verdict_row(question, found), minutes, nats=_nats(question))
@@ -81,18 +87,19 @@ def ended(question: Question, plan: Plan, seconds_a_run: float = math.nan, side_
         if plan.ended == "pairs":
             lines.append(f"{which}: {ENDED['pairs']}")
         else:
+            them = "it" if left == 1 else "them"
             lines.append(
-                f"{which}{_forecast(plan.forecast, minutes, left)}; the same command with a larger budget goes on"
+                f"{which}{_forecast(plan.forecast, minutes, them)}; the same command with a larger budget goes on"
             )
     return lines
 
 
-def _forecast(runs: float, minutes: float, questions: int) -> str:
-    """About how many runs the open questions, so many, would take."""
+def _forecast(runs: float, minutes: float, them: str) -> str:
+    """About how many runs all that is open would take."""
     if not (math.isfinite(runs) and runs > 0):
         return ""
     time = f", {duration(60 * minutes * runs)}," if math.isfinite(minutes) else ""
-    return f"; about {counted(math.ceil(runs), 'more run')}{time} would decide {'them' if questions > 1 else 'it'}"
+    return f"; about {counted(math.ceil(runs), 'more run')}{time} would decide {them}"
 
 
 def board(question: Question, plan: Plan) -> list[tuple[str, str, str, str, str]]:

@@ -13,9 +13,10 @@ from wdrun.errors import ConfigError
 from wdrun.tuning import search
 from wdrun.tuning.question import FRESH, MOST_PAIRS, Budget, Cell, Question, Seen, Side, is_fresh
 from wdrun.tuning.search import Tried
+from wdrun.tuning.sequential import FIRST
 from wdrun.tuning.space import Numbers, Setting, Space
 
-RESERVED = 4  # pairs of fresh runs that a search leaves the budget for
+RESERVED = FIRST  # pairs of fresh runs that a search leaves the budget for: fewer tell nothing
 UNBOUNDED = 10**9
 SWEEPS = 20
 GIVEN_UP = 6  # runs of one kind, with decay or without, of which none is sound: what is searched cannot be trained
@@ -88,11 +89,37 @@ class State:
 
     # What is searched
 
-    @property
+    @cached_property
+    def lacking(self) -> int:
+        """Runs that the budget has too few for a verdict, at the least; 0 once some of those that tell are there."""
+        begun = any(is_fresh(seed) for own in self.scores.values() for seed in own)
+        return 0 if begun else max(0, self._unsound + self._untold - self.fits)
+
+    @cached_property
     def reserved(self) -> int:
-        """Runs that the search leaves for the verdicts: of a small budget half."""
+        """Runs that the search leaves for the verdicts: none where the budget has too few for one."""
+        return 0 if self.lacking else self._untold
+
+    @cached_property
+    def share(self) -> int:
+        """Search runs that the budget has for each side, those that there are among them."""
+        searched = sum(not is_fresh(seed) for own in self.scores.values() for seed in own)
+        return max(1, (searched + self.fits - self.reserved) // len(self.question.sides))
+
+    @property
+    def _unsound(self) -> int:
+        """Sides of which no setting has a search run that ended well, or may."""
+        return sum(not any(self._may_stand(cell) for cell in self.cells(side)) for side in self.question.sides)
+
+    @property
+    def _untold(self) -> int:
+        """Fresh runs that the first RESERVED pairs lack."""
         done = sum(min(len(self.fresh(cell)), RESERVED) for cell in self.scores)
-        return max(0, min(RESERVED * len(self.question.sides), (self.fits + self.trained) // 2) - done)
+        return max(0, RESERVED * len(self.question.sides) - done)
+
+    def _may_stand(self, cell: Cell) -> bool:
+        own = [score for seed, score in self.scores[cell].items() if not is_fresh(seed)]
+        return bool(own) and math.inf not in own
 
     def searching(self, facet: int) -> bool:
         """Whether the facet may get search runs: none of its cells has a fresh run yet."""
@@ -101,7 +128,10 @@ class State:
     def following(self, facet: int, count: int) -> tuple[Setting, ...]:
         """The settings that the facet's search asks for next."""
         space, tried = self.question.facets[facet].space, self.tried(facet)
-        return _following(space, tried, self.question.margin, count) if not self.hopeless(facet) else ()
+        if self.hopeless(facet):
+            return ()
+        zeros = min(self.share, len(tried) + count)  # more cannot be there, and so a budget has no say in the cache
+        return _following(space, tried, self.question.margin, count, zeros)
 
     def hopeless(self, facet: int) -> bool:
         """Whether so many of its runs, with decay or without, ended in nothing that no more are worth it."""
@@ -229,8 +259,8 @@ def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Trie
 
 
 @lru_cache(maxsize=1024)
-def _following(space: Space, tried: tuple[Tried, ...], margin: float, count: int) -> tuple[Setting, ...]:
-    return tuple(search.following(space, tried, margin, count))
+def _following(space: Space, tried: tuple[Tried, ...], margin: float, count: int, zeros: int) -> tuple[Setting, ...]:
+    return tuple(search.following(space, tried, margin, count, zeros))
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,7 @@ from wdrun.report.figures.lambda_axis import LambdaAxis
 from wdrun.report.figures.style import INK, ORANGE, SOFT
 from wdrun.selection.cells import lower_is_better
 from wdrun.selection.tuned import ZERO, facets_of, runs_of, settings_of
-from wdrun.tuning.question import FRESH
+from wdrun.tuning.question import is_fresh
 from wdrun.wording import rough
 
 if TYPE_CHECKING:
@@ -68,10 +68,11 @@ def _searched(found: Records, runs: pd.DataFrame, facet: str) -> Searched:
     step = found.decisions.set_index("id")["step"]
     own = own.assign(score=own[objective].where(own["status"] == "done"), step=own["id"].map(step).fillna(0))
     own = own[own["status"].isin(["done", "diverged"])].sort_values(["step", "id"])
-    tried = own[own["seed"] < FRESH][["lambda", "lr", "score"]]
+    tells = own["seed"].map(is_fresh).astype(bool)
+    tried = own[~tells][["lambda", "lr", "score"]]
     points = tried.assign(order=tried.groupby(["lambda", "lr"], sort=False).ngroup() + 1).reset_index(drop=True)
     here = found.decisions[found.decisions["setting"] == settings_of(found).get(facet)]
-    fresh = own[(own["seed"] >= FRESH) & own["id"].isin(here["id"]) & own["score"].notna()].sort_values("seed")
+    fresh = own[tells & own["id"].isin(here["id"]) & own["score"].notna()].sort_values("seed")
     rows = found.verdicts[(found.verdicts["facet"] == facet) & (found.verdicts["against"] == ZERO)]
     mean = zero = low = high = math.nan
     if len(fresh):
