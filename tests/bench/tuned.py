@@ -13,6 +13,7 @@ planning: seconds to plan the next run of a question with 1,000 runs.
 
 import itertools
 import math
+import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -237,10 +238,10 @@ def planning(runs=1000):
 
 
 def each(function, numbers):
-    """The function of each number, on two processes; of few numbers here."""
+    """The function of each number, on all cores; of few numbers here."""
     if len(numbers) < 10:
         return map(function, numbers)
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
         return list(pool.map(function, numbers, chunksize=5))
 
 
