@@ -118,8 +118,8 @@ def test_the_search_stops_at_so_many_epochs():
         asked.append(setting)
         return world.surfaces[0].score(setting[1], setting[0])
 
-    setting, spent = halved.searched(score, world.question, 59)
-    assert (spent, len(asked)) == (50, 5)
+    setting, spent = halved.searched(score, world.question, 79)
+    assert (spent, len(asked)) == (70, 7)
     assert setting in asked
     assert halved.searched(score, world.question, 10_000)[1] < 400
 
