@@ -521,7 +521,7 @@ explain --config bad.yaml    -> --config=bad.yaml: lamda is no knob of a run; di
 -cd nosuch lr=1              -> --config-dir=nosuch: no such folder
 selct done                   -> 'selct': neither key=value nor a command (<commands>); did you mean select?
 reprot done                  -> 'reprot': neither key=value nor a command (<commands>); did you mean report?
-lr=1 select                  -> 'select': <override>
+lr=1 select                  -> 'select': a command stands first; write wdrun select lr=1
 explain lr=0                 -> lr=0: must be a number > 0
 explain -m lr=1,0            -> lr=0: must be a number > 0
 explain seed=0,1             -> seed=0,1: several values make a sweep; add -m

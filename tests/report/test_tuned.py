@@ -102,11 +102,11 @@ def test_several_folders_and_files_are_reported_as_ever(tmp_path, made):
 
 
 def test_hostile_names_stay_text(tmp_path):
-    cut = tuned_folder.tuned(tmp_path / "r", upto=32)
+    found = tuned_folder.tuned(tmp_path / "r")
     for name in ("verdict.csv", "looks.csv", "decisions.csv"):
-        path = cut.root / name
+        path = found.root / name
         path.write_text(path.read_text(encoding="utf-8").replace("decay=l2", "<script>x()</script> $x$"), "utf-8")
-    read, _ = reported(cut.root)
+    read, _ = reported(found.root)
     assert "<script>x()</script> $x$ is better than λ = 0" in read.text.replace("\xa0", " ")
 
 

@@ -1,4 +1,4 @@
-"""The texts of `wdrun --help`, examples and the options as conf/ describes them, and of `wdrun NAME --help`.
+"""The texts of `wdrun --help`, examples and the options as conf/ describes them, and of a command's own --help.
 
 Imports nothing heavy.
 """
