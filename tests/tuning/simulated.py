@@ -1,6 +1,8 @@
 """Questions whose runs are drawn, not trained: a score is what its cell is worth, its seed's luck and its own."""
 
+import heapq
 import math
+import statistics
 
 import numpy as np
 
@@ -66,3 +68,25 @@ class Lab:
                 return runs, found
             runs += [self.run(run.cell, run.seed) for run in found.next]
         raise AssertionError(f"{most} runs and no end")
+
+    def timed(self, runs_that_fit, side_by_side, spread=0.08):
+        """Train for a time as `wdrun tune` does, side by side, runs of 1 s give or take a share; the last plan.
+
+        What a run is expected to take is 1 s until one has ended, then the median of those that did.
+        """
+        rng = np.random.default_rng([self.seed, runs_that_fit, side_by_side])
+        seconds, now, took, runs, training = runs_that_fit / side_by_side, 0.0, [], [], []
+        while True:
+            a_run, left = statistics.median(took or [1.0]), seconds - now
+            budget = Budget(None, max(0.0, left), side_by_side, a_run)
+            begun = {(cell, seed) for _, cell, seed, _ in training}
+            found = plan(runs, self.question, budget, side_by_side - len(training), begun)
+            for new in found.next if a_run <= left else ():
+                length = float(1 + spread * rng.uniform(-1, 1))
+                heapq.heappush(training, (now + length, new.cell, new.seed, length))
+            if not training:
+                assert now <= seconds + max(took, default=0)
+                return runs, found
+            now, cell, seed, length = heapq.heappop(training)
+            took.append(length)
+            runs.append(self.run(cell, seed))

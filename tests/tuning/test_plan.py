@@ -175,6 +175,76 @@ def test_a_small_budget_is_kept_tries_decay_and_says_what_it_can_tell(names, tun
             assert not end.lacking
 
 
+LOST = {
+    "l1 always": lambda cell, seed: cell.facet == 1,
+    "l1 at the larger lr": lambda cell, seed: cell.facet == 1 and cell.setting[1] > 0.005,
+}
+
+
+@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("count", [1, 4, 32])
+@pytest.mark.parametrize("most", [15, 16, 18, 20, 25, 40])
+def test_a_facet_that_diverges_takes_no_verdict_from_the_others(decays, lost, count, most):
+    lab = Lab(decays.question.facets, decays.worth)
+    lab.diverges = lost
+    runs, end = lab.settle(budget=Budget(runs=most), count=count)
+    assert len(runs) <= most
+    assert told(end)[0] == "better"
+    assert end.verdicts[0].answer.pairs >= FIRST
+
+
+def test_a_lambda_zero_that_diverges_takes_no_verdict_from_another_optimizers():
+    """None with decay is tried where λ = 0 is given up, and that it is not tried lacks no runs."""
+    names = [f"optimizer={o}" for o in ("sgd", "adam")]
+    lab = Lab([facet("decay=l2", words=(name,)) for name in names], [bowl(1.5, gain=0.08)] * 2)
+    lab.diverges = lambda cell, seed: cell.facet == 1 and cell.setting[0] == 0
+    for most in (20, 30, 40):
+        _, end = lab.settle(budget=Budget(runs=most))
+        assert told(end)[0] == "better"
+
+
+@pytest.mark.parametrize(("side_by_side", "fits"), [(1, 18), (1, 24), (2, 24), (3, 30), (4, 24), (4, 30), (8, 60)])
+def test_within_a_time_the_verdicts_get_their_runs(decays, side_by_side, fits):
+    """Of runs that differ in length, and side by side; 18 are three more than the least that can tell."""
+    for seed in range(4):
+        lab = Lab(decays.question.facets, decays.worth, seed=seed)
+        runs, end = lab.timed(fits, side_by_side)
+        assert [verdict.answer.pairs >= FIRST for verdict in end.verdicts] == [True] * 3
+        assert any(told(end))
+        assert len(runs) <= fits
+
+
+@pytest.mark.parametrize("count", [1, 32])
+def test_what_was_interrupted_is_counted_once(decays, count):
+    """The budget of 20 has 8 runs to search with, whether they have ended or not."""
+    runs = []
+    while len(runs) < 8:
+        found = plan(runs, decays.question, Budget(runs=20), min(count, 8 - len(runs)))
+        runs += [decays.run(new.cell, new.seed) for new in found.next]
+    cut = [run._replace(score=math.nan) for run in runs]
+    again = plan(cut, decays.question, Budget(runs=20), 32)
+    assert [(new.cell, new.seed) for new in again.next] == sorted((run.cell, run.seed) for run in runs)
+    assert {new.phase for new in again.next} == {"finish"}
+
+
+def test_a_kill_gives_no_budget_back(decays):
+    (first,) = plan([], decays.question, Budget(runs=14)).next
+    begun = [Seen(first.cell, first.seed, math.nan)]
+    for budget in (Budget(runs=14), Budget(seconds=14.5, a_run=1.0)):
+        assert plan([], decays.question, budget).lacking == 1
+        assert plan(begun, decays.question, budget).lacking == 1
+
+
+def test_a_round_that_fits_only_without_what_was_interrupted_is_not_begun(decays, settled):
+    """A fresh run of one side is to be finished, and the round after it has room for two of three sides."""
+    runs = settled[0]
+    fresh_runs = fresh(runs)
+    there = [*(run for run in runs if run not in fresh_runs), *fresh_runs[:3]]
+    cut = [run._replace(score=math.nan) if run == fresh_runs[2] else run for run in there]
+    asked = plan(cut, decays.question, Budget(runs=len(there) + 2), 9).next
+    assert [new.phase for new in asked] == ["finish"]
+
+
 def test_a_search_that_was_there_is_no_budget_lost(decays, settled):
     """The runs of the folder count in the budget, and what they searched need not be searched again."""
     there = [run for run in settled[0] if run.seed < FRESH]

@@ -59,10 +59,15 @@ def following(state: State, looked: Looked, count: int) -> Iterator[Next]:
             if math.isnan(told[side][rounds]) and FRESH + rounds not in state.scores.get(cell, {}):
                 yield cell, [n for n in live if side in sides[n]]
 
-    if looked.rounds == MOST_PAIRS or len(list(lacking(looked.rounds))) > state.fits:
-        return  # a round that does not fit would tell nothing
+    if looked.rounds == MOST_PAIRS:
+        return
+    spare = state.spare
     for rounds in range(looked.rounds, min(max((wanted[n] for n in sides), default=0), MOST_PAIRS)):
-        for cell, waiting in lacking(rounds):
+        asked = list(lacking(rounds))
+        spare -= len(asked)
+        if spare < 0:
+            return  # a round that does not fit would tell nothing
+        for cell, waiting in asked:
             if count <= 0:
                 return
             count -= 1

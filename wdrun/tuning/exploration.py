@@ -18,7 +18,7 @@ def following(state: State, count: int) -> Iterator[Next]:
     """The next search runs, of the facet with the fewest runs first."""
     question = state.question
     facets = [f for f in range(len(question.facets)) if state.searching(f)]
-    left = min(count, max(0, state.fits - state.reserved))
+    left = min(count, max(0, state.spare - state.reserved))
     asked: set[Cell] = set()
     wanted = {f: list(state.following(f, left)) for f in facets} if left > 0 else {}
     had = {f: len(state.known[f]) for f in facets}

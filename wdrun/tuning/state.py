@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
@@ -39,6 +39,7 @@ class State:
         for cell, seed in sorted(training):
             self.scores.setdefault(cell, {}).setdefault(seed, math.nan)
         self.under_way = [(cell, seed) for cell, own in self.scores.items() for seed, y in own.items() if math.isnan(y)]
+        self.unfinished = sum(run not in training for run in self.under_way)
         self.trained = sum(map(len, self.scores.values()))
         self._choices: dict[Side, Cell | None] = {}
         self.begun = {side: self._begun(side) for side in question.sides}
@@ -59,6 +60,11 @@ class State:
         return min(self._bounds.values(), default=UNBOUNDED)
 
     @property
+    def spare(self) -> int:
+        """How many new runs may be started: what fits once those that have begun before are finished."""
+        return max(0, self.fits - self.unfinished)
+
+    @property
     def bound(self) -> str:
         """What there is least of, runs or time."""
         return min(self._bounds, key=lambda name: self._bounds[name], default="")
@@ -67,12 +73,11 @@ class State:
     def _bounds(self) -> dict[str, int]:
         found = {}
         if self.budget.runs is not None:
-            begun = sum(run not in self.training for run in self.under_way)
-            found["runs"] = max(0, self.budget.runs - self.trained + begun)
+            found["runs"] = max(0, self.budget.runs - self.trained + self.unfinished)
         if self.budget.seconds is not None:
             left = max(0.0, self.budget.seconds)
             each = int(min(left / self.budget.a_run, UNBOUNDED)) if self.budget.a_run > 0 else int(left > 0)
-            found["time"] = each * self.budget.side_by_side
+            found["time"] = max(0, each * self.budget.side_by_side - len(self.training))
         return found
 
     def tried(self, facet: int) -> tuple[Tried, ...]:
@@ -93,29 +98,43 @@ class State:
     def lacking(self) -> int:
         """Runs that the budget has too few for a verdict, at the least; 0 once some of those that tell are there."""
         begun = any(is_fresh(seed) for own in self.scores.values() for seed in own)
-        return 0 if begun else max(0, self._unsound + self._untold - self.fits)
+        needed = self._unsound + self._untold(self._promising)
+        return 0 if begun else max(0, needed - self.spare)
 
     @cached_property
     def reserved(self) -> int:
-        """Runs that the search leaves for the verdicts: none where the budget has too few for one."""
-        return 0 if self.lacking else self._untold
+        """Runs that the search leaves for the verdicts: none where the budget has too few for one.
+
+        Of a time it leaves some more: a round, as runs differ in length, and what fits by steps of `side_by_side`.
+        """
+        if self.lacking:
+            return 0
+        timed = len(self.question.sides) + self.budget.side_by_side - 1 if self.bound == "time" else 0
+        return max(0, min(self._untold(self.question.sides) + timed, self.spare - self._unsound))
 
     @cached_property
     def share(self) -> int:
         """Search runs that the budget has for each side, those that there are among them."""
         searched = sum(not is_fresh(seed) for own in self.scores.values() for seed in own)
-        return max(1, (searched + self.fits - self.reserved) // len(self.question.sides))
+        return max(1, (searched + self.spare - self.reserved) // len(self.question.sides))
+
+    @cached_property
+    def _promising(self) -> list[Side]:
+        """The sides but those of which all that was tried is lost, once some pair can do without these."""
+        sound = {side for side in self.question.sides if any(map(self._may_stand, self.cells(side)))}
+        if not any(sound.issuperset(self.question.sides_of(pair)) for pair in self.question.pairs):
+            return list(self.question.sides)
+        return [s for s in self.question.sides if s in sound or not (self.cells(s) or self.hopeless(s[0]))]
 
     @property
     def _unsound(self) -> int:
-        """Sides of which no setting has a search run that ended well, or may."""
-        return sum(not any(self._may_stand(cell) for cell in self.cells(side)) for side in self.question.sides)
+        """Promising sides of which no setting has a search run that ended well, or may."""
+        return sum(not any(map(self._may_stand, self.cells(side))) for side in self._promising)
 
-    @property
-    def _untold(self) -> int:
-        """Fresh runs that the first RESERVED pairs lack."""
-        done = sum(min(len(self.fresh(cell)), RESERVED) for cell in self.scores)
-        return max(0, RESERVED * len(self.question.sides) - done)
+    def _untold(self, sides: Collection[Side]) -> int:
+        """Fresh runs that the first RESERVED pairs of these sides lack."""
+        done = sum(min(len(self.fresh(cell)), RESERVED) for side in sides for cell in self.cells(side))
+        return max(0, RESERVED * len(sides) - done)
 
     def _may_stand(self, cell: Cell) -> bool:
         own = [score for seed, score in self.scores[cell].items() if not is_fresh(seed)]
@@ -150,7 +169,7 @@ class State:
     def chosen_all(self) -> bool:
         """Whether every search is over, by itself or as the budget wants it."""
         over = all(map(self.exhausted, range(len(self.question.facets))))
-        return over or (self.fits <= self.reserved and not self._searches_train())
+        return over or (self.spare <= self.reserved and not self._searches_train())
 
     def _waits(self, facet: int) -> bool:
         """Whether a search run of the facet is under way."""
