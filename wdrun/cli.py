@@ -42,6 +42,7 @@ COMMANDS = {
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HELP = ("-h", "--help")
 VALUED = {"-c": "cfg", "--cfg": "cfg", "--config": "config", "-cd": "config_dir", "--config-dir": "config_dir"}
+SWITCHES = ("multirun", "json", "watch")  # flags without a value that some commands take
 HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
 FLAGS = ("-m", "--multirun", "--resolve", "--json", "--help", "--version", *VALUED, *HYDRA_FLAGS)
 
@@ -124,21 +125,24 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         read = {word: files.words_in(word) for word in words if word.startswith("@")}
         flags, _ = _flags([*words, *chain(*read.values())])
         words = files.spliced(words, read, flags["config_dir"])
-    flags, words = _flags(words)
+    given = words
+    flags, words = _flags(given)
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
             hint = nearest(name, [*COMMANDS, "--help"])
             raise ConfigError(f"{name!r}: neither key=value nor a command ({', '.join(COMMANDS)}){hint}")
-        if given := [flag for flag, value in flags.items() if value and flag not in commands.COMMANDS[name].flags]:
-            shown = "-m" if given[0] == "multirun" else f"--{given[0]}"
+        if wrong := [flag for flag, value in flags.items() if value and flag not in commands.COMMANDS[name].flags]:
+            shown = "-m" if wrong[0] == "multirun" else f"--{wrong[0]}"
             raise ConfigError(f"{shown}: wdrun {name} does not take it; see wdrun {name} --help")
         rest = _again(rest, flags)
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
     if late := next((word for word in words if word in COMMANDS), None):
-        line = command_line([late, *(word for word in words if word != late)])
+        takes = commands.COMMANDS[late].flags
+        idle = [word for flag in SWITCHES if flag not in takes for word in commands.SPELLED[flag]]
+        line = command_line([late, *(word for word in given if word not in (late, *idle))])
         raise ConfigError(f"{late!r}: a command stands first; write {line}")
     if flags["watch"]:
         raise ConfigError("--watch: only wdrun report takes it")

@@ -522,6 +522,10 @@ explain --config bad.yaml    -> --config=bad.yaml: lamda is no knob of a run; di
 selct done                   -> 'selct': neither key=value nor a command (<commands>); did you mean select?
 reprot done                  -> 'reprot': neither key=value nor a command (<commands>); did you mean report?
 lr=1 select                  -> 'select': a command stands first; write wdrun select lr=1
+--config-dir . lr=1 tune     -> 'tune': a command stands first; write wdrun tune --config-dir . lr=1
+lr=1 tune --json             -> 'tune': a command stands first; write wdrun tune lr=1 --json
+-m lr=1,2 --json tune        -> 'tune': a command stands first; write wdrun tune lr=1,2 --json
+-m lr=1,2 explain            -> 'explain': a command stands first; write wdrun explain -m lr=1,2
 explain lr=0                 -> lr=0: must be a number > 0
 explain -m lr=1,0            -> lr=0: must be a number > 0
 explain seed=0,1             -> seed=0,1: several values make a sweep; add -m

@@ -72,16 +72,17 @@ def test_a_knob_that_a_run_has_not_is_not_typed():
 
 
 def test_the_very_runs_again_are_run_to_their_ends():
-    lines = [["lambda=1", "halving=2", f"seed={seed}"] for seed in (0, 1)]
+    lines = [["lambda=1", mark + "halving=2", f"seed={seed}"] for seed, mark in enumerate(("", "+"))]
     assert overrides.again(lines) == (("-m", "lambda=1", "seed=0,1"),)
 
 
-def test_a_key_of_former_versions_is_not_read_back(tmp_path):
+@pytest.mark.parametrize("word", ["halving=2", "+halving=2", "++halving=2"])
+def test_a_key_of_former_versions_is_not_read_back(tmp_path, word):
     (tmp_path / "run" / ".hydra").mkdir(parents=True)
-    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("- lambda=1\n- halving=2\n- seed=0\n")
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text(f"- lambda=1\n- {word}\n- seed=0\n")
     found = overrides.recorded(tmp_path / "run")
     assert found is not None
-    assert [word for word in found if word.startswith(("lambda", "halving", "seed"))] == ["lambda=1", "seed=0"]
+    assert [w for w in found if "halving" in w or w.startswith(("lambda", "seed"))] == ["lambda=1", "seed=0"]
 
 
 def test_a_line_of_no_decay_says_no_strength_and_a_key_has_one_name():

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from wdrun.config.axes import key_of
 from wdrun.config.keys import SAME, STRENGTH
 from wdrun.config.names import GONE
 from wdrun.tables.place import placed
@@ -31,7 +32,7 @@ def recorded(directory: Path) -> Line | None:
 
 def _known(words: Iterable[str]) -> Line:
     """Without the keys that are gone; each run that was typed with them was whole."""
-    return tuple(word for word in words if word.partition("=")[0] not in GONE)
+    return tuple(word for word in words if key_of(word) not in GONE)
 
 
 def _recorded(directory: Path) -> Line | None:
