@@ -1,5 +1,7 @@
 """What is typed after `wdrun tune` becomes a question, or one line that says why it cannot."""
 
+import json
+
 import pytest
 
 from tests.runs import TINY, changed
@@ -194,17 +196,63 @@ def test_an_experiments_own_decay_is_left_out_of_its_lambda_zero():
     experiments.sweep([list(one.without)])
 
 
+def asks(folder, *words):
+    """The folder of an experiment `mine` that asks this."""
+    (folder / "experiment").mkdir()
+    lines = ["# @package _global_", "# mine", "name: mine", f"ask: {json.dumps(words)}", ""]
+    (folder / "experiment/mine.yaml").write_text("\n".join(lines))
+    return str(folder)
+
+
 @pytest.mark.parametrize(("words", "bounds"), [
-    ((), (1e-3, 0.1)), (("lambda=interval(0.01,1)",), (0.01, 1.0)),
+    ((), (1e-3, 0.1)), (("lambda=interval(0.01,1)",), (0.01, 1.0)), (("decay.lambda=interval(0.01,1)",), (0.01, 1.0)),
 ])  # fmt: skip
-def test_an_experiments_ask_may_bound_what_is_searched(tmp_path, words, bounds):
-    (tmp_path / "experiment").mkdir()
-    lines = ["# @package _global_", "# mine", "name: mine", 'ask: ["decay=l2,l1", "lambda=interval(1e-3,0.1)"]', ""]
-    (tmp_path / "experiment/mine.yaml").write_text("\n".join(lines))
-    facets = asking.asked(["experiment=mine", *words], str(tmp_path)).question.facets
+@pytest.mark.parametrize("key", ["lambda", "decay.lambda"])
+def test_an_experiments_ask_may_bound_what_is_searched(tmp_path, words, bounds, key):
+    folder = asks(tmp_path, "decay=l2,l1", f"{key}=interval(1e-3,0.1)")
+    facets = asking.asked(["experiment=mine", *words], folder).question.facets
     assert [facet.name for facet in facets] == ["decay=l2", "decay=l1"]
     for facet in facets:
         assert (facet.space.axes[0].low, facet.space.axes[0].high) == bounds
+
+
+YIELDING = ("decay=l2,l1", "lambda=interval(1e-3,0.1)", "optimizer.momentum=interval(0.5,0.9)")
+
+
+@pytest.mark.parametrize(("words", "found"), [
+    ("decay.lambda=0.01", {"decay=l2": "lr optimizer.momentum", "decay=l1": "lr optimizer.momentum",
+                           "decay=none": "lr optimizer.momentum"}),
+    ("decay=none optimizer=sgd,adam", {"optimizer=sgd": "lr optimizer.momentum", "optimizer=adam": "lr"}),
+    ("optimizer=adam", {"decay=l2": "lambda lr", "decay=l1": "lambda lr"}),
+    ("optimizer=AdamW", {"decay=l2": "lambda lr", "decay=l1": "lambda lr"}),
+    ("optimizer.momentum=0.9 optimizer.lr=0.1", {"decay=l2": "lambda", "decay=l1": "lambda"}),
+])  # fmt: skip
+def test_what_an_experiment_bounds_gives_way_to_what_is_typed(tmp_path, words, found):
+    question = asking.asked(["experiment=mine", *words.split()], asks(tmp_path, *YIELDING)).question
+    own = {facet.name.replace("lambda=0.01 ", ""): " ".join(axes(facet)) for facet in question.facets}
+    assert own == found
+
+
+@pytest.mark.parametrize("word", ["optimizer.momentum=interval(0.5,0.9)", "optimizer.momentum=0.8,0.9"])
+def test_what_an_experiment_asks_of_a_key_that_the_option_lacks_is_left_out_and_told(tmp_path, word):
+    found = asking.asked(["experiment=mine", "optimizer=adam"], asks(tmp_path, "decay=l2,l1", word))
+    assert names(found) == ["decay=l2", "decay=l1"]
+    told = "optimizer.momentum: left out; the experiment asks about it, optimizer=adam has no such key"
+    assert found.notes == (told,)
+
+
+@pytest.mark.parametrize(("word", "message"), [
+    ("seed=interval(0,9)", "seed=interval(0,9): leave it out; the seeds of wdrun tune are its own"),
+    ("seed=0,1", "seed=0,1: leave it out; the seeds of wdrun tune are its own"),
+    ("tau=3", "tau=3: leave it out; wdrun tune finds λ itself"),
+    ("folds=2", "folds=2: must be one value in wdrun tune"),
+    ("lambda=0.1", "lambda=interval(1e-3,0.1): lambda=0.1 is given too; both set lambda"),
+    ("foo=interval(1,2)", "foo: unknown key"),
+])  # fmt: skip
+def test_what_an_experiment_may_not_ask_is_refused(tmp_path, word, message):
+    with pytest.raises(ConfigError) as refused:
+        asking.asked(["experiment=mine"], asks(tmp_path, *YIELDING[:2], word))
+    assert str(refused.value).startswith(message)
 
 
 def test_the_question_of_an_experiment_changes_no_run_of_it():

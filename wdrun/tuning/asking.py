@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wdrun.config import axes, experiments, names, typed
+from wdrun.config import axes, experiments, names, own_keys, typed
 from wdrun.config.axes import is_axis, key_of, keys, override
 from wdrun.config.commands import COMMANDS, MARGINS
 from wdrun.config.keys import SAME
+from wdrun.config.options import GROUPS, option_names
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.tuning import swept
@@ -52,13 +53,14 @@ def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     plain = [word for word in rest if not _is_interval(word)]
     _check_words(plain, intervals)
     notes: list[str] = []
-    typed_keys = {key for word in words for key in keys(word)}
 
     def compared(carried: Mapping[str, Any]) -> list[str]:
-        """What an experiment compares; what it bounds is among the intervals, unless that key is typed."""
-        asks = _compared(carried)
-        intervals.extend(_interval(w) for w in asks if _is_interval(w) and key_of(w) not in typed_keys)
-        return [word for word in asks if not _is_interval(word)]
+        """What an experiment compares; what it bounds is among the intervals."""
+        asks = _left(_compared(carried), rest, config_dir, notes.append)
+        intervals.extend(_interval(word) for word in asks if _is_interval(word))
+        compares = [word for word in asks if not _is_interval(word)]
+        _check_words([*plain, *compares], intervals)
+        return compares
 
     lines = experiments.lines(plain, True, config_dir, notes.append, compared)
     return _asked(of_lines(lines, intervals, config_dir), settings, config_dir, notes)
@@ -147,6 +149,23 @@ REFUSED = {
     "tau": "leave it out; wdrun tune finds λ itself, or compares the one of lambda=…",
     "as_written": "leave it out; the text of an article has its own λ",
 }
+
+
+def _left(asks: Sequence[str], given: Sequence[str], config_dir: str | None, say: Callable[[str], None]) -> list[str]:
+    """What an experiment asks, but of no key that is typed, nor one that none of the options typed has."""
+    found = []
+    for word in experiments.not_typed(typed.one_name(asks), given):
+        group, dot, _ = key_of(word).partition(".")
+        chosen = next((other for other in reversed(given) if group in keys(other)), None)
+        if dot and chosen and group in GROUPS and len(keys(word)) == 1:
+            points = [part for point in axes.expand([chosen], config_dir) for part in point if key_of(part) == group]
+            options = [typed.spell(point, config_dir).partition("=")[2] for point in points]
+            known = {*options} <= {*option_names(group, config_dir)}
+            if known and not own_keys.options_having(group, options, [key_of(word)], config_dir)[key_of(word)]:
+                say(f"{key_of(word)}: left out; the experiment asks about it, {chosen} has no such key")
+                continue
+        found.append(word)
+    return found
 
 
 def _compared(carried: Mapping[str, Any]) -> list[str]:
