@@ -63,6 +63,8 @@ ROW |= {"margin": 0.02, "setting": "lambda=0.001 lr=0.02", "against_setting": "l
         ({"setting": "lambda=0.001 optimizer.momentum=0.5"}, settling.REPEAT, ()),
         ({"setting": ""}, settling.REPEAT, ()),  # a decay without runs cannot be found in the folder
         ({"cause": "lambda=0.001 is at the upper end of its interval(1e-5,0.001)"}, settling.REPEAT, ()),
+        ({"facet": "optimizer=adam lambda=0.001", "against": "optimizer=adam decay=none"}, settling.REPEAT, ()),
+        ({"facet": "decay=l2 lr=0.01", "against": "decay=l2 lr=0.1"}, settling.REPEAT, ()),
     ],
 )  # fmt: skip
 def test_what_tune_left_undecided_is_gone_on_with_as_it_was_asked(changes, sentence, words):
@@ -72,3 +74,19 @@ def test_what_tune_left_undecided_is_gone_on_with_as_it_was_asked(changes, sente
     assert settling.of_tuned(records, Path("few")) == (sentence, words)
     own = ("--config-dir=mine",) if words else ()
     assert settling.of_tuned(records, Path("few"), "mine") == (sentence, (*words, *own))
+
+
+@pytest.mark.parametrize(
+    ("tried", "sentence"),
+    [
+        (["lambda=0 lr=0.01", "lambda=0 lr=0.032", "lambda=0.001 lr=0.01"], settling.GOES_ON),
+        (["lambda=0 lr=0.01", "lambda=0.001 lr=0.032", "lambda=0.0056 lr=0.01"], settling.GOES_ON),
+        (["lambda=0 lr=0.01", "lambda=0.001 lr=0.032"], settling.REPEAT),  # in the folder as if lr were given
+        (["lambda=0", "lambda=0.001"], settling.GOES_ON),  # lr is given
+    ],
+)
+def test_a_folder_in_which_lr_does_not_vary_does_not_tell_that_it_is_tuned(tried, sentence):
+    decided = [{"step": n, "facet": "decay=l2", "setting": setting, "seed": 0} for n, setting in enumerate(tried)]
+    rows = {"verdict": [ROW], "decisions": decided}
+    records = verdicts.Records(*(verdicts.frame(name, rows.get(name, [])) for name in verdicts.RECORDS))
+    assert settling.of_tuned(records, Path("few"))[0] == sentence

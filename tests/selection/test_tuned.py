@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from tests import made_up, tuned_folder
 from tests.selection.choices import write
 from wdrun.selection import tuned
+from wdrun.selection.command import JUDGING
 from wdrun.tables import verdicts
 from wdrun.tables.read import load
 
@@ -180,6 +182,10 @@ def test_select_says_the_verdicts_and_judges_nothing_itself(small, wdrun, capfd)
     assert "val_loss by λ" in out
     for word in ("leaderboard", "warning:", "lambda_1se", "choice by mean"):
         assert word not in out
+    for name, judging in JUDGING.items():
+        table = pd.read_csv(small.root / name)
+        assert table[[*judging]].isna().all(axis=None)
+        assert table["mean"].notna().all()
 
 
 def test_best_prints_the_line_of_the_verdicts_setting(small, wdrun, capfd):

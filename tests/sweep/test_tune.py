@@ -17,10 +17,12 @@ import torch
 
 from tests.hazards.durable import child
 from tests.runs import TINY, changed
+from wdrun.config import experiments
 from wdrun.errors import ConfigError
 from wdrun.storage import hold
 from wdrun.sweep import recording, sharing, tune, tuner
 from wdrun.sweep.clock import Clock
+from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import settle
 from wdrun.sweep.signals import Stop
 from wdrun.tables import verdicts
@@ -120,6 +122,19 @@ def test_what_was_trained_counts_and_what_is_decided_trains_nothing(whole, tmp_p
     assert "there: 13 runs of it in " in capsys.readouterr().err
     assert [outcome.job.run.seed >= 1000 for outcome in ended] == [True, True]
     assert more.plan.verdicts[0].answer.pairs == whole[1].plan.verdicts[0].answer.pairs + 1
+
+
+def test_runs_of_the_folder_that_are_of_no_cell_count_in_the_budget_too(tmp_path, capsys):
+    words = [word for word in WORDS if "interval(" not in word and not word.startswith("margin")]
+    place, ended = f"output_dir={tmp_path}", []
+    jobs, options = experiments.sweep([changed(words, "decay=l1", "lambda=0.1", place)])
+    execute(jobs, options)
+    capsys.readouterr()
+    tune.tune([*WORDS, "runs=3", place], tell=ended.append)
+    err = capsys.readouterr().err
+    assert len(ended) == 2
+    assert "there: 0 runs of it and 1 other in " in err
+    assert "budget: 3 runs in the folder, too little for a verdict by 8 runs at the least" in err
 
 
 def test_side_by_side_it_comes_to_a_verdict_too(tmp_path):

@@ -354,6 +354,14 @@ def test_of_a_finished_sweep_lr_is_tuned_only_where_it_varies():
     assert "lr=0.02" in facet.words
 
 
+def test_of_a_small_tune_lr_is_tuned_where_it_varies_without_decay_alone():
+    """A search varies lr with λ = 0 first; that it did not get to more does not mean that lr was given."""
+    swept("decay=none", "lr=0.01,0.03")
+    (facet,) = asking.of_folder(swept("decay=l2", "lambda=1e-3", "lr=0.01"), []).question.facets
+    assert list(axes(facet)) == ["lambda", "lr"]
+    assert not [word for word in facet.words if word.startswith("lr=")]
+
+
 def test_what_a_folder_cannot_answer_is_refused(here):
     with pytest.raises(ConfigError, match="no folders of runs there"):
         asking.of_folder(here, [])

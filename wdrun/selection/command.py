@@ -28,6 +28,11 @@ from wdrun.terminal.progress import say
 from wdrun.wording import amount, command_line, difference, path_word, typed
 
 RULES = {"min": "lambda_min", "1se": "lambda_1se"}
+# What the two files say of how sure a choice is: nothing where runs were chosen by their scores, as `tune` does.
+JUDGING = {
+    NAME: ("difference", "difference_low", "difference_high", "pairs", "method", "needed"),
+    "leaderboard.csv": ("rank", "difference", "low", "high", "pairs", "method", "p", "needed", "verdict"),
+}
 OURS = {NAME: {"metric", "lambda_min", "lambda_1se", "mean"}, "leaderboard.csv": {"rank", "lambda", "mean", "verdict"}}
 
 
@@ -40,12 +45,14 @@ def select_command(words: Sequence[str], flags: dict[str, Any]) -> int:
     if out is not None and out.is_file():
         raise ConfigError(f"out={out}: is a file; give a folder, such as out={out.with_suffix('')}")
     found, selection, where = _select(folders, settings, filters, flags, out)
+    records = tuned.of(found.folders)
     tables = {NAME: selection.choices, "leaderboard.csv": selection.leaderboard}
+    if records:
+        tables = {name: table.assign(**dict.fromkeys(JUDGING[name], math.nan)) for name, table in tables.items()}
     content = {where / name: render(list(table.columns), _rows(table)) for name, table in tables.items()}
     written = answers.write(content, _is_ours, asked=out is not None, remedy="out=FOLDER")
     if written and out is None:
         aggregate.refresh(found.folders, say)
-    records = tuned.of(found.folders)
     printing.show(selection, [*tuned.told(records, found.runs), *tuned.sure(records), tuned.MIXED] if records else ())
     known = COMMANDS["best"].defaults
     same = [f"{key}={text}" for key, text in texts.items() if key in known and text != known[key]]

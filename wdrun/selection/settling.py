@@ -49,14 +49,30 @@ def of_tuned(records: Records, folder: Path, config_dir: str | None = None) -> t
     if not (table["verdict"] == "undecided").any():
         return "", ()
     settings = [*table["setting"], *table["against_setting"], *records.decisions["setting"]]
-    keys = {word.partition("=")[0] for setting in settings for word in setting.split(" ") if "=" in word}
+    keys = {key for setting in settings for key in _words(setting)}
     bounded = table["cause"].str.contains("interval(", regex=False).any()
-    if not keys <= {*KNOWN} or bounded or (table["setting"] == "").any():
+    compared = any(_words(name).keys() & {*KNOWN} for name in (*table["facet"], *table["against"]))
+    if not keys <= {*KNOWN} or bounded or compared or _seems_given(records) or (table["setting"] == "").any():
         return REPEAT, ()
     objective, margin = table["objective"].iloc[0], float(table["margin"].iloc[0])
     asked = [f"objective={objective}"] * (objective != SweepOptions.objective)
     asked += [f"margin={typed(margin)}"] * (margin != MARGINS.get(objective))
     return GOES_ON, (*_tune(folder, None), *asked, *_own(config_dir))
+
+
+def _words(text: str) -> dict[str, str]:
+    """Key -> value of the words in a facet's name or a setting."""
+    pairs = (word.partition("=") for word in text.split(" "))
+    return {key: value for key, equals, value in pairs if equals and key}
+
+
+def _seems_given(records: Records) -> bool:
+    """Whether lr was tuned and yet had one value in each facet, with decay and without, as if it had been given."""
+    tried: dict[tuple[str, bool], set[str]] = {}
+    for facet, setting in zip(records.decisions["facet"], map(_words, records.decisions["setting"]), strict=True):
+        if "lr" in setting:
+            tried.setdefault((facet, setting.get("lambda") == "0"), set()).add(setting["lr"])
+    return bool(tried) and all(len(values) == 1 for values in tried.values())
 
 
 def _tune(folder: Path, config_dir: str | None) -> Sequence[str]:

@@ -148,7 +148,7 @@ def _tuner(asked: Asked, workers: int | None, clock: Clock) -> Tuner:
     targets.announce(asked.jobs)
     processes, fuse = ways(asked.jobs, asked.options, growing=True) if workers is None else (workers, False)
     share = processes if workers is None else 1
-    seen = _seen(asked, share)
+    seen, others = _seen(asked, share)
     guesses, widths = [], []
 
     def looked_at() -> Iterator[Trainer]:
@@ -161,17 +161,17 @@ def _tuner(asked: Asked, workers: int | None, clock: Clock) -> Tuner:
 
     question, lines = with_strength(asked.question, looked_at(), asked.jobs[0].config_dir)
     clock.guesses = guesses
-    known = replace(asked, question=question, notes=(*asked.notes, *lines))
+    known = replace(asked, question=question, notes=(*asked.notes, *lines), others=others)
     return Tuner(known, seen, clock, side_by_side=processes, width=min(widths))
 
 
-def _seen(asked: Asked, share: int) -> list[Seen]:
-    """The runs of the question that the folder has, with the seconds of those that took as many threads.
+def _seen(asked: Asked, share: int) -> tuple[list[Seen], int]:
+    """The runs of the question that the folder has, and how many others there are that have not failed.
 
-    Those of a run that trains here on a `share`-th of the machine's, that is.
+    With the seconds of those that took as many threads: a run's that trains here on a `share`-th of the machine's.
     """
     if not ownership.has_runs(asked.root):
-        return []
+        return [], 0
     found = load([asked.root], tables=("timing",))
     for problem in found.problems:
         say(f"warning: {problem}")
@@ -185,7 +185,8 @@ def _seen(asked: Asked, share: int) -> list[Seen]:
     runs = found.runs.drop(index=found.runs.index[on_change.outdated(found.runs, jobs)])
     alike = runs.loc[runs["threads_used"] == threads, "id"]
     timing = found.timing[found.timing["id"].isin(alike)]
-    return observed(runs, asked.question, asked.jobs, timing)
+    seen = observed(runs, asked.question, asked.jobs, timing)
+    return seen, int((runs["status"] != "failed").sum()) - len(seen)
 
 
 def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> float:
@@ -226,8 +227,9 @@ def _of_another(tuner: Tuner) -> bool:
 def _before(tuner: Tuner) -> list[str]:
     """What to say before the first run: what is asked and tuned, what it is expected to cost, and what it may."""
     lines = [*sentences.asked(tuner.question), *tuner.asked.notes]
-    if there := len(tuner.seen):
-        lines.append(f"there: {counted(there, 'run')} of it in {tuner.asked.root}")
+    others = f" and {counted(tuner.asked.others, 'other')}" if tuner.asked.others else ""
+    if (there := len(tuner.seen)) or others:
+        lines.append(f"there: {counted(there, 'run')} of it{others} in {tuner.asked.root}")
     if _of_another(tuner):
         lines.append(f"{ANOTHER}; name=… asks anew")
     left = tuner.plan.forecast

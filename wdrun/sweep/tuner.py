@@ -52,6 +52,8 @@ class Tuner(Source):
         self, asked: Asked, seen: Iterable[Seen], clock: Clock, *, side_by_side: int = 1, width: int = 1
     ) -> None:
         self.asked, self.question, self.kinds, self.clock = asked, asked.question, asked.jobs, clock
+        most = asked.budget.runs
+        self.most = None if most is None else max(0, most - asked.others)  # runs of the question that there may be
         self.side_by_side, self.width = side_by_side, width
         self.seen = {(run.cell, run.seed): run for run in seen}
         self.training: dict[tuple[Path, str], Begun] = {}
@@ -63,7 +65,7 @@ class Tuner(Source):
         """Plan anew: up to `count` runs, those that fit into the time."""
         left = self.clock.left
         seconds = None if left is None else max(0.0, left)
-        budget = Budget(self.asked.budget.runs, seconds, self.side_by_side, self.clock.a_run)
+        budget = Budget(self.most, seconds, self.side_by_side, self.clock.a_run)
         found = plan([*self.seen.values(), *self.busy], self.question, budget, count, self._begun)
         fitting = tuple(self._fitting(found.next))
         over = found.next and not fitting and not self.training
@@ -153,8 +155,8 @@ class Tuner(Source):
     def ahead(self) -> float:
         """See `Source`: until all is decided, or as many as may be."""
         bounds = [self.left]
-        if self.asked.budget.runs is not None:
-            bounds.append(self.asked.budget.runs - len(self._begun | self.seen.keys()))
+        if self.most is not None:
+            bounds.append(self.most - len(self._begun | self.seen.keys()))
         if self.clock.left is not None:
             bounds.append(self.clock.left / self.clock.a_run * self.side_by_side - len(self.training))
         return max(0.0, min(bounds))

@@ -29,7 +29,8 @@ class Asked:
     """A question and how it may be answered.
 
     `jobs` are the first run of each facet, in their order, λ and the other tuned keys at their start. `seconds` are
-    those that the command may take, None without a bound; `root` is the folder of the runs; `notes` are to be said.
+    those that the command may take, None without a bound; `root` is the folder of the runs, which holds `others` that
+    are none of the question's; `notes` are to be said.
     """
 
     question: Question
@@ -40,6 +41,7 @@ class Asked:
     require_decided: bool
     root: Path
     notes: tuple[str, ...] = ()
+    others: int = 0
 
 
 def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from wdrun.selection.question import of_one_question, texts
 from wdrun.selection.varying import facets_of
 from wdrun.tables.read import load, run_folders
 from wdrun.wording import typed as shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TUNED = ("lr",)  # beside λ, where it varies
 FLAG = "--config-dir="
@@ -38,10 +43,9 @@ def lines(folder: Path, config_dir: str | None = None) -> tuple[list[list[str]],
     chosen = decaying if len(decaying) else runs
     told = Typed(runs, config_dir)
     found = []
-    named = chosen.assign(**{facet: texts(chosen[facet]) for facet in facets})
-    groups = [own for _, own in named.groupby(facets, sort=False)] if facets else [named]
-    tuned = [key for key in TUNED if any(own[key].nunique() > 1 for own in groups)]
-    for own in groups:
+    # Those without decay tell too that lr was tuned: a search varies it there first.
+    tuned = [key for key in TUNED if any(own[key].nunique() > 1 for own in _groups(runs, facets))]
+    for own in _groups(chosen, facets):
         row = own.sort_values("lambda", ascending=False, kind="stable").iloc[0]
         words = told(row["dir"])
         if words is None:
@@ -53,3 +57,9 @@ def lines(folder: Path, config_dir: str | None = None) -> tuple[list[list[str]],
         given = {key_of(word) for word in kept}
         found.append([*kept, *(f"{key}={shown(row[key])}" for key in TUNED if key not in (*tuned, *given))])
     return found, config_dir
+
+
+def _groups(runs: pd.DataFrame, facets: Sequence[str]) -> list[pd.DataFrame]:
+    """The runs of each facet, its knobs in words."""
+    named = runs.assign(**{facet: texts(runs[facet]) for facet in facets})
+    return [own for _, own in named.groupby(list(facets), sort=False)] if facets else [named]
