@@ -41,6 +41,9 @@ class State:
         self.under_way = [(cell, seed) for cell, own in self.scores.items() for seed, y in own.items() if math.isnan(y)]
         self.unfinished = sum(run not in training for run in self.under_way)
         self.trained = sum(map(len, self.scores.values()))
+        self._cells: dict[Side, list[Cell]] = {side: [] for side in question.sides}
+        for cell in self.scores:
+            self._cells[question.side_of(cell)].append(cell)
         self._choices: dict[Side, Cell | None] = {}
         self.begun = {side: self._begun(side) for side in question.sides}
         self.known = [self._known(facet) for facet in range(len(question.facets))]
@@ -182,7 +185,7 @@ class State:
 
     def cells(self, side: Side) -> list[Cell]:
         """The cells of a side that have runs."""
-        return [cell for cell in self.scores if self.question.side_of(cell) == side]
+        return self._cells[side]
 
     def lost(self, cell: Cell) -> bool:
         """Whether a run of the cell diverged or failed."""
