@@ -54,6 +54,26 @@ def test_the_process_is_the_textbook_formula():
     assert process.at(z)[1] == pytest.approx(deviation, rel=1e-7)
 
 
+@pytest.mark.parametrize("more", [1, 2, 5])
+def test_to_believe_what_is_expected_is_to_fit_it_with_the_same_lengths_and_noise(more):
+    """The textbook formula of all scores, the believed ones among them, about the mean of the known ones."""
+    rng = np.random.default_rng(0)
+    x, y, new, z = (rng.normal(size=shape) for shape in ((12, 2), 12, (more, 2), (7, 2)))
+    before = after = Process(x, y)
+    for row in new:
+        after = after.believing(row[None])
+    all_x, all_y = np.concatenate([x, new]), np.concatenate([y, before.expected(new)]) - y.mean()
+    gram = matern(all_x, all_x, before.lengths) + before.noise**2 * np.eye(12 + more)
+    cross = matern(z, all_x, before.lengths)
+    mean, deviation = after.at(z)
+    assert mean == pytest.approx(y.mean() + cross @ np.linalg.solve(gram, all_y), rel=1e-9)
+    assert mean == pytest.approx(before.at(z)[0], rel=1e-12)
+    own = (all_y @ np.linalg.solve(gram, all_y) + 0.02) / (12 + more + 2)
+    left = 1 - np.einsum("ij,jk,ik->i", cross, np.linalg.inv(gram), cross)
+    assert deviation == pytest.approx(np.sqrt(own * left), rel=1e-7)
+    assert (deviation < before.at(z)[1]).all()
+
+
 def test_the_lengths_and_the_noise_are_the_likeliest():
     rng = np.random.default_rng(1)
     x, rest = rng.normal(size=(12, 2)), rng.normal(size=12)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -47,17 +49,13 @@ def following(
     First without decay, but at most `zeros` of those, then with decay from the best without, then both. Of several at
     once, each is chosen as if those before it had scored what is expected of them.
     """
-    believed = _ended(tried)
+    known = _Known(space, _ended(tried), margin)
     for trains in (t.setting for t in tried if math.isnan(t.score)):
-        believed.append(Tried(trains, _expected(space, believed, trains, margin)))
+        known.believe(trains)
     found: list[Setting] = []
-    while len(found) < count:
-        setting = _next(space, believed, margin, zeros)
-        if setting is None:
-            break
+    while len(found) < count and (setting := _next(known, zeros)) is not None:
         found.append(setting)
-        if len(found) < count:
-            believed.append(Tried(setting, _expected(space, believed, setting, margin)))
+        known.believe(setting)
     return found
 
 
@@ -66,44 +64,66 @@ def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool
     sound = [t for t in tried if math.isfinite(t.score) and space.belongs(t.setting, decayed=decayed)]
     if not sound:
         return None
-    process = _through(space, _ended(tried), margin)
-    means, _ = process.at(space.coordinates(t.setting for t in sound))
+    means = _through(space, _ended(tried), margin).expected(space.coordinates(t.setting for t in sound))
     return sound[int(np.argmin(means))].setting
 
 
-def _next(space: Space, believed: Sequence[Tried], margin: float, zeros: float) -> Setting | None:
+def _next(known: _Known, zeros: float) -> Setting | None:
     """The setting to try next, None where the search is over."""
-    enough = space.decays and sum(t.setting[0] == 0 for t in believed) >= zeros
+    space = known.space
+    enough = space.decays and sum(setting[0] == 0 for setting in known.settings) >= zeros
     without = [] if enough else space.without()
-    if (first := _first(space, believed, without, decayed=not space.decays)) is not None:
+    if (first := _first(known, without, decayed=not space.decays)) is not None:
         return first
-    known = _Known(space, believed, margin)
     found = None if enough else known.promised((False,) if space.decays else (True,))
     if found is not None or not space.decays:
         return found
     zero = known.best(decayed=False)
-    if zero is not None and (first := _first(space, believed, space.beside(zero), decayed=True)) is not None:
+    if zero is not None and (first := _first(known, space.beside(zero), decayed=True)) is not None:
         return first
     return known.promised((True, False))
 
 
-def _first(space: Space, believed: Sequence[Tried], settings: Sequence[Setting], *, decayed: bool) -> Setting | None:
+def _first(known: _Known, settings: Sequence[Setting], *, decayed: bool) -> Setting | None:
     """The first of these settings that is new, unless as many of their kind are known, of a sweep."""
-    settled = [t.setting for t in believed if space.belongs(t.setting, decayed=decayed)]
-    new = space.new(settings, settled) if len(settled) < len(settings) else []
+    settled = [setting for setting in known.settings if known.space.belongs(setting, decayed=decayed)]
+    new = known.space.new(settings, settled) if len(settled) < len(settings) else []
     return new[0] if new else None
 
 
 class _Known:
-    """What is known of a facet: the process through the scores of its settings."""
+    """What is known of a facet: the process through the scores of its settings, and what is believed of others."""
 
-    def __init__(self, space: Space, believed: Sequence[Tried], margin: float) -> None:
-        self.space, self.margin, self.settings = space, margin, [t.setting for t in believed]
-        self.sound = [math.isfinite(t.score) for t in believed]
-        self.process = _through(space, believed, margin)
-        self.means, _ = self.process.at(self.process.x)
-        worst = _worst(believed, margin)
-        self.good = [t.setting for t in believed if t.score < worst] or self.settings
+    def __init__(self, space: Space, ended: Sequence[Tried], margin: float) -> None:
+        self.space, self.margin, self.tried = space, margin, list(ended)
+
+    @cached_property
+    def process(self) -> Process:
+        return _through(self.space, self.tried, self.margin)
+
+    @cached_property
+    def means(self) -> Numbers:
+        return self.process.expected(self.process.x)
+
+    @property
+    def settings(self) -> list[Setting]:
+        return [t.setting for t in self.tried]
+
+    def believe(self, setting: Setting) -> None:
+        """Take it that the setting scored what is expected of it, 0 where nothing is known."""
+        if not self.tried:
+            self.tried.append(Tried(setting, 0.0))
+            return
+        x = self.space.coordinates([setting])
+        means = np.append(self.means, self.process.expected(x))
+        self.process, self.means = self.process.believing(x), means
+        self.tried.append(Tried(setting, float(means[-1])))
+
+    @property
+    def good(self) -> list[Setting]:
+        """The settings that are not bad, from which the grid grows."""
+        worst = _worst(self.tried, self.margin)
+        return [t.setting for t in self.tried if t.score < worst] or self.settings
 
     def promised(self, kinds: Sequence[bool]) -> Setting | None:
         """What promises most, with decay or without as `kinds` has it, else one beyond an edge; None: nothing."""
@@ -136,7 +156,7 @@ class _Known:
             kept = np.sort(np.argsort(near, kind="stable")[:GRID_MOST])
             grid, x = [grid[place] for place in kept], x[kept]
         mean, deviation = self.process.at(x)
-        if not any(self.sound[place] for place in own):
+        if not any(math.isfinite(self.tried[place].score) for place in own):
             return math.inf, grid[int(np.argmin(mean))]
         promised = improvement(mean, deviation, float(self.means[best]))
         place = int(np.argmax(promised))
@@ -182,7 +202,27 @@ class Process:
         root = np.linalg.cholesky(matern(x, x, self.lengths) + self.noise**2 * np.eye(len(x)))
         self.whitens = np.linalg.inv(root)
         self.weights = self.whitens.T @ (self.whitens @ rest)
-        self.variance = _own_variance(float(rest @ self.weights), len(x))
+        self.squares = float(rest @ self.weights)
+        self.variance = _own_variance(self.squares, len(x))
+
+    def believing(self, x: Numbers) -> Process:
+        """The process once one more score is what it expects there: the same means, smaller deviations.
+
+        `x` has shape (1, axes); lengths and noise are kept, and the inverse of the Cholesky root gets one more row.
+        """
+        white = self.whitens @ matern(self.x, x, self.lengths)[:, 0]
+        root = math.sqrt(1 + self.noise**2 - white @ white)
+        found, n = copy(self), len(self.x)
+        found.x, found.weights = np.append(self.x, x, axis=0), np.append(self.weights, 0.0)
+        found.whitens = np.zeros((n + 1, n + 1))
+        found.whitens[:n, :n] = self.whitens
+        found.whitens[n] = np.append(-(white @ self.whitens), 1.0) / root
+        found.variance = _own_variance(self.squares, n + 1)
+        return found
+
+    def expected(self, x: Numbers) -> Numbers:
+        """The mean, shape (settings,)."""
+        return np.asarray(self.mean + matern(x, self.x, self.lengths) @ self.weights)
 
     def at(self, x: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation, shape (settings,) each."""
@@ -238,9 +278,3 @@ def _through(space: Space, tried: Sequence[Tried], margin: float) -> Process:
 def _worst(tried: Sequence[Tried], margin: float) -> float:
     """The score from which on all are the same: bad."""
     return min((t.score for t in tried if math.isfinite(t.score)), default=-CLIPPED * margin) + CLIPPED * margin
-
-
-def _expected(space: Space, believed: Sequence[Tried], setting: Setting, margin: float) -> float:
-    if not believed:
-        return 0.0
-    return float(_through(space, believed, margin).at(space.coordinates([setting]))[0][0])
