@@ -8,13 +8,17 @@ import pytest
 from scipy import integrate, stats
 
 from wdrun.tuning import search
-from wdrun.tuning.search import Process, Tried, chosen, following, improvement, matern
+from wdrun.tuning.search import Process, Tried, chosen, improvement, matern
 from wdrun.tuning.space import FARTHEST, REACH, Axis, Space
 
 MARGIN = 0.02
 LAMBDA, LR = Axis("lambda", 1e-3), Axis("lr", 0.01)
 PLANE = Space((LAMBDA, LR), True, zero=-4.5, acts=lambda s: s[0] * s[1] > 9e-7, middle=lambda s: 1e-5 / s[1])
 BOUNDED = Axis("optimizer.momentum", 0.9, 0.5, 0.98, log=False)
+
+
+def following(*arguments):
+    return list(search.following(*arguments))
 
 
 def bowl(lam=1e-3, lr=0.01, gain=0.06, steep=0.2):

@@ -20,7 +20,7 @@ def following(state: State, count: int) -> Iterator[Next]:
     facets = [f for f in range(len(question.facets)) if state.searching(f)]
     left = min(count, max(0, state.spare - state.reserved))
     asked: set[Cell] = set()
-    wanted = {f: list(state.following(f, left)) for f in facets} if left > 0 else {}
+    wanted = {f: iter(state.following(f, left)) for f in facets} if left > 0 else {}
     had = {f: len(state.known[f]) for f in facets}
     of_side = Counter(question.side_of(cell) for cell in state.scores)
 
@@ -28,9 +28,12 @@ def following(state: State, count: int) -> Iterator[Next]:
         zero, decayed = (question.side(facet, decayed=decayed) for decayed in (False, True))
         return not (of_side[zero] >= state.share and not of_side[decayed]), had[facet], facet
 
-    while len(asked) < left and any(wanted.values()):
-        facet = min((f for f in facets if wanted[f]), key=later)
-        setting = wanted[facet].pop(0)
+    while len(asked) < left and wanted:
+        facet = min(wanted, key=later)
+        setting = next(wanted[facet], None)
+        if setting is None:
+            del wanted[facet]
+            continue
         had[facet] += 1
         of_side[question.side(facet, decayed=state.question.facets[facet].decays and setting[0] > 0)] += 1
         cell = question.cell(facet, setting)

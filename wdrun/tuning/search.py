@@ -43,8 +43,8 @@ class Tried(NamedTuple):
 
 def following(
     space: Space, tried: Sequence[Tried], margin: float, count: int = 1, zeros: float = math.inf
-) -> list[Setting]:
-    """Up to `count` settings to try next; none once the search is over.
+) -> Iterator[Setting]:
+    """Up to `count` settings to try next, each found when it is asked for; none once the search is over.
 
     First without decay, but at most `zeros` of those, then with decay from the best without, then both. Of several at
     once, each is chosen as if those before it had scored what is expected of them.
@@ -52,11 +52,11 @@ def following(
     known = _Known(space, _ended(tried), margin)
     for trains in (t.setting for t in tried if math.isnan(t.score)):
         known.believe(trains)
-    found: list[Setting] = []
-    while len(found) < count and (setting := _next(known, zeros)) is not None:
-        found.append(setting)
-        known.believe(setting)
-    return found
+    while count > 0 and (setting := _next(known, zeros)) is not None:
+        yield setting
+        count -= 1
+        if count > 0:
+            known.believe(setting)
 
 
 def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool = True) -> Setting | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import pairwise, tee
 
 import numpy as np
 
@@ -147,13 +148,13 @@ class State:
         """Whether the facet may get search runs: none of its cells has a fresh run yet."""
         return not self.begun.get((facet, self.question.facets[facet].decays))
 
-    def following(self, facet: int, count: int) -> tuple[Setting, ...]:
-        """The settings that the facet's search asks for next."""
+    def following(self, facet: int, count: int) -> Iterable[Setting]:
+        """The settings that the facet's search asks for next, each found when it is asked for."""
         space, tried = self.question.facets[facet].space, self.tried(facet)
         if self.hopeless(facet):
             return ()
         zeros = min(self.share, len(tried) + count)  # more cannot be there, and so a budget has no say in the cache
-        return _following(space, tried, self.question.margin, count, zeros)
+        return copy(_following(space, tried, self.question.margin, count, zeros))
 
     def hopeless(self, facet: int) -> bool:
         """Whether so many of its runs, with decay or without, ended in nothing that no more are worth it."""
@@ -166,7 +167,7 @@ class State:
 
     def exhausted(self, facet: int) -> bool:
         """Whether the facet's search is over by itself, not for want of a budget."""
-        return not (self.searching(facet) and (self.following(facet, 1) or self._waits(facet)))
+        return not (self.searching(facet) and ([*self.following(facet, 1)] or self._waits(facet)))
 
     @cached_property
     def chosen_all(self) -> bool:
@@ -281,8 +282,10 @@ def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Trie
 
 
 @lru_cache(maxsize=1024)
-def _following(space: Space, tried: tuple[Tried, ...], margin: float, count: int, zeros: int) -> tuple[Setting, ...]:
-    return tuple(search.following(space, tried, margin, count, zeros))
+def _following(space: Space, tried: tuple[Tried, ...], margin: float, count: int, zeros: int) -> Iterable[Setting]:
+    """The settings, to be looked at through a `copy`: one who asks for more later does not find them anew."""
+    found = search.following(space, tried, margin, count, zeros)
+    return tuple(found) if count == 1 else tee(found, 1)[0]  # a tuple: the process is let go of
 
 
 @lru_cache(maxsize=1024)
