@@ -57,7 +57,7 @@ def test_what_the_question_would_train_is_seen_as_that_cell(words):
         space = facet.space
         starts = [axis.start for axis in space.axes]
         tried = [tuple(starts), *([(0.0, *starts[1:])] if facet.decays else [])]
-        tried += space.grid(tried[:1], decayed=True)[:3]
+        tried += space.new(space.grid(tried[:1], decayed=True), tried)[:3]
         cells += [question.cell(place, setting) for setting in tried]
     cells = list(dict.fromkeys(cells))
     lines = [question.words(cell, seed) for cell in cells for seed in (0, 1000)]

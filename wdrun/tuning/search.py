@@ -86,7 +86,7 @@ def _next(known: _Known, zeros: float) -> Setting | None:
 
 def _first(known: _Known, settings: Sequence[Setting], *, decayed: bool) -> Setting | None:
     """The first of these settings that is new, unless as many of their kind are known, of a sweep."""
-    settled = [setting for setting in known.settings if known.space.belongs(setting, decayed=decayed)]
+    settled = [known.tried[place].setting for place in known.own[decayed]]
     new = known.space.new(settings, settled) if len(settled) < len(settings) else []
     return new[0] if new else None
 
@@ -95,7 +95,17 @@ class _Known:
     """What is known of a facet: the process through the scores of its settings, and what is believed of others."""
 
     def __init__(self, space: Space, ended: Sequence[Tried], margin: float) -> None:
-        self.space, self.margin, self.tried = space, margin, list(ended)
+        self.space, self.margin = space, margin
+        self.tried: list[Tried] = []
+        self.own: dict[bool, list[int]] = {True: [], False: []}  # places of those with decay, and of those without
+        for one in ended:
+            self._add(one)
+
+    def _add(self, tried: Tried) -> None:
+        for decayed, places in self.own.items():
+            if self.space.belongs(tried.setting, decayed=decayed):
+                places.append(len(self.tried))
+        self.tried.append(tried)
 
     @cached_property
     def process(self) -> Process:
@@ -112,12 +122,12 @@ class _Known:
     def believe(self, setting: Setting) -> None:
         """Take it that the setting scored what is expected of it, 0 where nothing is known."""
         if not self.tried:
-            self.tried.append(Tried(setting, 0.0))
+            self._add(Tried(setting, 0.0))
             return
         x = self.space.coordinates([setting])
         means = np.append(self.means, self.process.expected(x))
         self.process, self.means = self.process.believing(x), means
-        self.tried.append(Tried(setting, float(means[-1])))
+        self._add(Tried(setting, float(means[-1])))
 
     @property
     def good(self) -> list[Setting]:
@@ -135,18 +145,15 @@ class _Known:
 
     def best(self, *, decayed: bool) -> Setting | None:
         """The setting with the lowest mean, with decay or without."""
-        own = self._own(decayed)
-        return self.settings[own[int(np.argmin(self.means[own]))]] if own else None
-
-    def _own(self, decayed: bool) -> list[int]:
-        return [place for place, setting in enumerate(self.settings) if self.space.belongs(setting, decayed=decayed)]
+        own = self.own[decayed]
+        return self.tried[own[int(np.argmin(self.means[own]))]].setting if own else None
 
     def _most_promising(self, decayed: bool) -> tuple[float, Setting | None]:
         """The largest expected improvement of the grid on the best of its kind, and where it is.
 
         While all of a kind diverged, what is expected to be best promises infinitely much.
         """
-        own = self._own(decayed)
+        own = self.own[decayed]
         grid = self.space.new(self.space.grid(self.good, decayed=decayed), self.settings)
         if not own or not grid:
             return 0.0, None
@@ -167,7 +174,7 @@ class _Known:
 
         What is as good is walked along: λ may do nothing up to where it does much.
         """
-        best, own = self.best(decayed=decayed), self._own(decayed)
+        best, own = self.best(decayed=decayed), self.own[decayed]
         if best is None:
             return
         away = self.process.x[own] - self.space.coordinates([best])

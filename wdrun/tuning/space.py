@@ -137,11 +137,10 @@ class Space:
         return [settings[int(place)] for place in np.flatnonzero(~((away < NEAR) & kinds).any(axis=1))]
 
     def grid(self, tried: Sequence[Setting], *, decayed: bool) -> list[Setting]:
-        """The settings that may come next, with decay or with λ = 0: what was tried and REACH steps around it."""
+        """All settings of the grid from what was tried to REACH steps around it, with decay or with λ = 0."""
         ranges = []
         for place, axis in enumerate(self.axes):
             is_lambda = self.decays and place == 0
             used = (s[place] for s in tried if not is_lambda or s[place] > 0)
             ranges.append([0.0] if is_lambda and not decayed else axis.values(used))
-        found = [setting for setting in product(*ranges) if not (decayed and self.decays) or self.acts(setting)]
-        return self.new(found, tried)
+        return [setting for setting in product(*ranges) if not (decayed and self.decays) or self.acts(setting)]
