@@ -13,7 +13,7 @@ from wdrun.tuning.question import FRESH, MOST_PAIRS, Budget, Cell, Facet, Pair, 
 from wdrun.tuning.sentences import ended, lacking
 from wdrun.tuning.sequential import FIRST
 from wdrun.tuning.space import Axis, Space
-from wdrun.tuning.state import GIVEN_UP, levelled
+from wdrun.tuning.state import GIVEN_UP
 from wdrun.wording import counted
 
 
@@ -473,21 +473,3 @@ def test_a_search_that_the_budget_ended_is_still_to_be_paid_for(decays):
     assert end.forecast >= FIRST * 3
     alone, _ = decays.settle()
     assert end.forecast < 2 * len(alone)
-
-
-def test_scores_of_other_seeds_compare():
-    """Settings' means with what a seed does to all of them taken out: numpy's least squares says the same."""
-    rng = np.random.default_rng(0)
-    known = [
-        ((float(k),), {s: k + 10 * s + rng.normal() for s in range(4) if rng.random() < 0.6 or s == k % 4})
-        for k in range(9)
-    ]
-    runs = [(k, s, y) for k, (_, own) in enumerate(known) for s, y in own.items()]
-    design = np.zeros((len(runs), 13))
-    for line, (k, s, _) in enumerate(runs):
-        design[line, k] = design[line, 9 + s] = 1
-    exact = np.linalg.lstsq(design, [y for *_, y in runs], rcond=None)[0]
-    found = np.array([t.score for t in levelled(known)])
-    assert found - found.mean() == pytest.approx(exact[:9] - exact[:9].mean(), abs=0.01)
-    assert levelled([((1.0,), {0: 2.0, 1: math.inf})])[0].score == math.inf
-    assert math.isnan(levelled([((1.0,), {0: math.nan})])[0].score)

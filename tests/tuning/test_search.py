@@ -1,14 +1,13 @@
-"""Where to look next: the process against its textbook formula, the promise against a sum, and what a search keeps."""
+"""Where to look next: what promises most, what a search keeps, and where it ends."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
 
 from wdrun.tuning import search
-from wdrun.tuning.search import Process, Tried, chosen, improvement, matern
+from wdrun.tuning.process import Process, improvement
+from wdrun.tuning.search import Tried, chosen, levelled
 from wdrun.tuning.space import FARTHEST, REACH, Axis, Space
 
 MARGIN = 0.02
@@ -38,68 +37,6 @@ def searched(space, score, most=120, count=1, noise=0.0):
         tried += [Tried(setting, score(setting) + noise * rng.normal()) for setting in settings]
     assert len(tried) < most
     return tried
-
-
-def test_the_process_is_the_textbook_formula():
-    rng = np.random.default_rng(0)
-    x, y, z = rng.normal(size=(9, 2)), rng.normal(size=9), rng.normal(size=(5, 2))
-    process = Process(x, y)
-
-    def k(a, b):
-        r = math.sqrt(5) * math.dist(a / np.array(process.lengths), b / np.array(process.lengths))
-        return (1 + r + r**2 / 3) * math.exp(-r)
-
-    gram = np.array([[k(a, b) for b in x] for a in x]) + process.noise**2 * np.eye(9)
-    cross = np.array([[k(a, b) for b in x] for a in z])
-    mean = y.mean() + cross @ np.linalg.solve(gram, y - y.mean())
-    own = ((y - y.mean()) @ np.linalg.solve(gram, y - y.mean()) + 0.02) / 11
-    deviation = np.sqrt(own * (1 - np.einsum("ij,jk,ik->i", cross, np.linalg.inv(gram), cross)))
-    assert process.at(z)[0] == pytest.approx(mean, rel=1e-9)
-    assert process.at(z)[1] == pytest.approx(deviation, rel=1e-7)
-
-
-@pytest.mark.parametrize("more", [1, 2, 5])
-def test_to_believe_what_is_expected_is_to_fit_it_with_the_same_lengths_and_noise(more):
-    """The textbook formula of all scores, the believed ones among them, about the mean of the known ones."""
-    rng = np.random.default_rng(0)
-    x, y, new, z = (rng.normal(size=shape) for shape in ((12, 2), 12, (more, 2), (7, 2)))
-    before = after = Process(x, y)
-    for row in new:
-        after = after.believing(row[None])
-    all_x, all_y = np.concatenate([x, new]), np.concatenate([y, before.expected(new)]) - y.mean()
-    gram = matern(all_x, all_x, before.lengths) + before.noise**2 * np.eye(12 + more)
-    cross = matern(z, all_x, before.lengths)
-    mean, deviation = after.at(z)
-    assert mean == pytest.approx(y.mean() + cross @ np.linalg.solve(gram, all_y), rel=1e-9)
-    assert mean == pytest.approx(before.at(z)[0], rel=1e-12)
-    own = (all_y @ np.linalg.solve(gram, all_y) + 0.02) / (12 + more + 2)
-    left = 1 - np.einsum("ij,jk,ik->i", cross, np.linalg.inv(gram), cross)
-    assert deviation == pytest.approx(np.sqrt(own * left), rel=1e-7)
-    assert (deviation < before.at(z)[1]).all()
-
-
-def test_the_lengths_and_the_noise_are_the_likeliest():
-    rng = np.random.default_rng(1)
-    x, rest = rng.normal(size=(12, 2)), rng.normal(size=12)
-
-    def likely(lengths, noise):  # of Student's t, which the integrated variance makes of the normal
-        gram = matern(x, x, lengths) + noise**2 * np.eye(12)
-        density = stats.multivariate_t(np.zeros(12), 0.01 * gram, df=2).logpdf(rest)
-        return density - 0.5 * sum((math.log(length) / 0.7) ** 2 for length in lengths)
-
-    found = {
-        (lengths, noise): likely(lengths, noise)
-        for lengths in itertools.product(search.LENGTHS, repeat=2)
-        for noise in search.NOISES
-    }
-    assert search._likeliest(x, rest) == max(found, key=found.get)
-
-
-def test_the_improvement_is_an_integral():
-    for mean, deviation, best in ((0.0, 1.0, 0.3), (2.0, 0.5, 0.0), (-1.0, 0.1, 0.0)):
-        density = stats.norm(mean, deviation).pdf
-        by_hand = integrate.quad(lambda y, b=best, p=density: (b - y) * p(y), mean - 12 * deviation, best)[0]
-        assert improvement(np.array([mean]), np.array([deviation]), best)[0] == pytest.approx(by_hand, abs=1e-9)
 
 
 def test_the_next_setting_is_the_most_promising_of_the_grid():
@@ -275,3 +212,21 @@ def test_a_best_beyond_the_bounds_is_looked_for_at_the_bound(axis, side):
     space = Space((axis,), False)
     tried = searched(space, lambda setting: 1 - 0.2 * side * axis.coordinate(setting[0]))
     assert chosen(space, tried, MARGIN) == (axis.low if side < 0 else axis.high,)
+
+
+def test_scores_of_other_seeds_compare():
+    """Settings' means with what a seed does to all of them taken out: numpy's least squares says the same."""
+    rng = np.random.default_rng(0)
+    known = [
+        ((float(k),), {s: k + 10 * s + rng.normal() for s in range(4) if rng.random() < 0.6 or s == k % 4})
+        for k in range(9)
+    ]
+    runs = [(k, s, y) for k, (_, own) in enumerate(known) for s, y in own.items()]
+    design = np.zeros((len(runs), 13))
+    for line, (k, s, _) in enumerate(runs):
+        design[line, k] = design[line, 9 + s] = 1
+    exact = np.linalg.lstsq(design, [y for *_, y in runs], rcond=None)[0]
+    found = np.array([t.score for t in levelled(known)])
+    assert found - found.mean() == pytest.approx(exact[:9] - exact[:9].mean(), abs=0.01)
+    assert levelled([((1.0,), {0: 2.0, 1: math.inf})])[0].score == math.inf
+    assert math.isnan(levelled([((1.0,), {0: math.nan})])[0].score)

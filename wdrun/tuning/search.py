@@ -1,10 +1,9 @@
 """Where to look next: the tuned knobs of one facet, searched by expected improvement under a Gaussian process.
 
-The score over the knobs is taken for a draw of a Gaussian process with Matérn-5/2 covariance plus noise (Rasmussen &
-Williams 2006, ch. 2, 4), its lengths and noise chosen by their likelihood among a few; the next setting is the one of
-a fixed grid that promises most (Jones, Schonlau & Welch 1998). Two searches share what is known: for the best setting
-with decay, and for the best without (λ = 0), which a gain must be measured against. Each is over when no setting
-promises more than a share of the margin. Nothing is drawn at random: the same runs give the same next settings.
+The score over the knobs is taken for a draw of a Gaussian process (`process`); the next setting is the one of a fixed
+grid that promises most (Jones, Schonlau & Welch 1998). Two searches share what is known: for the best setting with
+decay, and for the best without (λ = 0), which a gain must be measured against. Each is over when no setting promises
+more than a share of the margin. Nothing is drawn at random: the same runs give the same next settings.
 
 Scores are such that lower is better.
 """
@@ -12,15 +11,13 @@ Scores are such that lower is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from copy import copy
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
+from wdrun.tuning.process import Process, improvement
 from wdrun.tuning.space import REACH, Numbers, Setting, Space
 
 PROMISE = 0.1  # a search goes on while some setting promises this share of the margin
@@ -28,10 +25,8 @@ WORSE = 0.2  # so much of the margin above the best, a setting beside it ends th
 CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
-LENGTHS = (0.5, 1.0, 2.0)  # of the covariance, in units of a coordinate
-NOISES = (0.02, 0.05, 0.15)  # standard deviation of the noise, in units of the process's own
-FITTED = 40  # settings, those with the lowest scores, that tell the lengths and the noise
 GRID_MOST = 4000  # settings of the grid that are asked; beyond, those near the best
+SWEEPS = 20  # of least squares by turns
 
 
 class Tried(NamedTuple):
@@ -199,79 +194,6 @@ class _Known:
                     yield from self.space.new([setting], self.settings)
 
 
-class Process:
-    """A Gaussian process through scores at coordinates (settings, axes); `at` is its mean and deviation elsewhere."""
-
-    def __init__(self, x: Numbers, y: Numbers) -> None:
-        self.x, self.mean = x, float(y.mean())
-        rest, lowest = y - self.mean, np.sort(np.argsort(y, kind="stable")[:FITTED])
-        self.lengths, self.noise = _likeliest(x[lowest], rest[lowest])
-        root = np.linalg.cholesky(matern(x, x, self.lengths) + self.noise**2 * np.eye(len(x)))
-        self.whitens = np.linalg.inv(root)
-        self.weights = self.whitens.T @ (self.whitens @ rest)
-        self.squares = float(rest @ self.weights)
-        self.variance = _own_variance(self.squares, len(x))
-
-    def believing(self, x: Numbers) -> Process:
-        """The process once one more score is what it expects there: the same means, smaller deviations.
-
-        `x` has shape (1, axes); lengths and noise are kept, and the inverse of the Cholesky root gets one more row.
-        """
-        white = self.whitens @ matern(self.x, x, self.lengths)[:, 0]
-        root = math.sqrt(1 + self.noise**2 - white @ white)
-        found, n = copy(self), len(self.x)
-        found.x, found.weights = np.append(self.x, x, axis=0), np.append(self.weights, 0.0)
-        found.whitens = np.zeros((n + 1, n + 1))
-        found.whitens[:n, :n] = self.whitens
-        found.whitens[n] = np.append(-(white @ self.whitens), 1.0) / root
-        found.variance = _own_variance(self.squares, n + 1)
-        return found
-
-    def expected(self, x: Numbers) -> Numbers:
-        """The mean, shape (settings,)."""
-        return np.asarray(self.mean + matern(x, self.x, self.lengths) @ self.weights)
-
-    def at(self, x: Numbers) -> tuple[Numbers, Numbers]:
-        """Mean and standard deviation, shape (settings,) each."""
-        k = matern(x, self.x, self.lengths)
-        # einsum and not @: the threads of a matrix product would wait for cores that train
-        known = (np.einsum("ij,kj->ik", k, self.whitens) ** 2).sum(axis=1)
-        variance = self.variance * np.maximum(1 - known, 1e-12)
-        return self.mean + k @ self.weights, np.sqrt(variance)
-
-
-def _likeliest(x: Numbers, rest: Numbers) -> tuple[tuple[float, ...], float]:
-    """The lengths and the noise under which the scores are likeliest; lengths near 1 are expected."""
-    lengths = list(product(LENGTHS, repeat=x.shape[1]))
-    k = np.stack([matern(x, x, each) for each in lengths])
-    noisy = k[:, None] + np.array(NOISES)[:, None, None] ** 2 * np.eye(len(x))
-    root = np.linalg.cholesky(noisy)  # (lengths, noises, settings, settings)
-    white = np.linalg.solve(root, np.broadcast_to(rest[:, None], (*root.shape[:-1], 1)))[..., 0]
-    variance = _own_variance((white**2).sum(axis=-1), len(x))
-    likely = -0.5 * (len(x) + 2) * np.log(variance) - np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
-    likely -= np.array([sum((math.log(length) / 0.7) ** 2 for length in each) / 2 for each in lengths])[:, None]
-    place, noise = np.unravel_index(int(np.argmax(likely)), likely.shape)
-    return lengths[int(place)], NOISES[int(noise)]
-
-
-def _own_variance(squares: Any, count: int) -> Any:
-    """The process's own variance, integrated out under a prior worth two observations of 0.1²."""
-    return (squares + 2 * 0.1**2) / (count + 2)
-
-
-def matern(a: Numbers, b: Numbers, lengths: Sequence[float]) -> Numbers:
-    """(1 + r + r²/3)·e⁻ʳ, r = √5·‖(a − b)/lengths‖: the correlations of rows of a with rows of b."""
-    scaled = (a[:, None] - b[None]) / np.array(lengths)
-    r = np.sqrt(5 * np.einsum("ijk,ijk->ij", scaled, scaled))
-    return np.asarray((1 + r + r**2 / 3) * np.exp(-r))
-
-
-def improvement(mean: Numbers, deviation: Numbers, best: float) -> Numbers:
-    """E[max(0, best − y)] for y ~ N(mean, deviation²)."""
-    z = (best - mean) / deviation
-    return np.asarray(deviation * (z * special.ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)))
-
-
 def _ended(tried: Sequence[Tried]) -> list[Tried]:
     return [t for t in tried if not math.isnan(t.score)]
 
@@ -285,3 +207,25 @@ def _through(space: Space, tried: Sequence[Tried], margin: float) -> Process:
 def _worst(tried: Sequence[Tried], margin: float) -> float:
     """The score from which on all are the same: bad."""
     return min((t.score for t in tried if math.isfinite(t.score)), default=-CLIPPED * margin) + CLIPPED * margin
+
+
+def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:
+    """A score a setting, so that settings of other seeds compare: the effects of settings and seeds by least squares.
+
+    One of its runs inf: inf. None ended: nan.
+    """
+    ended = [(row, seed, y) for row, (_, own) in enumerate(known) for seed, y in own.items() if math.isfinite(y)]
+    rows, seeds = np.array([row for row, _, _ in ended], dtype=int), [seed for _, seed, _ in ended]
+    places = np.unique(seeds, return_inverse=True)[1]
+    scores = np.array([y for _, _, y in ended])
+    effects, luck = np.full(len(known), math.nan), np.zeros(len(set(seeds)))
+    runs, times = np.bincount(rows, minlength=len(known)), np.bincount(places, minlength=len(luck))
+    for _ in range(SWEEPS if len(luck) > 1 else 1):  # least squares by turns
+        sums = np.bincount(rows, scores - luck[places], minlength=len(known))
+        effects[runs > 0] = sums[runs > 0] / runs[runs > 0]
+        luck = np.bincount(places, scores - effects[rows], minlength=len(luck)) / np.maximum(times, 1)
+        luck -= luck.mean() if len(luck) else 0.0
+    found = []
+    for effect, (setting, own) in zip(effects, known, strict=True):
+        found.append(Tried(setting, math.inf if math.inf in own.values() else float(effect)))
+    return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 from itertools import pairwise, tee
@@ -19,7 +19,6 @@ from wdrun.tuning.space import Numbers, Setting, Space
 
 RESERVED = FIRST  # pairs of fresh runs that a search leaves the budget for: fewer tell nothing
 UNBOUNDED = 10**9
-SWEEPS = 20
 GIVEN_UP = 6  # runs of one kind, with decay or without, of which none is sound: what is searched cannot be trained
 
 Run = tuple[Cell, int]  # a cell and a seed
@@ -90,7 +89,7 @@ class State:
 
     @cached_property
     def _levelled(self) -> list[tuple[Tried, ...]]:
-        return [levelled(known) for known in self.known]
+        return [search.levelled(known) for known in self.known]
 
     def fresh(self, cell: Cell) -> dict[int, float]:
         """Seed -> score of the cell's fresh runs."""
@@ -257,28 +256,6 @@ class State:
         if self.choice(side) is None:
             found[end if last else 0 :] = math.inf
         return found
-
-
-def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:
-    """A score a setting, so that settings of other seeds compare: the effects of settings and seeds by least squares.
-
-    One of its runs inf: inf. None ended: nan.
-    """
-    ended = [(row, seed, y) for row, (_, own) in enumerate(known) for seed, y in own.items() if math.isfinite(y)]
-    rows, seeds = np.array([row for row, _, _ in ended], dtype=int), [seed for _, seed, _ in ended]
-    places = np.unique(seeds, return_inverse=True)[1]
-    scores = np.array([y for _, _, y in ended])
-    effects, luck = np.full(len(known), math.nan), np.zeros(len(set(seeds)))
-    runs, times = np.bincount(rows, minlength=len(known)), np.bincount(places, minlength=len(luck))
-    for _ in range(SWEEPS if len(luck) > 1 else 1):  # least squares by turns
-        sums = np.bincount(rows, scores - luck[places], minlength=len(known))
-        effects[runs > 0] = sums[runs > 0] / runs[runs > 0]
-        luck = np.bincount(places, scores - effects[rows], minlength=len(luck)) / np.maximum(times, 1)
-        luck -= luck.mean() if len(luck) else 0.0
-    found = []
-    for effect, (setting, own) in zip(effects, known, strict=True):
-        found.append(Tried(setting, math.inf if math.inf in own.values() else float(effect)))
-    return tuple(found)
 
 
 @lru_cache(maxsize=1024)
