@@ -1,4 +1,4 @@
-"""The Gaussian process against its textbook formula, what it believes against a fit, its promise against an integral."""
+"""The Gaussian process against its textbook formula, what it believes against a fit, its promise against a sum."""
 
 import itertools
 import math
