@@ -7,6 +7,7 @@ import pytest
 
 from tests.bench import answers, halved, rivals, surfaces, tuned
 from tests.bench.surfaces import MARGIN
+from wdrun.tuning import process
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import FRESH, Budget, Seen
 
@@ -175,6 +176,18 @@ def test_the_next_run_of_a_thousand_is_planned_at_once(capsys):
     took = tuned.planning(1000)
     assert np.median(took) < 0.2
     assert "planning the next run, 1,000 runs and more" in capsys.readouterr().out
+
+
+def test_of_several_planned_at_once_each_process_is_fitted_once(monkeypatch, capsys):
+    """One fit a facet tells whether its search is over, one more what it asks for, however many that is."""
+    fits, fit = [], process._likeliest
+    monkeypatch.setattr(process, "_likeliest", lambda *arguments: fits.append(1) or fit(*arguments))
+    question, seen = tuned.half_searched()
+    found, _ = tuned.timed(seen, question, 8)
+    assert len(found.next) == 8
+    assert len(fits) <= 2 * len(question.facets)
+    tuned.ahead((1, 4), times=1)
+    assert "| planning 4 at once, 1,000 runs searched: 4 asked for | 1 | 0." in capsys.readouterr().out
 
 
 def test_rows_are_markdown(capsys, monkeypatch):

@@ -8,7 +8,7 @@ false: share of questions with any false verdict. Each search is followed by DRA
 worst: the same of the confirmation alone, where one cell of six has ten times the noise of the others.
 lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
 runs: runs until all is decided, against a half-decade grid and Optuna's samplers=TPE,GP (tests/bench/rivals.py).
-planning: seconds to plan the next run of a question with 1,000 runs.
+planning: seconds to plan the next run of a question with 1,000 runs, and the next 1, 4 and 32 while it still searches.
 """
 
 import itertools
@@ -224,17 +224,42 @@ def planning(runs=1000):
     seen = swept[:runs]
     assert len(seen) == runs
     for _ in range(80):
-        for cached in (state._following, state._chosen):
-            cached.cache_clear()
-        started = time.perf_counter()
-        found = plan(seen, world.question, Budget())
-        took.append(time.perf_counter() - started)
+        found, seconds = timed(seen, world.question)
+        took.append(seconds)
         if not found.next:
             break
         seen += [Seen(n.cell, n.seed, float(world.draws(rng, [n.cell], 1)[0, 0]), 1.0) for n in found.next]
     print(f"| planning the next run, {runs:,} runs and more | {len(took)} | "
           f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
     return took
+
+
+def timed(seen, question, count=1):
+    """A plan without any cache, and the seconds that it took."""
+    for cached in (state._following, state._chosen):
+        cached.cache_clear()
+    started = time.perf_counter()
+    found = plan(seen, question, Budget(), count)
+    return found, time.perf_counter() - started
+
+
+def half_searched(runs=1000):
+    """A question of valleys, and runs of a fine grid on the weaker side of them: all four searches go on."""
+    rng = np.random.default_rng(0)
+    world = surfaces.world(surfaces.four(rng, (2.0,) * 4, noise=0.25))
+    grid = [(lam, lr) for lam in (0.0, *np.geomspace(1e-3, 0.03, 16)) for lr in np.geomspace(1e-4, 0.003, 16)]
+    cells = list(dict.fromkeys(world.question.cell(f, s) for s in grid for f in range(4)))[:runs]
+    return world.question, [Seen(c, 0, float(world.draws(rng, [c], 1)[0, 0]), 1.0) for c in cells]
+
+
+def ahead(counts=(1, 4, 32), times=9):
+    """Plans of so many runs at once, as parallel= and fuse= take them, of a question that has 1,000 search runs."""
+    question, seen = half_searched()
+    for count in counts:
+        plans = [timed(seen, question, count) for _ in range(times)]
+        took, (found, _) = [seconds for _, seconds in plans], plans[0]
+        print(f"| planning {count} at once, {len(seen):,} runs searched: {len(found.next)} asked for | {times} | "
+              f"{np.median(took):.3f} s (at most {max(took):.3f}) |")  # fmt: skip
 
 
 def each(function, numbers):
@@ -261,6 +286,7 @@ def main():
         lambda_found(questions, named(SURFACES, only))
     elif what == "planning":
         planning()
+        ahead()
     else:
         from tests.bench import rivals
 
