@@ -3,6 +3,7 @@
 import csv
 import gc
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import weakref
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ from wdrun.sweep.one_run import settle
 from wdrun.sweep.signals import Stop
 from wdrun.tables import verdicts
 from wdrun.terminal.progress import Watch
+from wdrun.tuning.question import Cell, Next
 
 # λ and lr of a one-neuron network on a handful of images: a search of some ten runs, then pairs that decide nothing.
 WORDS = changed(TINY, "model=mlp", "model.hidden=[4]", "epochs=2", "device=cpu")
@@ -181,6 +184,27 @@ def test_time_is_kept_and_nothing_starts_that_does_not_fit(tmp_path, monkeypatch
         "undecided",
         "no further round fits into the budget of time",
     )
+
+
+def test_side_by_side_time_is_kept_too(tmp_path, monkeypatch):
+    moment = slow(monkeypatch, 10.0)  # of the clock of both, as each ends
+    found = tune.tune([*WORDS, "time=95s", "parallel=2", f"output_dir={tmp_path}"])
+    assert (found.plan.ended, found.code) == ("time", 0)
+    assert moment[0] <= 100
+
+
+def test_what_trains_is_waited_for_and_what_trains_as_one_once():
+    clock = Clock(0.0, now=lambda: 5.0)
+    clock.guesses = [10.0, 20.0]
+    facets, moments, widths = (0, 0, 1, 0, 0, 1), (2.0, 2.0, 5.0, 1.0, 1.0, math.nan), (1, 1, 1, 4, 4, 1)
+    begun = [
+        tuner.Begun(Next(Cell(facet, ()), seed, "search", "", ""), moment, width)
+        for seed, (facet, moment, width) in enumerate(zip(facets, moments, widths, strict=True))
+    ]
+    planner = SimpleNamespace(clock=clock, training=dict(enumerate(begun)))
+    assert tuner.Tuner._waits(planner) == (7.0, 7.0, 20.0, 36.0)
+    clock.now = lambda: 50.0
+    assert tuner.Tuner._waits(planner) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monkeypatch):

@@ -78,7 +78,8 @@ class Lab:
         seconds, now, took, runs, training = runs_that_fit / side_by_side, 0.0, [], [], []
         while True:
             a_run, left = statistics.median(took or [1.0]), seconds - now
-            budget = Budget(None, max(0.0, left), side_by_side, a_run)
+            waits = tuple(max(0.0, a_run - (now - end + length)) for end, *_, length in training)
+            budget = Budget(None, max(0.0, left), side_by_side, a_run, waits)
             begun = {(cell, seed) for _, cell, seed, _ in training}
             found = plan(runs, self.question, budget, side_by_side - len(training), begun)
             for new in found.next if a_run <= left else ():

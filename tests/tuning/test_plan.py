@@ -275,6 +275,14 @@ def test_a_budget_of_time_starts_what_fits(decays):
     assert len(plan(runs, question, Budget(seconds=7.0, a_run=7.0, side_by_side=2), 9).next) <= 2
 
 
+def test_of_a_time_that_goes_first_which_trains_now(decays):
+    """Two side by side: of 10 s three runs fit into each half, two where 2.9 s go by before."""
+    training = {(plan([], decays.question, Budget()).next[0].cell, 0)}
+    for waits, fits in (((), 6), ((0.9,), 6), ((2.9,), 5), ((2.9, 2.9), 4), ((2.9, 8.0), 2)):
+        budget = Budget(seconds=10.0, a_run=3.0, side_by_side=2, waits=waits)
+        assert len(plan([], decays.question, budget, 9, training).next) == fits
+
+
 def test_a_begun_run_that_no_longer_fits_is_for_want_of_time(decays, settled):
     cut = [*settled[0][:7], settled[0][7]._replace(score=math.nan)]
     assert plan(cut, decays.question, Budget(seconds=2.0, a_run=3.0)).ended == "time"

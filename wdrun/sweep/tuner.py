@@ -65,7 +65,8 @@ class Tuner(Source):
         """Plan anew: up to `count` runs, those that fit into the time."""
         left = self.clock.left
         seconds = None if left is None else max(0.0, left)
-        budget = Budget(self.most, seconds, self.side_by_side, self.clock.a_run)
+        waits = () if seconds is None else self._waits()
+        budget = Budget(self.most, seconds, self.side_by_side, self.clock.a_run, waits)
         found = plan([*self.seen.values(), *self.busy], self.question, budget, count, self._begun)
         fitting = tuple(self._fitting(found.next))
         over = found.next and not fitting and not self.training
@@ -73,6 +74,13 @@ class Tuner(Source):
         ended = "time" if over else found.ended if verdicts == found.verdicts else ""
         self.plan: Plan = replace(found, next=fitting, verdicts=verdicts, ended=ended)
         self.left = found.forecast
+
+    def _waits(self) -> tuple[float, ...]:
+        """Seconds until what trains here is expected to end, once for those that train as one."""
+        here = [begun for begun in self.training.values() if not math.isnan(begun.moment)]
+        apart = {(b.width, b.moment if b.width > 1 else number): b for number, b in enumerate(here)}.values()
+        lasts = (self.clock.expected(b.next.cell.facet) * b.width - (self.clock.now() - b.moment) for b in apart)
+        return tuple(max(0.0, seconds) for seconds in lasts)
 
     def _of_runs(self, verdict: Verdict) -> Verdict:
         """The verdict, not dropped for busy runs alone: nobody knows that those settings cannot be trained."""

@@ -202,13 +202,14 @@ class Budget:
     """What may still be trained: so many runs in all, those already there among them, and so many seconds from now.
 
     None: no bound. `side_by_side` runs train at once. `a_run` is how many seconds one is expected to take, nan if that
-    is not known.
+    is not known; `waits` are those until each that trains now is expected to end.
     """
 
     runs: int | None = None
     seconds: float | None = None
     side_by_side: int = 1
     a_run: float = float("nan")
+    waits: tuple[float, ...] = ()
 
 
 def of_pair(question: Question, pair: Pair) -> tuple[str, str]:

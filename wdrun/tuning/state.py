@@ -41,9 +41,9 @@ class State:
         self.under_way = [(cell, seed) for cell, own in self.scores.items() for seed, y in own.items() if math.isnan(y)]
         self.unfinished = sum(run not in training for run in self.under_way)
         self.trained = sum(map(len, self.scores.values()))
-        self._cells: dict[Side, list[Cell]] = {side: [] for side in question.sides}
+        self._cells: dict[Side, list[Cell]] = {}
         for cell in self.scores:
-            self._cells[question.side_of(cell)].append(cell)
+            self._cells.setdefault(question.side_of(cell), []).append(cell)
         self._choices: dict[Side, Cell | None] = {}
         self.begun = {side: self._begun(side) for side in question.sides}
         self.known = [self._known(facet) for facet in range(len(question.facets))]
@@ -78,10 +78,14 @@ class State:
         if self.budget.runs is not None:
             found["runs"] = max(0, self.budget.runs - self.trained + self.unfinished)
         if self.budget.seconds is not None:
-            left = max(0.0, self.budget.seconds)
-            each = int(min(left / self.budget.a_run, UNBOUNDED)) if self.budget.a_run > 0 else int(left > 0)
-            found["time"] = max(0, each * self.budget.side_by_side - len(self.training))
+            found["time"] = sum(map(self._in_time, range(self.budget.side_by_side)))
         return found
+
+    def _in_time(self, slot: int) -> int:
+        """How many runs would still end in time, one after another, once what trains there has ended."""
+        waits = self.budget.waits[slot] if slot < len(self.budget.waits) else 0.0
+        left = max(0.0, (self.budget.seconds or 0.0) - waits)
+        return int(min(left / self.budget.a_run, UNBOUNDED)) if self.budget.a_run > 0 else int(left > 0)
 
     def tried(self, facet: int) -> tuple[Tried, ...]:
         """Each setting's score for the search: the mean over its seeds, with what a seed does to all taken out."""
@@ -185,7 +189,7 @@ class State:
 
     def cells(self, side: Side) -> list[Cell]:
         """The cells of a side that have runs."""
-        return self._cells[side]
+        return self._cells.get(side, [])
 
     def lost(self, cell: Cell) -> bool:
         """Whether a run of the cell diverged or failed."""
