@@ -15,8 +15,8 @@ WORDS = (
 )
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:.*torch.jit")
 KEPT = ["Projected", "Scaled", "Tied", "Shared", "NotSaved", "ExtraState", "FourierFilter", "Frozen", "SinCos", "Lazy",
-        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit", "FrozenInTrain", "Pruned",
-        "scripted", "Turned"]  # fmt: skip
+        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit", "FrozenInTrain",
+        "FrozenWithoutReturn", "Pruned", "scripted", "Turned"]  # fmt: skip
 
 
 def run(here, name, *words, **options):

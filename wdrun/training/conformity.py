@@ -249,9 +249,10 @@ class _DryRun:
         if self.writes:
             return "its forward pass changes the images it is given"
         leaves, beside = {n: w.clone().requires_grad_() for n, w in params.items()}, copies(kept)
+        model.train()
         try:
             with seeded(self.seed, self.machine.device, own=True):
-                outputs = models.forward(model.train(), leaves, beside, self.x)
+                outputs = models.forward(model, leaves, beside, self.x)
                 found = torch.autograd.grad(data_loss(outputs, self.y), [leaves[n] for n in first.grads])
         except Exception as error:  # whatever the user's code raises
             return f"it cannot be called with other parameters ({named(error)})"
