@@ -354,10 +354,14 @@ def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
 
 
 @pytest.mark.launchers
-def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here):
+@pytest.mark.parametrize("engine", [
+    ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), ("hydra/launcher=submitit_local",),
+], ids=["joblib", "submitit_local"])  # fmt: skip
+def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here, monkeypatch, engine):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     shutil.copytree(whole[0].parent, tmp_path / "out")
     ended, batches = [], []
-    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", *engine]
     more = tuner.Tuner.more
 
     def noted(self, count):
