@@ -50,6 +50,11 @@ def test_the_module_is_the_one_that_was_trained_and_its_state_fits_the_users_cla
     assert best.keys() == own.state_dict().keys()
 
 
+def test_a_plain_attribute_that_forward_changed_is_as_built(here):
+    """All tensors and extra state are as trained; the number of calls that forward counts is not among them."""
+    assert run(here, "Watched").module().calls == networks.Watched().calls == 0
+
+
 def test_each_run_of_a_sweep_has_what_its_own_seed_drew(here):
     words = (f"{HERE}Projected", *WORDS, f"output_dir={here}", "seed=0,1", "fuse=true")
     wdrun.sweep(*words, quiet=True)

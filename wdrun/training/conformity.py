@@ -1,8 +1,9 @@
 """A user's module before it trains: one step on a few examples says whether and how it can.
 
-Alone every module trains as a loop in torch would train it (`eager.py`). The dry run refuses what no run of it could
-bear, and finds what else depends on the code: the layout of images, and whether its step is a function of parameters
-and buffers that can be lifted over runs (`fused/`). Shapes: B batch, C H W image, K classes.
+Alone every module trains as a loop in torch would train it (`eager.py`; the tests hold it to one). The dry run compares
+builds and repeats with one another, refuses what no run of it could bear, and finds what else depends on the code: the
+layout of images, and whether its step is a function of parameters and buffers that can be lifted over runs (`fused/`).
+Shapes: B batch, C H W image, K classes.
 """
 
 from __future__ import annotations
