@@ -238,7 +238,7 @@ BAD = {
 @pytest.mark.parametrize("word", BAD)
 def test_what_cannot_be_asked_is_a_line_and_exit_2_and_changes_nothing(wdrun, whole, capsys, word, here):
     before = {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")}
-    words = changed(WORDS, "lr=0.02", word)
+    words = changed(WORDS, word)
     if word == "decay=none":
         words = [other for other in words if not other.startswith("lambda")]
     code, out, err = wdrun("tune", *words, f"output_dir={whole[0].parent}", capture=capsys)
