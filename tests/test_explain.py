@@ -170,9 +170,9 @@ def test_the_same_lambda_is_told_where_a_clipped_step_is_the_same(words, elsewhe
 @pytest.mark.parametrize(
     ("words", "order"),
     [
-        (("optimizer.clip_norm=1",), "; then clip_norm=1 (optimizer.clip=data: of g alone)"),
+        (("optimizer.clip_norm=1",), "; then optimizer.clip_norm=1 (optimizer.clip=data: of g alone)"),
         (("optimizer.clip_norm=1", "optimizer.clip_value=0.5", "optimizer.clip=data"),
-         "; g was clipped alone, by clip_norm=1 and clip_value=0.5"),
+         "; g was clipped alone, by optimizer.clip_norm=1 and optimizer.clip_value=0.5"),
         (("optimizer.clip=data",), ""),
     ],
 )  # fmt: skip

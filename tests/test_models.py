@@ -1,5 +1,7 @@
 """Models: the articles' shapes and sizes, norms, dropout, seeds, a user's own module."""
 
+import importlib
+import random
 import sys
 import types
 
@@ -73,6 +75,30 @@ def test_initial_weights_depend_on_the_seed_alone():
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.conv1.weight, again.conv1.weight)
     assert not torch.equal(first.conv1.weight, other.conv1.weight)
+
+
+def test_what_a_module_draws_while_it_is_imported_depends_on_nothing_unless_it_was_imported_before(
+    tmp_path, monkeypatch
+):
+    """By wdrun it is the same in every process; whoever imported it before keeps what was drawn then."""
+    (tmp_path / "drawing_net.py").write_text(
+        "import random, torch\nDRAWN = random.random(), torch.rand(()).item()\nclass Net(torch.nn.Module):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def drawn(seed, first=lambda: None):
+        monkeypatch.delitem(sys.modules, "drawing_net", raising=False)
+        random.seed(seed), torch.manual_seed(seed)
+        first()
+        models.factory("drawing_net.Net")
+        return sys.modules["drawing_net"].DRAWN
+
+    def imported():
+        importlib.import_module("drawing_net")
+
+    assert drawn(1) == drawn(2)
+    assert len({drawn(1), drawn(1, imported), drawn(2, imported)}) == 3
+    monkeypatch.delitem(sys.modules, "drawing_net")
 
 
 class Net(nn.Module):

@@ -13,6 +13,7 @@ from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
 from wdrun import selection
 from wdrun.config import experiments
 from wdrun.tables.read import read_table
+from wdrun.tuning import asking
 
 
 def commands():
@@ -34,7 +35,8 @@ def kind_of(line):
         (r"verify .*=cubic", "own laws"),
         (r"=cubic", "example"),
         (r"HOST:|outputs/smoke$|experiment=smoke$", "elsewhere"),  # needs a cluster; the way from sweep to report
-        (r"^wdrun tune|--watch$", "elsewhere"),  # tests/sweep, tests/report/test_watching.py
+        (r"^wdrun tune \S+=", "asked"),
+        (r"^wdrun tune|--watch$", "elsewhere"),  # of a folder: tests/sweep; tests/report/test_watching.py
         (r"hydra/", "engine"),
         (r"--(help|version|cfg|shell-completion)", "flag"),
         (r"^wdrun data$", "data"),
@@ -90,6 +92,12 @@ def test_a_command_that_keeps_nothing_answers(line, here, capsys):
 def test_a_command_that_takes_minutes_is_sound(line):
     words = shlex.split(line)[1:]
     assert experiments.jobs([word for word in words if word != "-m"], "-m" in words)
+
+
+@pytest.mark.parametrize("line", KINDS["asked"])
+def test_a_question_can_be_asked_as_printed(line, here):
+    assert asking.asked(shlex.split(line.replace("=NAME", "=lr_lambda"))[2:]).question.pairs
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("line", KINDS["flag"])
@@ -193,6 +201,7 @@ def test_the_files_of_a_run_and_of_a_folder_are_told_of(smoke):
 def test_there_are_commands_to_try():
     assert len(KINDS["trains"]) >= 10
     assert len(KINDS["reads"]) >= 4
+    assert len(KINDS["asked"]) >= 5
 
 
 def test_the_figures_it_shows_are_there_with_the_tables_they_were_made_from():

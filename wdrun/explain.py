@@ -78,7 +78,7 @@ def block(trainer: Trainer) -> list[str]:
 def _limits(optimizer: Mapping[str, Any]) -> str:
     """What clips the gradient, as a user types it; empty where nothing does."""
     given = [key for key in ("clip_norm", "clip_value") if optimizer[key] is not None]
-    return " and ".join(f"{key}={short(optimizer[key])}" for key in given)
+    return " and ".join(f"optimizer.{key}={short(optimizer[key])}" for key in given)
 
 
 def whole(trainer: Trainer, words: Sequence[str]) -> list[str]:

@@ -146,7 +146,7 @@ def _built_in(name: str, arguments: Mapping[str, Any], input_shape: tuple[int, .
 
 
 def factory(target: str) -> Any:
-    """The user's class or function; what its module draws while it is imported is the same in every process."""
+    """The user's class or function; what its module draws while it is imported here is the same in every process."""
     module, _, attribute = target.rpartition(".")
     if not module:
         raise ConfigError(f"model._target_={target}: cannot be imported; write a dotted name such as my.module.Net")

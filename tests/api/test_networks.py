@@ -15,8 +15,8 @@ WORDS = (
 )
 pytestmark = pytest.mark.filterwarnings("ignore:Lazy modules", "ignore:.*torch.jit")
 KEPT = ["Projected", "Scaled", "Tied", "Shared", "NotSaved", "ExtraState", "FourierFilter", "Frozen", "SinCos", "Lazy",
-        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit", "FrozenInTrain", "Pruned",
-        "scripted", "Turned"]  # fmt: skip
+        "NumpyInit", "WeightNorm", "SpectralNorm", "Causal", "Momentum", "dense_net", "vit", "FrozenInTrain",
+        "FrozenWithoutReturn", "Pruned", "scripted", "Turned"]  # fmt: skip
 
 
 def run(here, name, *words, **options):
@@ -48,6 +48,11 @@ def test_the_module_is_the_one_that_was_trained_and_its_state_fits_the_users_cla
         assert torch.equal(own.state_dict()[key], w) if isinstance(w, torch.Tensor) else own.state_dict()[key] == w
     best = result.state_dict("best")
     assert best.keys() == own.state_dict().keys()
+
+
+def test_a_plain_attribute_that_forward_changed_is_as_built(here):
+    """All tensors and extra state are as trained; the number of calls that forward counts is not among them."""
+    assert run(here, "Watched").module().calls == networks.Watched().calls == 0
 
 
 def test_each_run_of_a_sweep_has_what_its_own_seed_drew(here):

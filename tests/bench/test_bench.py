@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.bench import hessian
 from wdrun import bench
 from wdrun.bench import rows
 from wdrun.config import experiments
@@ -60,3 +61,12 @@ def test_pairs_are_measured_in_two_processes(model, monkeypatch):
 def test_what_cannot_be_timed_is_one_line(words, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         bench.command(words, {"config_dir": None})
+
+
+def test_the_bench_of_the_hessian_measures_one():
+    assert sum(p.numel() for p in hessian.ResNet20().parameters()) == 269_722  # as in the paper's table: 0.27 million
+    small = ("model._target_=tests.training.networks.Base", "threads=1", "device=cpu")
+    seconds, before, after, found = hessian.measured(*small, examples=64)
+    assert seconds > 0
+    assert after >= before > 0
+    assert found.keys() == {"hessian_trace", "hessian_trace_error", "hessian_top"}

@@ -13,8 +13,9 @@ from wdrun.tuning.question import FRESH, Budget, Seen
 
 
 def test_the_upper_bound_is_that_of_the_binomial_and_wider_for_clusters_that_are_alike():
-    none = np.zeros((50, 40))
-    assert tuned.bound(none) == pytest.approx(1 - 0.05 ** (1 / 2000))  # the rule of three, nearly
+    assert tuned.bound(np.zeros((2000, 1))) == pytest.approx(1 - 0.05 ** (1 / 2000))  # the rule of three, nearly
+    none = np.zeros((100, 20))  # nothing tells how much alike the 20 are
+    assert tuned.bound(none) == pytest.approx(1 - 0.05 ** (1 / 100))
     spread = np.tile(np.eye(20), (5, 1))
     assert tuned.bound(spread) == pytest.approx(0.0588, abs=1e-4)  # 100 of 2,000
     alike = np.repeat(np.eye(100)[:5].sum(axis=0)[:, None], 20, axis=1)

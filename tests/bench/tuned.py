@@ -141,9 +141,12 @@ def told_of(name, number):
 
 
 def bound(clusters):
-    """The upper 95 % bound of a share, of clusters (n, draws) of yes and no that may be alike within."""
+    """The upper 95 % bound of a share, of clusters (n, draws) of yes and no that may be alike within.
+
+    Where all answers are the same nothing tells how much alike they are: then a cluster is worth one draw.
+    """
     share, (n, draws) = clusters.mean(), clusters.shape
-    alike = clusters.mean(axis=1).var(ddof=1) * draws / (share * (1 - share)) if 0 < share < 1 and n > 1 else 1.0
+    alike = clusters.mean(axis=1).var(ddof=1) * draws / (share * (1 - share)) if 0 < share < 1 and n > 1 else draws
     worth = n * draws / max(1.0, alike)
     return stats.beta.ppf(0.95, share * worth + 1, worth - share * worth)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from tests.decay.networks import ConvNeXt, ResNet, Swin, ViT
 from wdrun import models
@@ -99,6 +99,14 @@ class NetWithoutNorm(nn.Module):
         self.head = nn.Linear(8, 2)
 
 
+class MLPNoNorm(nn.Module):
+    """A model without layers, its weights bare: no norm either."""
+
+    def __init__(self):
+        super().__init__()
+        self.w1, self.b1 = nn.Parameter(torch.randn(12, 4)), nn.Parameter(torch.zeros(4))
+
+
 class ScaleNorm(nn.Module):
     """A norm, with a part that has no parameters."""
 
@@ -106,6 +114,36 @@ class ScaleNorm(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(4, 8))
         self.act = nn.ReLU()
+
+
+class FilmNorm(ScaleNorm):
+    """A norm that has another inside, its gains in a list and in a mapping, and one of them parametrized."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.LayerNorm(8)
+        self.gains = nn.ParameterList([nn.Parameter(torch.ones(4, 8))])
+        self.more = nn.ParameterDict({"gain": nn.Parameter(torch.ones(4, 8))})
+        parametrize.register_parametrization(self, "scale", nn.Softplus())
+
+
+class PreNorm(ScaleNorm):
+    """No norm: it has one, and a layer behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(8), nn.Linear(8, 2)
+
+
+class Prompts(nn.Module):
+    """Tokens and kernels in lists."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.ParameterList([nn.Parameter(torch.randn(1, 2, 8))])
+        self.kernels = nn.ParameterDict(
+            {"first": nn.Parameter(torch.randn(4, 8)), "pos_embed": nn.Parameter(torch.randn(4, 8))}
+        )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +154,24 @@ class ScaleNorm(nn.Module):
             {"gamma": "vector", "mix": "fully connected", "cls_token": "token"}
             | {"head.weight": "fully connected", "head.bias": "bias"},
         ),
-        (ScaleNorm(), {"scale": "weight of a norm"}),
+        (MLPNoNorm(), {"w1": "fully connected", "b1": "vector"}),
+        (nn.ModuleDict({"a": ScaleNorm()}), {"a.scale": "weight of a norm"}),
+        (
+            nn.ModuleDict({"a": FilmNorm()}),
+            dict.fromkeys(
+                ("a.parametrizations.scale.original", "a.inner.weight", "a.gains.0", "a.more.gain"), "weight of a norm"
+            )
+            | {"a.inner.bias": "bias of a norm"},
+        ),
+        (
+            nn.ModuleDict({"a": PreNorm()}),
+            {"a.scale": "fully connected", "a.norm.weight": "weight of a norm", "a.norm.bias": "bias of a norm"}
+            | {"a.layer.weight": "fully connected", "a.layer.bias": "bias"},
+        ),
+        (
+            Prompts(),
+            {"tokens.0": "token", "kernels.first": "fully connected", "kernels.pos_embed": "position embedding"},
+        ),
         (NormedLinear(), {"weight": "fully connected"}),  # normalised, not a norm
         (FilterResponseNorm2d(3), {"weight": "weight of a norm", "bias": "bias of a norm"}),
         (Conv1dCausal(), {"kernel": "convolution"}),

@@ -376,13 +376,41 @@ def test_a_run_that_no_worker_ended_is_a_failed_row(here):
     assert not (held.directory / "run.csv").exists()
 
 
+def ray_of(init=(), **remote):
+    return {
+        "_target_": "x.RayLauncher",
+        "ray": {"init": {"address": None, "num_cpus": None, **dict(init)}, "remote": {"num_cpus": 1, **remote}},
+    }
+
+
 @pytest.mark.parametrize(("launcher", "workers"), [
     ({"_target_": "x.JoblibLauncher", "n_jobs": 3}, 3),
     ({"_target_": "x.SlurmLauncher", "array_parallelism": 4}, 4),
+    ({"_target_": "x.SlurmLauncher", "array_parallelism": 256}, 16),
     ({"_target_": "x.BasicLauncher"}, 1),
+    ({"_target_": "x.JoblibLauncher", "n_jobs": -1}, 6),
+    ({"_target_": "x.JoblibLauncher", "n_jobs": "${oc.decode:'3'}"}, 3),
+    ({"_target_": "x.LocalLauncher", "cpus_per_task": 2}, 3),
+    ({"_target_": "x.RayLauncher", "ray": {}}, 6),
+    (ray_of(num_cpus=0), 16),  # nothing bounds it
+    (ray_of(), 6),
+    (ray_of({"num_cpus": 2}), 2),
+    (ray_of({"num_cpus": 2}, num_cpus=4), 1),
+    (ray_of({"address": "local", "num_cpus": 2}, num_cpus=0.5), 4),
+    (ray_of({"num_gpus": 2}, num_gpus=0.5), 4),
+    (ray_of({"num_cpus": 2, "num_gpus": 2}, num_gpus=0.5), 2),
+    (ray_of({"address": "there:6379"}), 16),  # it does not say
+    ({"_target_": "x.RayAWSLauncher", "ray": {"init": {"address": None}}}, 16),
 ])  # fmt: skip
-def test_workers_a_launcher_tells(launcher, workers):
-    assert jobs.workers(OmegaConf.create({"hydra": {"launcher": launcher}})) == workers
+def test_workers_a_launcher_tells(launcher, workers, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = OmegaConf.create({"hydra": {"launcher": launcher}})
+    assert jobs.workers(config) == workers
+    if "ray" in launcher:
+        monkeypatch.setenv("RAY_ADDRESS", "there:6379")
+        own = launcher["ray"].get("init", {}).get("address") == "local"
+        assert jobs.workers(config) == (workers if own else 16)
 
 
 class Listed(Source):

@@ -314,6 +314,24 @@ def test_code_that_is_imported_no_longer_is_not_old(net, here):
     assert own_code.stale(runs.run(*WORDS)) == "own_layers"
 
 
+def test_each_class_is_imported_by_itself(net, write, here):
+    """A model that is imported no longer is not old because a decay still is, and the other way round."""
+    write(own_decay="class Own:\n    pass\n")
+    words = changed(WORDS, "decay._target_=own_decay.Own")
+    for name in ("own_net", "own_decay"):
+        importlib.import_module(name)
+    of(*words)
+    (here / "own_layers.py").write_text("WIDTH = 3  # instead of 2\n")
+    for name in ("own_net", "own_layers"):
+        del sys.modules[name]
+    assert own_code.stale(runs.run(*words)) == ""
+    (here / "own_decay.py").write_text("class Own:\n    x = 1\n")
+    assert own_code.stale(runs.run(*words)) == "own_decay"
+    del sys.modules["own_decay"]
+    importlib.import_module("own_net")
+    assert own_code.stale(runs.run(*words)) == ""
+
+
 def test_a_module_that_was_imported_as_it_is_counts_as_it_is(net, here, monkeypatch):
     before = of(*WORDS)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)

@@ -21,6 +21,7 @@ from tests.hazards.durable import child
 from tests.runs import TINY, changed
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
+from wdrun.selection.tuned import duration
 from wdrun.storage import hold
 from wdrun.sweep import recording, sharing, tune, tuner
 from wdrun.sweep.clock import Clock
@@ -140,6 +141,32 @@ def test_runs_of_the_folder_that_are_of_no_cell_count_in_the_budget_too(tmp_path
     assert "budget: 3 runs in the folder, too little for a verdict by 8 runs at the least" in err
 
 
+def test_a_finished_sweep_is_gone_on_with_in_its_folder(wdrun, here, capsys):
+    """As `select` says: its six runs count, none is trained again, and fresh ones tell."""
+    sweep = changed(WORDS, "lambda=0,0.1,1", "lr=0.02", "seed=0,1", "name=swept")
+    assert wdrun("-m", *(word for word in sweep if not word.startswith("margin=")), capture=capsys)[0] == 0
+    folder = here / "outputs" / "swept"
+    before = {path: path.read_bytes() for path in folder.glob("*/*.csv")}
+    _, out, err = wdrun("select", "outputs/swept", capture=capsys)
+    assert "settle   `wdrun tune outputs/swept` goes on from these runs with as few as it takes: " in out + err
+    code, out, err = wdrun("tune", "outputs/swept", "runs=17", capture=capsys)
+    assert code == 0, err
+    assert "asked: decay=l2 against λ = 0, 1 question" in err
+    assert "tuned: λ from " in err
+    assert "there: 6 runs of it in " in err
+    *runs, verdict = map(json.loads, out.splitlines())
+    assert 11 >= len(runs) >= 8
+    rows = table(folder / "runs.csv")
+    assert len(rows) == len({row["id"] for row in rows}) == 6 + len(runs)
+    assert {run["id"] for run in runs} == {row["id"] for row in rows} - {path.parent.name[-8:] for path in before}
+    assert before == {path: path.read_bytes() for path in before}
+    assert {row["lr"] for row in rows} == {"0.02"}
+    (row,) = table(folder / "verdict.csv")
+    assert int(row["pairs"]) == sum(int(row["seed"]) >= 1000 and row["decay"] == "none" for row in rows) >= 4
+    assert verdict["question"]["verdict"] == row["verdict"]
+    assert [path.name for path in (here / "outputs").iterdir()] == ["swept"]
+
+
 def test_side_by_side_it_comes_to_a_verdict_too(tmp_path):
     found = tune.tune([*WORDS, "runs=12", f"output_dir={tmp_path}", "parallel=2"])
     rows = table(tmp_path / "default" / "runs.csv")
@@ -205,6 +232,59 @@ def test_what_trains_is_waited_for_and_what_trains_as_one_once():
     assert tuner.Tuner._waits(planner) == (7.0, 7.0, 20.0, 36.0)
     clock.now = lambda: 50.0
     assert tuner.Tuner._waits(planner) == (0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("words", "cost"), [
+    (("runs=3",), "cost: about 25 runs of 2 s, 50 s in all"),
+    (("runs=3", "lr=0.02"), "cost: about 19 runs of 2 s, 38 s in all"),
+    (("runs=3", "parallel=2"), "cost: about 25 runs of 2 s, 25 s in all"),
+    (("time=7s",), "cost: about 25 runs of 2 s, 50 s in all"),
+])  # fmt: skip
+def test_before_the_first_run_it_says_what_it_expects_to_cost(tmp_path, monkeypatch, capsys, words, cost):
+    """Six pairs of two sides, and the usual search: one run, and six more for each of λ and lr."""
+    slow(monkeypatch, 2.0)
+    tune.tune([*changed(WORDS, *words), f"output_dir={tmp_path}"])
+    before, _, _ = capsys.readouterr().err.partition("budget: ")
+    assert before.splitlines()[-1] == cost
+
+
+def test_what_is_there_is_not_in_the_cost(whole, tmp_path, monkeypatch, capsys):
+    """The runs of the folder tell how long one takes; of 13 the verdict is open."""
+    shutil.copytree(whole[0].parent, tmp_path / "out")
+    monkeypatch.setattr(tune, "_guess", lambda *_: 2.0)
+    tune.tune([*WORDS, "runs=13", f"output_dir={tmp_path / 'out'}"])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cost: ")]
+    assert (
+        line
+        == f"cost: about {round(whole[1].plan.forecast)} runs of 2 s, {duration(2 * whole[1].plan.forecast)} in all"
+    )
+
+
+BAD = {
+    "decay=none": "decay=none: nothing to compare",
+    "lambda=interval(1,0.1)": "lambda=interval(1,0.1): must be interval(low,high) with low < high",
+    "lambda=interval(0,1)": "lambda=interval(0,1): both ends must be > 0",
+    "lr=interval(-1,1)": "lr=interval(-1,1): both ends must be > 0",
+    "time=0": "time=0: must be a time > 0",
+    "time=0.001": "time=0.001: no run fits",
+    "seed=1": "seed=1: leave it out; the seeds of wdrun tune are its own",
+    "margin=0": "margin=0: must be a number > 0",
+    "epochs=3": "epochs=3: ",
+    "data.train_examples=100": "data.train_examples=100: ",
+}
+
+
+@pytest.mark.parametrize("word", BAD)
+def test_what_cannot_be_asked_is_a_line_and_exit_2_and_changes_nothing(wdrun, whole, capsys, word, here):
+    before = {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")}
+    words = changed(WORDS, word)
+    if word == "decay=none":
+        words = [other for other in words if not other.startswith("lambda")]
+    code, out, err = wdrun("tune", *words, f"output_dir={whole[0].parent}", capture=capsys)
+    assert (code, out) == (2, ""), err
+    assert err.splitlines()[-1].startswith(f"wdrun: {BAD[word]}")
+    assert {path: path.stat().st_mtime_ns for path in whole[0].rglob("*")} == before
+    assert not list(here.iterdir())
 
 
 def test_a_time_too_short_for_one_run_says_so_and_creates_nothing(tmp_path, monkeypatch):
@@ -393,10 +473,14 @@ def test_a_launcher_takes_a_run_for_each_worker_at_a_time(tmp_path, here):
 
 
 @pytest.mark.launchers
-def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here):
+@pytest.mark.parametrize("engine", [
+    ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), ("hydra/launcher=submitit_local",),
+], ids=["joblib", "submitit_local"])  # fmt: skip
+def test_a_launcher_trains_a_round_of_fresh_runs_side_by_side(whole, tmp_path, here, monkeypatch, engine):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     shutil.copytree(whole[0].parent, tmp_path / "out")
     ended, batches = [], []
-    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    words = [*WORDS, "runs=15", f"output_dir={tmp_path / 'out'}", *engine]
     more = tuner.Tuner.more
 
     def noted(self, count):

@@ -139,6 +139,14 @@ class FrozenInTrain(ResNet):
         return self
 
 
+class FrozenWithoutReturn(ResNet):
+    """The same by a train() that gives nothing back, as in detectors; so eval() gives nothing either."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.block.requires_grad_(False)
+
+
 class Expanded(Base):
     """A buffer of which many places are one in memory."""
 

@@ -34,7 +34,8 @@ TRAINS = [
     *("FourierFilter", "Rotary", "Paired", "NumpyInit", "NumpyNoise", "Drawn", "Dropped", "MapDropout", "Lazy"),
     *("Whole", "Embedded", "MaxNorm", "Video", "Lines", "WeightNorm", "SpectralNorm", "Mixer", "ConvNext"),
     *("SqueezeExcite", "Causal", "InstanceNorm", "Listed", "Momentum", "Memorised", "Watched", "sequential"),
-    *("FrozenInTrain", "Expanded", "InPlace", "Pruned", "CheckpointedDropout", "scripted", "Turned"),
+    *("FrozenInTrain", "FrozenWithoutReturn", "Expanded", "InPlace", "Pruned", "CheckpointedDropout", "scripted"),
+    "Turned",
 ]  # fmt: skip
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Lazy modules",
@@ -56,7 +57,7 @@ def loop(ours, optimizer, clip=None):
         model = getattr(networks, run.model["name"])()
         if run.model["name"] == "Lazy":
             model.eval()(torch.zeros(2, 3, 32, 32))
-    model = network.place(model, machine.device, machine.dtype, channels_last=False).train()
+    model = network.place(model, machine.device, machine.dtype, channels_last=False)
     steps = optimizer(model.parameters())
     losses = []
     with seeded(stream_seed(run.seed, "model", 1), own=True):
@@ -336,7 +337,8 @@ def test_what_a_user_should_know_is_said(name):
     assert [*trainer(name).found.notes] == NOTES[name]
 
 
-TOGETHER = ["Flat", "ResNet", "Frozen", "WeightNorm", "NumpyInit", "Causal", "Listed", "sequential"]
+TOGETHER = ["Flat", "ResNet", "Frozen", "FrozenWithoutReturn", "WeightNorm", "NumpyInit", "Causal", "Listed",
+            "sequential"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -414,6 +416,16 @@ def test_a_hessian_is_not_taken_of_what_is_no_function_of_its_tensors():
     with pytest.raises(ConfigError, match=r"^diagnostics=\[hessian\]: not of this model: head.weight has a hook$"):
         trainer("Halved", "diagnostics=[hessian]")
     assert trainer("Base", "diagnostics=[hessian]").step.no_function is None
+
+
+def test_a_hessian_is_the_same_whatever_train_and_eval_give_back():
+    ends = []
+    for name in ("FrozenInTrain", "FrozenWithoutReturn"):
+        ours = trainer(name, *SGD, "diagnostics=[hessian]")
+        training, buffers = unflatten(ours.initial().tensors)
+        ends.append(ours.inspector.end(training.params, buffers))
+        assert not ours.inspector.failures
+    assert ends[0] == ends[1] != {}
 
 
 def test_a_trainer_is_not_changed_by_training():

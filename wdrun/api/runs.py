@@ -51,9 +51,10 @@ class Result:
     definition: Run
 
     def module(self, weights: str = "last") -> nn.Module:
-        """The model as it was trained, on the CPU in evaluation mode, with its "last" or "best" (on validation) state.
+        """The model built anew, on the CPU in evaluation mode, with its "last" or "best" (on validation) state.
 
-        It is built with the run's seed, so that what its class draws beside parameters and buffers is the run's too.
+        That is its parameters, buffers and extra state. It is built with the run's seed, so that what its class draws
+        beside them is the run's too; a plain attribute that forward changed is as built.
         Where the run's own code has changed since, stderr says so. FileNotFoundError when the run diverged and so has
         no weights; ValueError where they are not those of the model as it is built now.
         """

@@ -81,12 +81,20 @@ def kinds(model: nn.Module, by_layer: bool = False) -> dict[str, Kind]:
     return {name: found[name] for name in first.values()}
 
 
-def is_norm(module: nn.Module) -> bool:
-    """Whether it is a normalisation: one of torch's, derived from one, or named like one and without layers inside."""
-    if makes_product(module) or isinstance(module, TABLES):
-        return False
-    inside = (p for part in module.children() for p in part.parameters())  # as in PreNorm(dim, fn), or in a whole model
-    return isinstance(module, NORMS) or (bool(NORM.search(type(module).__name__)) and next(inside, None) is None)
+def is_norm(module: nn.Module, model: nn.Module) -> bool:
+    """Whether a part of a model is a normalisation: one of torch's, derived from one, or named like one.
+
+    The name counts of neither the whole model nor what has layers inside, as PreNorm(dim, fn).
+    """
+    if isinstance(module, NORMS):
+        return True
+    named_like_one = module is not model and NORM.search(type(module).__name__)
+    return bool(named_like_one) and not any(map(is_layer, module.modules()))
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether it multiplies by a matrix, or is a table."""
+    return makes_product(module) or isinstance(module, TABLES)
 
 
 def makes_product(module: nn.Module) -> bool:
@@ -101,14 +109,16 @@ def _kind(model: nn.Module, module: nn.Module, name: str, p: Tensor) -> Kind:
         gain = own == "original0" and "_WeightNorm" in {type(part).__name__ for part in module}
         path, _, own = path.rpartition(".parametrizations.")
         module = model.get_submodule(path)
-    if is_norm(module):
+    while path and isinstance(module, nn.ParameterList | nn.ParameterDict):  # a part of whatever holds it
+        path, _, holder = path.rpartition(".")
+        own = holder if isinstance(module, nn.ParameterList) else own
+        module = model.get_submodule(path)
+    if is_norm(module, model):
         return Kind("bias of a norm" if own == "bias" else "weight of a norm", "all")
     holder = path.rpartition(".")[2] if isinstance(module, TABLES) else own
     if not makes_product(module) and POSITION.search(holder):
         return Kind("position embedding", "all")
-    if not (makes_product(module) or isinstance(module, TABLES)) and TOKEN.search(
-        own
-    ):  # embed_tokens is a table of words
+    if not is_layer(module) and TOKEN.search(own):  # embed_tokens is a table of words
         return Kind("token", "all")
     if BIAS.search(own):
         return Kind("bias", "all")

@@ -43,8 +43,9 @@ def normed(model: nn.Module, x: Tensor) -> frozenset[str]:
     model is not to be used after it. ConfigError where it fails.
     """
     try:
-        for module in model.eval().modules():
-            if is_norm(module) and not any(map(makes_product, module.modules())):
+        model.eval()
+        for module in model.modules():
+            if is_norm(module, model) and not any(map(makes_product, module.modules())):
                 module.register_forward_pre_hook(_mark, with_kwargs=True)
         for p in model.parameters():
             p.requires_grad_(p.is_floating_point() or p.is_complex())

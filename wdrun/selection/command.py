@@ -73,7 +73,7 @@ def _settled_by(
     """How to settle what is open: of a tuned folder what its verdicts leave undecided."""
     if records is None:
         if words := settling.words(selection, config_dir):
-            yield f"`{command_line(words)}` trains {settling.SAYS}"
+            yield f"`{command_line(words)}` {settling.SAYS}"
         return
     sentence, words = settling.of_tuned(records, folders[0], config_dir)
     if sentence:

@@ -1,4 +1,4 @@
-"""The one command that settles what is open: `wdrun tune` goes on with the folder of its runs."""
+"""The one command that settles what is open: `wdrun tune` goes on with the folder of its runs, and asks all anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from wdrun.selection.selecting import Selection
     from wdrun.tables.verdicts import Records
 
-SAYS = "as few runs as it takes to settle what is open, the verdicts told on fresh seeds"
+SAYS = (
+    "goes on from these runs with as few as it takes: each gain and each pair is asked about, those decided here too, "
+    "and told on fresh seeds"
+)
 GOES_ON = (
     "This goes on with what is undecided; add a budget such as time=30m. Where the line that was typed bounds a key by "
     "interval(…), repeat that line instead."

@@ -56,15 +56,19 @@ class Code:
 def of(run: Run) -> Code:
     """The code of the run's own classes as this process has imported it, or else as its files are now."""
     found: dict[str, str] = {}
-    for target in {target for _, target in own_classes(run)}:
-        module, _, name = target.rpartition(".")
-        if module == "__main__":
-            found |= _typed_in(name)
-        elif _is_installed(_spec(module)):
-            found |= _version(module.partition(".")[0])
-        else:
-            _follow(module, found)
+    for _, target in own_classes(run):
+        found |= _of_class(target)
     return Code(dict(sorted(found.items())))
+
+
+def _of_class(target: str) -> Mapping[str, str]:
+    """The modules behind one class, as in `Code`."""
+    module, _, name = target.rpartition(".")
+    if module == "__main__":
+        return _typed_in(name)
+    if _is_installed(_spec(module)):
+        return _version(module.partition(".")[0])
+    return _followed(module)
 
 
 def write(directory: Path, run: Run) -> None:
@@ -95,11 +99,12 @@ def change(directory: Path, was: str, run: Run) -> str:
 
 def stale(run: Run) -> str:
     """The module whose file was changed after this process had imported it, as in a notebook; else ""."""
-    imported = any(target.rpartition(".")[0] in sys.modules for _, target in own_classes(run))
-    for name in of(run).modules:
-        known = _begun.get(name) if imported or name in sys.modules else None  # else it is imported anew
-        if known and (origin := known[0].origin) and _text(origin) not in (known[1], GONE):
-            return name
+    for _, target in own_classes(run):
+        imported = target.rpartition(".")[0] in sys.modules
+        for name in sorted(_of_class(target)):
+            known = _begun.get(name) if imported or name in sys.modules else None  # else it is imported anew
+            if known and (origin := known[0].origin) and _text(origin) not in (known[1], GONE):
+                return name
     return ""
 
 
@@ -112,8 +117,9 @@ def shown(name: str) -> str:
     return spec.origin if here.startswith("..") else here
 
 
-def _follow(first: str, found: dict[str, str]) -> None:
-    """Add the module, the packages it is in, and all of the user's that they import."""
+def _followed(first: str) -> dict[str, str]:
+    """The module, the packages it is in, and all of the user's that they import."""
+    found: dict[str, str] = {}
     waiting = [first]
     while waiting:
         name = waiting.pop()
@@ -127,6 +133,7 @@ def _follow(first: str, found: dict[str, str]) -> None:
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         with suppress(OSError):
             waiting += [other for other in _imports(*_stamp(spec.origin), package) if other not in found]
+    return found
 
 
 def _digest(name: str, spec: ModuleSpec) -> str:

@@ -1,8 +1,9 @@
 """A user's module before it trains: one step on a few examples says whether and how it can.
 
-Alone every module trains as a loop in torch would train it (`eager.py`). The dry run refuses what no run of it could
-bear, and finds what else depends on the code: the layout of images, and whether its step is a function of parameters
-and buffers that can be lifted over runs (`fused/`). Shapes: B batch, C H W image, K classes.
+Alone every module trains as a loop in torch would train it (`eager.py`; the tests hold it to one). The dry run compares
+builds and repeats with one another, refuses what no run of it could bear, and finds what else depends on the code: the
+layout of images, and whether its step is a function of parameters and buffers that can be lifted over runs (`fused/`).
+Shapes: B batch, C H W image, K classes.
 """
 
 from __future__ import annotations
@@ -249,9 +250,10 @@ class _DryRun:
         if self.writes:
             return "its forward pass changes the images it is given"
         leaves, beside = {n: w.clone().requires_grad_() for n, w in params.items()}, copies(kept)
+        model.train()
         try:
             with seeded(self.seed, self.machine.device, own=True):
-                outputs = models.forward(model.train(), leaves, beside, self.x)
+                outputs = models.forward(model, leaves, beside, self.x)
                 found = torch.autograd.grad(data_loss(outputs, self.y), [leaves[n] for n in first.grads])
         except Exception as error:  # whatever the user's code raises
             return f"it cannot be called with other parameters ({named(error)})"

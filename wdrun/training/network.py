@@ -60,7 +60,8 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype, channels_l
         return w.contiguous(memory_format=torch.channels_last) if channels_last and w.ndim == 4 else w
 
     model._apply(placed)  # what Module.to does, which takes the imaginary part from a complex tensor
-    return model.train()  # in which some freeze a part of themselves
+    model.train()  # in which some freeze a part of themselves, and then give nothing back
+    return model
 
 
 def rebuilt(spec: Group, input_shape: tuple[int, ...], classes: int, seed: int, weights: Tensors) -> nn.Module:
@@ -73,7 +74,8 @@ def rebuilt(spec: Group, input_shape: tuple[int, ...], classes: int, seed: int, 
     place(model, torch.device("cpu"), dtype, channels_last=False)
     check(model, weights)
     write(model, {}, weights)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def check(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from hydra.types import HydraContext
 
-WORKERS = 16  # taken to be there when a cluster does not say
+WORKERS = 16  # taken to be there where a cluster does not say
 
 
 class Task:
@@ -189,19 +189,28 @@ def is_own(config: Any) -> bool:
 
 
 def workers(config: Any) -> int:
-    """How many workers the composed config's launcher has, as far as its settings tell."""
+    """How many workers the composed config's launcher has at once, as far as its settings tell."""
     from omegaconf import OmegaConf
 
-    launcher: dict[str, Any] = OmegaConf.to_container(config.hydra.launcher, resolve=False)  # type: ignore[assignment]
+    def setting(key: str) -> Any:
+        return OmegaConf.select(config, f"hydra.launcher.{key}")
+
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    kind = str(launcher["_target_"]).rpartition(".")[2]
+    kind = str(setting("_target_")).rpartition(".")[2]
     if kind == "JoblibLauncher":
-        asked = int(launcher.get("n_jobs") or 1)
+        asked = int(setting("n_jobs") or 1)
         return asked if asked > 0 else max(1, cpus + 1 + asked)
     if kind == "LocalLauncher":
-        return max(1, cpus // int(launcher.get("cpus_per_task") or 1))
+        return max(1, cpus // int(setting("cpus_per_task") or 1))
     if kind == "SlurmLauncher":
-        return min(WORKERS, int(launcher.get("array_parallelism") or WORKERS))
+        return min(WORKERS, int(setting("array_parallelism") or WORKERS))
+    address = setting("ray.init.address") or os.environ.get("RAY_ADDRESS") or "local"
+    if kind == "RayLauncher" and address == "local":  # a Ray of its own, on this machine
+        has = float(setting("ray.init.num_cpus") or cpus), float(setting("ray.init.num_gpus") or 0)
+        a_cpu, a_gpu = setting("ray.remote.num_cpus"), setting("ray.remote.num_gpus")
+        takes = 1.0 if a_cpu is None else float(a_cpu), float(a_gpu or 0)
+        bounds = [int(there // each) for there, each in zip(has, takes, strict=True) if there and each]
+        return max(1, min(bounds, default=WORKERS))
     return 1 if kind == "BasicLauncher" else WORKERS
 
 

@@ -98,7 +98,8 @@ class Inspector:
 
     def _curvature(self, params: Tensors, buffers: Tensors, told: Told) -> dict[str, float]:
         x, y = self.sample(CURVATURE_EXAMPLES)
-        x, model = x.to(self.step.machine.dtype), self.step.model.eval()
+        x, model = x.to(self.step.machine.dtype), self.step.model
+        model.eval()
         draws = generator(self.seed, "hessian")
 
         def loss(w: Tensors, x: Tensor, y: Tensor) -> Tensor:
