@@ -40,13 +40,14 @@ class Process:
 
         `x` has shape (1, axes); lengths and noise are kept, and the inverse of the Cholesky root gets one more row.
         """
-        white = self.whitens @ matern(self.x, x, self.lengths)[:, 0]
+        # einsum and not @: the threads of a matrix product would wait for cores that train
+        white = np.einsum("ij,j->i", self.whitens, matern(self.x, x, self.lengths)[:, 0])
         root = math.sqrt(1 + self.noise**2 - white @ white)
         found, n = copy(self), len(self.x)
         found.x, found.weights = np.append(self.x, x, axis=0), np.append(self.weights, 0.0)
         found.whitens = np.zeros((n + 1, n + 1))
         found.whitens[:n, :n] = self.whitens
-        found.whitens[n] = np.append(-(white @ self.whitens), 1.0) / root
+        found.whitens[n] = np.append(-np.einsum("i,ij->j", white, self.whitens), 1.0) / root
         found.variance = _own_variance(self.squares, n + 1)
         return found
 
@@ -57,7 +58,6 @@ class Process:
     def at(self, x: Numbers) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation, shape (settings,) each."""
         k = matern(x, self.x, self.lengths)
-        # einsum and not @: the threads of a matrix product would wait for cores that train
         known = (np.einsum("ij,kj->ik", k, self.whitens) ** 2).sum(axis=1)
         variance = self.variance * np.maximum(1 - known, 1e-12)
         return self.mean + k @ self.weights, np.sqrt(variance)
