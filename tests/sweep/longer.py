@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import sys
 from itertools import takewhile
 
 from tests.runs import TINY, changed
@@ -30,10 +31,11 @@ CONSTANT = "schedule=constant"
 
 
 def begin_in(tmp_path, monkeypatch):
-    """Make it the current folder, with a network in it: the words of a run of two epochs that a longer one may follow."""
+    """Make it the current folder, with a network in it; words of a run of two epochs that one of more may follow."""
     (tmp_path / "longer_net.py").write_text(LAYERS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "longer_net", raising=False)
     return changed(TINY, CONSTANT, "epochs=2")
 
 

@@ -94,7 +94,6 @@ LASTING = ["early_stopping.patience=1", "lr=1e-9"]  # its second epoch is no bet
     [
         (["keep_state=false"], [], "did not keep its optimizer's state (keep_state=true does)"),
         (["schedule=cosine"], [], "had another lr in step 2 (schedule=cosine follows the number of epochs)"),
-        (["schedule.warmup=1"], [], "had another last bit of lr in step 3 (schedule.warmup is a share of all epochs)"),
         (["decay.normalized=true", "lambda=0.1"], [], "had another λ in step 1 (its schedule follows the number of"),
         (LASTING, [], "was over by early_stopping.patience=1"),
         ([], ["fuse=true"], "trained alone, here it trains fused (fuse=false goes on from it)"),
@@ -109,6 +108,14 @@ def test_where_it_cannot_the_reason_is_said(words, more, longer, why, capsys):
     err = capsys.readouterr().err
     assert f"epochs   another run, from the first epoch: run {short.name[-8:]}, which had 2 epochs: {why}" in err
     assert taken_over(long, short) == 0
+
+
+def test_a_warm_up_that_is_rounded_otherwise_is_said_as_that(words, capsys):
+    words = [*words, "schedule.warmup=1"]
+    short = trained(words, "epochs=3", "keep_state=true")
+    assert taken_over(trained(words, "epochs=5"), short) == 0
+    why = r"had another last bit of lr in step [2-8] \(schedule\.warmup is a share of all epochs\)"
+    assert re.search(f"which had 3 epochs: {why}\n", capsys.readouterr().err)
 
 
 def test_the_end_of_another_machine_is_no_part_of_it(words, monkeypatch, capsys):
