@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.sweep.longer import LAYERS, assert_same, begin_in, stops_in, taken_over, trained
-from wdrun.sweep import checkpoint, recording
+from wdrun.sweep import checkpoint, on_change, recording
 from wdrun.sweep.signals import Interrupted
 
 
@@ -34,7 +34,7 @@ def test_interrupted_in_its_first_own_epoch_it_has_those_of_the_other(words, way
     shutil.rmtree(short)
     long = trained(words, "epochs=4")
     said = capsys.readouterr().err
-    assert ("resuming after epoch 2 of 4" in said, "warning" in said, "going on" in said) == (True, False, False)
+    assert ("resuming after epoch 2 of 4" in said, " gone" in said, "going on" in said) == (True, False, False)
     assert_same(long, whole)
 
 
@@ -71,7 +71,7 @@ def test_where_other_code_trains_again_a_shorter_run_of_it_serves(words, tmp_pat
     sys.modules.pop("longer_net")
     short = trained(words, "keep_state=true")
     capsys.readouterr()
-    monkeypatch.setattr("wdrun.sweep.on_change.decide", lambda *arguments, **options: None)  # its row tells, and begins
+    monkeypatch.setattr(on_change, "decide", lambda *arguments, **options: None)  # its row tells, and begins
     long = trained(words, "epochs=4", "on_change=retrain")
     said = capsys.readouterr().err
     assert "longer_net.py has changed since it was begun: training goes on from a shorter run\n" in said

@@ -38,9 +38,9 @@ class Record:
     def __init__(self, job: Job, trainer: Trainer, watch: Watch, way: str = ALONE) -> None:
         self.job, self.trainer, self.watch = job, trainer, watch
         self.fixed = _describe(trainer)
-        start, extended, origins = resume(job, trainer, digest := self.fixed["data_digest"], watch), None, []
-        if fresh := start.state is None:
-            extended, origins = extension.begin(job, trainer, digest, way)
+        start = resume(job, trainer, digest := self.fixed["data_digest"], watch)
+        fresh = start.state is None
+        extended, origins = extension.begin(job, trainer, digest, way) if fresh else (None, [])
         if start.lost:
             what = "goes on from a shorter run" if extended else "starts again from the first epoch"
             watch.note(f"{start.lost} training {what}")
