@@ -136,7 +136,7 @@ def test_whatever_is_written_into_a_held_folder_is_known_when_it_is_left_half(tm
 
 def test_what_wdrun_wrote_is_discarded_and_the_row_and_what_is_the_users_stay(tmp_path):
     ours = ["metrics.csv", "evaluation_layers.csv", "config.yaml", "code.json", "checkpoint"]
-    ours += ["checkpoint.previous", "last.safetensors", "error.log"]
+    ours += ["checkpoint.previous", "kept.checkpoint", "last.safetensors", "error.log"]
     own = ["run.csv", ".lock", "notes.csv", "last.safetensors.old", "run.csv.txt", "my.yaml"]
     for name in [*ours, *own]:
         (tmp_path / name).write_text("x")

@@ -26,7 +26,7 @@ import torch
 from tests.hazards.durable import KILLED, Disk, child
 from tests.runs import SMALLEST, changed
 from wdrun.config import experiments
-from wdrun.sweep import groups, recording
+from wdrun.sweep import checkpoint, groups, recording
 from wdrun.sweep.execute import execute
 from wdrun.tables import sound
 
@@ -43,9 +43,13 @@ KINDS = {"mkdir", "open", "write", "fsync", "replace", "fsync folder", "link", "
 
 @dataclass(frozen=True)
 class Case:
-    """Runs to train: `words` differ from WORDS. A failure names it, the point and the phase, to be had again."""
+    """Runs to train: `words` differ from WORDS. A failure names it, the point and the phase, to be had again.
+
+    With `before`, words that differ from `words`, they go on from the end of a run that was finished before.
+    """
 
     words: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
     @cached_property
     def parsed(self):
@@ -60,6 +64,20 @@ class Case:
     @property
     def epochs(self):
         return self.parsed[0][0].run.epochs
+
+    @cached_property
+    def earlier(self):
+        return Case((*self.words, *self.before)) if self.before else None
+
+    @property
+    def first(self):
+        """How many epochs its runs need not train."""
+        return self.earlier.epochs if self.earlier else 0
+
+    def prepare(self, folder):
+        """A folder as it is before its runs are trained."""
+        if self.earlier:
+            self.earlier.execute(folder)
 
 
 @dataclass
@@ -104,11 +122,17 @@ def train(case, folder, **death):
 def content(folder):
     """Every file by its path, but for lock files; of timings, which no two runs share, the epochs."""
     found = {}
+    kinds = {"timing.csv": epochs_of, checkpoint.KEPT: kept}
     for path in folder.rglob("*"):
         if path.is_file() and path.name != ".lock":
-            name = str(path.relative_to(folder))
-            found[name] = epochs_of(path) if path.name == "timing.csv" else path.read_bytes()
+            found[str(path.relative_to(folder))] = kinds.get(path.name, Path.read_bytes)(path)
     return found
+
+
+def kept(path):
+    tensors, values = checkpoint.decode(path.read_bytes())
+    values["rows"]["timing"] = [row["epoch"] for row in values["rows"]["timing"]]
+    return {name: w.numpy().tobytes() for name, w in tensors.items()}, values
 
 
 def epochs_of(path):
@@ -129,7 +153,10 @@ def assert_tables_are_whole(folder, where):
 
 
 def saved(case, calls, power=None):
-    """The last epoch of each run whose checkpoint was complete after these calls; with `power`, on the disk as well."""
+    """The last epoch of each run whose checkpoint was complete after these calls; with `power`, on the disk as well.
+
+    The first checkpoint of a run that goes on from a shorter one is the end of that.
+    """
     found = dict.fromkeys((job.directory.name for job in case.jobs(Path())), 0)
     replaced = None
     for kind, path in calls:
@@ -141,7 +168,7 @@ def saved(case, calls, power=None):
             replaced = Path(folder).name
     if replaced and not power:
         found[replaced] += 1
-    return found
+    return {name: case.first + max(number - 1, 0) if case.first else number for name, number in found.items()}
 
 
 def points(calls):
@@ -165,9 +192,11 @@ class Whole:
 def uninterrupted(case):
     with tempfile.TemporaryDirectory(dir=PLACE) as place:
         folder = Path(place) / "whole"
+        case.prepare(folder)
         trained = train(case, folder)
         assert trained.code == 0, trained.said
-        assert all(epochs == [*range(1, case.epochs + 1)] for epochs in trained.epochs.values()), trained.epochs
+        whole = [*range(case.first + 1, case.epochs + 1)]
+        assert all(epochs == whole for epochs in trained.epochs.values()), trained.epochs
         return Whole(case, trained.calls, content(folder))
 
 
@@ -217,8 +246,12 @@ def check_deaths(case, chosen=None, seed=0, power=None, at=None):
     if chosen is not None:
         todo = random.Random(seed).sample(todo, min(chosen, len(todo)))
     with tempfile.TemporaryDirectory(dir=PLACE) as place:
+        before = Path(place) / "before"
+        before.mkdir()
+        case.prepare(before)
         for number, phase in todo:
             folder = Path(place) / f"{number}{phase}"
+            shutil.copytree(before, folder)
             survives(whole, folder, whole.calls, number, phase, power)
             shutil.rmtree(folder)
     return len(todo), {whole.calls[number - 1][0] for number, _ in todo}

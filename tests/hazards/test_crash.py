@@ -15,6 +15,7 @@ from tests.hazards.deaths import (  # noqa: F401 - marks and fixture of this mod
 
 SWEEP = Case(TWO)
 GROUP = Case((*TWO, "fuse=true", "precision=fp64"))
+LONGER = Case(("schedule=constant", "keep_state=true", "epochs=3"), before=("epochs=1",))
 MIDDLE = 100  # a call of the first run's second epoch
 
 
@@ -34,6 +35,11 @@ def test_killed_in_a_group_that_trains_as_one():
 
 def test_killed_again_after_resuming():
     assert check_deaths_of_the_resumed(Case(), (MIDDLE, "middle"), 24, seed=3) == 24
+
+
+@pytest.mark.parametrize("power", [None, "all"])
+def test_killed_in_a_run_that_goes_on_from_a_shorter_one(power):
+    assert check_deaths(LONGER, 16, seed=6, power=power)[0] == 16
 
 
 @pytest.mark.parametrize("power", ["all", "content"])
@@ -56,7 +62,11 @@ RICH = Case(
 
 @pytest.mark.long
 @pytest.mark.parametrize("power", [None, "all", "content"])
-@pytest.mark.parametrize("case", [Case(), RICH, Case(("epochs=3", *TWO)), GROUP], ids=["run", "rich", "sweep", "group"])
+@pytest.mark.parametrize(
+    "case",
+    [Case(), RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
+    ids=["run", "rich", "sweep", "group", "longer"],
+)
 def test_dying_at_every_call(case, power, tmp_path):
     case.execute(tmp_path)  # warm, as above
     deaths, kinds = check_deaths(case, power=power)

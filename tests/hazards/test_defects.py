@@ -25,7 +25,7 @@ from wdrun.data import batches
 from wdrun.decay import base
 from wdrun.errors import BusyError
 from wdrun.selection import cells
-from wdrun.sweep import checkpoint, execute, one_run, recording
+from wdrun.sweep import checkpoint, execute, one_run, recording, resumption
 from wdrun.tables import aggregate, plan, write
 from wdrun.tables.columns import TABLES
 from wdrun.tables.write import write_tables
@@ -34,7 +34,7 @@ from wdrun.training.evaluation import Evaluator
 from wdrun.training.trainer import Trainer
 
 TRUE = {
-    "hold": storage.hold, "save": checkpoint.save, "load": checkpoint.load, "resume": recording._resume,
+    "hold": storage.hold, "save": checkpoint.save, "load": checkpoint.load, "resume": resumption.resume,
     "clean": Evaluator.clean, "prepared": cells._prepared, "write": write_tables,
     "diverged": Trainer.diverged,
 }  # fmt: skip
@@ -85,8 +85,8 @@ def resumed_as(change):
     """What a checkpoint is taken for when a run resumes."""
 
     def resume(*arguments):
-        state, *rest = TRUE["resume"](*arguments)
-        return (change(state) if state else None), *rest
+        start = TRUE["resume"](*arguments)
+        return start._replace(state=change(start.state)) if start.state else start
 
     return resume
 
@@ -258,12 +258,12 @@ DEFECTS = [
     ),
     Defect(
         "a resumed run skips an epoch",
-        [(recording, "_resume", resumed_as(one_epoch_on))],
+        [(recording, "resume", resumed_as(one_epoch_on))],
         deaths("checkpoint.previous", "after", "link"), "other epochs",
     ),
     Defect(
         "a resumed run has lost its momentum",
-        [(recording, "_resume", resumed_as(without_momentum))],
+        [(recording, "resume", resumed_as(without_momentum))],
         deaths("checkpoint.previous", "after", "link"), "other bytes",
     ),
     Defect(

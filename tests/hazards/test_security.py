@@ -117,19 +117,21 @@ def elsewhere(swept, tmp_path):
     return Path(shutil.copytree(swept, tmp_path / "elsewhere"))
 
 
-def test_what_a_run_leaves_behind_holds_no_pickle(swept):
+def test_what_a_run_leaves_behind_holds_no_pickle(swept, tmp_path):
     import pickletools
 
+    (kept,) = execute(jobs(tmp_path, "keep_state=true", base=WORDS))
     checked = 0
-    for path in (p for p in swept.rglob("*") if p.is_file() and p.stat().st_size):
+    for path in (p for place in (swept, kept.directory) for p in place.rglob("*") if p.is_file() and p.stat().st_size):
         content = path.read_bytes()
         assert not content.startswith((b"PK", b"\x80")), path
         try:
             pickletools.dis(content, out=io.StringIO())
         except Exception:
             checked += 1
-        assert path.suffix in (".csv", ".yaml", ".safetensors"), path
-    assert checked >= 20
+        assert path.suffix in (".csv", ".yaml", ".safetensors") or path == kept.directory / "kept.checkpoint", path
+    assert checked >= 30
+    assert (kept.directory / "kept.checkpoint").stat().st_size
 
 
 # Archives

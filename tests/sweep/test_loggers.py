@@ -1,7 +1,10 @@
 """Loggers write what the tables hold, once an epoch, below the run's folder; they never stop or change a run."""
 
+import csv
 import importlib.util
+import io
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -13,8 +16,9 @@ import pytest
 
 from tests.runs import TINY, changed, job
 from wdrun import cli
-from wdrun.sweep import checkpoint, loggers
+from wdrun.sweep import checkpoint, loggers, recording
 from wdrun.sweep.execute import execute
+from wdrun.sweep.signals import Interrupted
 from wdrun.tables.read import read_run, read_table
 
 WORDS = changed(TINY, "lambda=1", "epochs=3", "evaluate.brightness=[1.5]")
@@ -131,6 +135,36 @@ def test_a_run_killed_around_a_checkpoint_ends_with_every_epoch_logged_once(
     assert [call[1] for call in second.calls if call[0] == "log"] == [1, 2, 3]
     assert logged(second) == plain[1]
     assert second.calls[-1] == ("close", "done")
+    assert {name: (directory / name).read_bytes() for name in TABLES} == plain[0]
+
+
+def test_a_measurement_that_is_interrupted_empties_no_column_and_logs_no_epoch_twice(
+    fake, tmp_path, plain, monkeypatch
+):
+    def stopped(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return closing(*arguments)
+
+    closing = recording.closing
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "closing", stopped)
+        with pytest.raises(Interrupted):
+            train(tmp_path, "logger=wandb")
+    (first,) = fake.opened
+    assert [call[:2] for call in first.calls] == [
+        ("open",),
+        ("log", 1),
+        ("log", 2),
+        ("log", 3),
+        ("close", "interrupted"),
+    ]
+    row = read_run(job(f"output_dir={tmp_path}", base=WORDS).directory)
+    (done,) = csv.DictReader(io.StringIO(plain[0]["run.csv"].decode()))
+    assert {name for name in row if row[name] != done[name]} == {"status"}
+    assert row["status"] == "interrupted"
+    directory = train(tmp_path, "logger=wandb").directory
+    assert logged(fake.opened[1]) == plain[1]
+    assert [call[1] for call in fake.opened[1].calls if call[0] == "log"] == [1, 2, 3]
     assert {name: (directory / name).read_bytes() for name in TABLES} == plain[0]
 
 

@@ -402,7 +402,7 @@ def test_more_epochs_than_a_finished_run_had_are_another_run_and_it_is_said(tmp_
     words = [*TINY, f"output_dir={tmp_path}"]
     (first,) = execute(experiments.jobs([*words, "epochs=1"], False))
     capsys.readouterr()
-    said = f"epochs   another run, from the first epoch: run {first.job.run.id}, which had 1 epoch, had another lr in "
+    said = f"epochs   another run, from the first epoch: run {first.job.run.id}, which had 1 epoch: had another lr in "
     assert said not in wdrun(*words, "epochs=2", "lambda=0.1", capture=capsys)[2]
     _, _, err = wdrun(*words, "epochs=2", capture=capsys)
     assert f"{said}step 2 (schedule=cosine follows the number of epochs)\n" in err

@@ -1,7 +1,9 @@
 """A run begins with the tensors of a file to the last bit, or the file is refused in one line."""
 
 import json
+import os
 import pickle
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from tests.runs import trainer as trainer_of
 from wdrun.errors import ConfigError
 from wdrun.sweep.weights_file import begun_with
 from wdrun.tables.read import load
+from wdrun.training.trainer import Trainer
+
+knobs = Trainer.knobs
 
 WORDS = changed(TINY, *MLP, "model.norm=batch")
 
@@ -186,14 +191,32 @@ def test_a_file_that_changed_under_the_run_is_told(state, here):
 def test_a_file_that_changed_since_the_same_command_is_told(state, wdrun, capsys, here):
     command = [*WORDS, "init_from=w.safetensors"]
     code, out, err = wdrun(*command, "--json", capture=capsys)
-    assert (code, "had other content" in err) == (0, False)
+    assert (code, "another run" in err) == (0, False)
     was = load([Path("outputs/default")]).runs["init_digest"].item()
     first = json.loads(out)["id"]
     safetensors.torch.save_file({name: w + 1 for name, w in state.items()}, here / "w.safetensors")
     code, out, err = wdrun(*command, capture=capsys)
-    said = f"w.safetensors had other content when run {first} began with it (init_digest={was})\n"
+    said = f"w.safetensors had other content, or was another file, when run {first} began with it (init_digest={was})\n"
     assert (code, said in err, json.loads(out)["id"] == first) == (0, True, False), err
-    assert "had other content" not in wdrun(*command, "seed=1", capture=capsys)[2]  # no run of that seed is there
+    assert "another run" not in wdrun(*command, "seed=1", capture=capsys)[2]  # no run of that seed is there
+
+
+def test_in_a_sweep_a_changed_file_is_told_once_and_counted(state, wdrun, capsys, here):
+    sweep = ["-m", *WORDS, "init_from=w.safetensors"]
+    assert "another run" not in wdrun(*sweep, "seed=0,1", capture=capsys)[2]
+    safetensors.torch.save_file({name: w + 1 for name, w in state.items()}, here / "w.safetensors")
+    code, _, err = wdrun(*sweep, "seed=0,1,2", capture=capsys)
+    assert (code, err.count("another run: w.safetensors had other content")) == (0, 1)
+    assert "\nstart    2 runs begin with other content of init_from than runs that are there\n" in err
+
+
+def test_a_changed_file_is_told_where_the_other_run_was_interrupted(state, wdrun, capsys, here, monkeypatch):
+    command = [*WORDS, "init_from=w.safetensors"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "knobs", lambda trainer, t: os.kill(os.getpid(), signal.SIGTERM) or knobs(trainer, t))
+        assert wdrun(*command, capture=capsys)[0] == 143
+    safetensors.torch.save_file({name: w + 1 for name, w in state.items()}, here / "w.safetensors")
+    assert "start    another run: w.safetensors had other content" in wdrun(*command, capture=capsys)[2]
 
 
 @pytest.mark.parametrize(("words", "code"), [(["decay=l2", "lambda=0.1"], 0), (["decay=l2_init", "lambda=0.1"], 1)])

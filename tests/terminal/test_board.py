@@ -104,6 +104,14 @@ def test_finished_before_is_counted_and_not_listed(clock, capsys):
     assert board.closing([])[0] == "sweep    3 runs: 3 done (2 of them before); 0:00 here"
 
 
+def test_where_runs_begin_is_told_of_the_first_of_a_kind_and_of_more_it_is_counted(clock, capsys):
+    board = Board(4, "val_loss", now=clock)
+    for slug, what in (("a", "go on"), ("b", "go on"), ("c", "begin anew"), ("d", "go on")):
+        board.view(slug, 1).origin("epochs", f"it was {slug}", what)
+    assert capsys.readouterr().err == "a: it was a\nc: it was c\n"
+    assert board.closing([])[1] == "epochs   3 runs go on"
+
+
 def test_a_long_silence_is_broken(clock, capsys):
     beats = []
     board = Board(3, "val_loss", lambda: beats.append(clock()), now=clock)

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from wdrun.errors import StorageError
-from wdrun.storage import write_atomically
+from wdrun.storage import sync, write_atomically
 
 MAGIC = b"wdrun checkpoint 1\n"
 NAME = "checkpoint"
 PREVIOUS = "checkpoint.previous"
+KEPT = "kept.checkpoint"  # that of the last epoch of a run which was to keep its state
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what FAT and some network file systems answer to a hard link
 
 
@@ -97,7 +98,11 @@ def load(directory: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | No
     return None, notes
 
 
-def remove(directory: Path) -> None:
-    """Delete the checkpoints of a finished run."""
-    for name in (PREVIOUS, NAME):
-        (directory / name).unlink(missing_ok=True)
+def remove(directory: Path, *, keep: bool = False) -> None:
+    """Delete the checkpoints of a finished run; with `keep` the last one stays, under the name KEPT."""
+    (directory / PREVIOUS).unlink(missing_ok=True)
+    if not keep:
+        (directory / NAME).unlink(missing_ok=True)
+    elif (directory / NAME).exists():
+        os.replace(directory / NAME, directory / KEPT)
+        sync(directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 from wdrun.config.run import Job, SweepOptions
 from wdrun.explain import scores
 from wdrun.storage import held
-from wdrun.sweep import groups, on_change, sharing, workers
+from wdrun.sweep import extension, groups, on_change, sharing, workers
 from wdrun.sweep.one_run import Rows, Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import FAILED_FAST, Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
@@ -91,7 +91,8 @@ def _alone(job: Job, stop: Stop, on_end: Ended, trainers: Trainers, *, fuse: boo
     try:
         cause = outcome.row.get("cause")
         if outcome.skipped:
-            say("\n".join([f"already {outcome.status}: {outcome.directory}", *other_data([outcome])]))
+            notes = [*other_data([outcome]), *extension.too_late([outcome])]
+            say("\n".join([f"already {outcome.status}: {outcome.directory}", *notes]))
             if outcome.status == "done" and results.stream().isatty():  # where no line of JSON says it
                 say(scores(outcome.result()))
         elif outcome.status == "busy":
@@ -156,7 +157,7 @@ class _Sweep:
         self.outcomes += map(Outcome, jobs)
         self.board.total += len(jobs)
         self._settled(range(first, len(self.jobs)))
-        for line in other_data(self.outcomes[first:]):
+        for line in [*other_data(self.outcomes[first:]), *extension.too_late(self.outcomes[first:])]:
             say(line)
         left = [number for number in self.waiting if number >= first]
         self.before |= rows_of(self.jobs[number] for number in left)

@@ -17,6 +17,7 @@ from wdrun.storage import hold, storage_error
 from wdrun.sweep.one_run import Rows, Trainers, begin, finished, interrupted, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.recording import Record
+from wdrun.sweep.resumption import FUSED
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.sweep.source import Take
 from wdrun.terminal.progress import Watch, say
@@ -82,7 +83,7 @@ def _fused(
                 if ended := finished(job, before):  # by another process, since the sweep looked
                     yield number, ended
                     continue
-                runs[number] = begin(job, trainers.take(job.run), stop, watches[number])
+                runs[number] = begin(job, trainers.take(job.run), stop, watches[number], FUSED)
                 held.callback(runs[number].close)
             except BusyError as error:
                 yield number, Outcome.busy(job, error)

@@ -17,6 +17,7 @@ from wdrun.storage import hold, storage_error, write_atomically
 from wdrun.sweep import checkpoint
 from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.recording import Record
+from wdrun.sweep.resumption import ALONE
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.sweep.weights_file import begun_with
 from wdrun.tables.columns import run_row
@@ -85,11 +86,14 @@ def with_lambda(job: Job, trainers: Trainers | None = None, build: Callable[[Run
     return replace(job, run=trainer.run)
 
 
-def begin(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> Record:
-    """The record of a job whose folder the caller holds, from where that stands; its evaluations heed `stop`."""
+def begin(job: Job, trainer: Trainer, stop: Stop, watch: Watch, way: str = ALONE) -> Record:
+    """The record of a job whose folder the caller holds, from where that stands; its evaluations heed `stop`.
+
+    `way` is how its epochs are to be trained.
+    """
     trainer.evaluator = replace(trainer.evaluator, tick=stop.check)
     devices.apply(trainer.machine)
-    return Record(job, trainer, watch)
+    return Record(job, trainer, watch, way)
 
 
 def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any]:
@@ -137,7 +141,8 @@ def finished(job: Job, before: Rows | None = None) -> Outcome | None:
         cause = f"{directory}: {error}: is the run finished? Restore the file, or remove the folder to train it again"
         return Outcome.busy(job, BusyError(cause))
     if row["status"] in FINAL:
-        checkpoint.remove(directory)  # left behind if the process was killed between the last table and this
+        keep = job.options.keep_state and row["status"] == "done"
+        checkpoint.remove(directory, keep=keep)  # left behind if the process was killed between the last table and this
         return Outcome(job, row["status"], row, skipped=True)
     if row["status"] == "failed" and before is not None and before.get(directory) != seen:
         return Outcome(job, "failed", row, WdrunError(row["cause"]))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from wdrun import devices
 from wdrun.config.run import Job
-from wdrun.errors import BusyError
 from wdrun.explain import block, bought, outcome, predicted
-from wdrun.storage import discard, make, write_atomically
-from wdrun.sweep import checkpoint, extension, loggers, on_change, own_code, provenance
-from wdrun.tables.columns import FORMER, TABLES, run_row
-from wdrun.tables.read import otherwise_begun, read_run, without_decay
+from wdrun.storage import make, write_atomically
+from wdrun.sweep import checkpoint, extension, loggers, own_code, provenance
+from wdrun.sweep.resumption import ALONE, NETWORK, Rows, resume
+from wdrun.tables.columns import TABLES, run_row
+from wdrun.tables.read import without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
@@ -25,10 +23,7 @@ from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
 from wdrun.wording import command_line, counted, printable, short
 
-Rows = dict[str, list[dict[str, Any]]]  # table -> its rows so far, without the factors
-
 FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
-NETWORK = ("params/", "buffers/")  # how the names of a state's tensors begin that are the network's
 SHORT_RUN = 20  # epochs that are always shown and written at once
 
 
@@ -36,30 +31,37 @@ class Record:
     """What a run writes, and the state it goes on from; its folder is held by the caller.
 
     After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
-    process dies at, the next call continues from the last checkpoint and ends with the same bytes.
+    process dies at, the next call continues from the last checkpoint and ends with the same bytes. `way` is how its
+    epochs are trained.
     """
 
-    def __init__(self, job: Job, trainer: Trainer, watch: Watch) -> None:
+    def __init__(self, job: Job, trainer: Trainer, watch: Watch, way: str = ALONE) -> None:
         self.job, self.trainer, self.watch = job, trainer, watch
         self.fixed = _describe(trainer)
-        self.state, self.rows, self.summary, earlier = _resume(job, trainer, self.fixed["data_digest"], watch)
-        fresh, said = not self.state, []
-        if fresh:
-            said = self._other_weights()
-            shorter, extended = extension.begun(job, trainer, self.fixed["data_digest"])
-            said += [extended] if extended else []
-            if shorter:
-                self.state, self.rows, self.summary, earlier = _taken(shorter, trainer)
+        start = resume(job, trainer, digest := self.fixed["data_digest"], watch)
+        fresh = start.state is None
+        extended, origins = extension.begin(job, trainer, digest, way) if fresh else (None, [])
+        if start.lost:
+            what = "goes on from a shorter run" if extended else "starts again from the first epoch"
+            watch.note(f"{start.lost} training {what}")
+        start = extended or start
+        self.state, self.rows, self.summary = start.state, start.rows, start.summary
+        self.ways = start.ways if self.over else sorted({*start.ways, way})
         self.fixed |= {
-            name: was if self.over else provenance.joined(was, self.fixed[name]) for name, was in earlier.items()
+            name: was if self.over else provenance.joined(was, self.fixed[name])
+            for name, was in start.made_with.items()
         }
         self.unsaved, self.told = False, 0
         if fresh:
             _write_config(job.directory, job)
         if not self.over:  # else nothing of it was trained by the code as it is now
             own_code.write(job.directory, job.run)
-        for line in (*block(trainer), *said) if watch.detailed else ():
+        if extended and extended.state:  # before the row says that it has these epochs
+            self._save(extended.state)
+        for line in block(trainer) if watch.detailed else ():
             watch.note(line)
+        for origin in origins:
+            watch.origin(*origin)
         watch.begin(
             f"λ={short(job.run.lam)} lr={short(job.run.lr)} seed={job.run.seed}",
             trainer.steps,
@@ -70,13 +72,6 @@ class Record:
         self._write({"status": "running", "epochs_done": self.epochs_done})
         last = self.epochs_done if self.over else None  # that one is logged once all of it is measured
         self.logger = loggers.Logger(job, [row for row in self.rows["metrics"] if row["epoch"] != last])
-
-    def _other_weights(self) -> list[str]:
-        """A line where the file that the run begins with has changed since the same command was typed."""
-        run, root = self.job.run, self.job.root
-        row = otherwise_begun(root, run, self.fixed["data_digest"]) if run.init_from else None
-        was = f"when run {row['id']} began with it (init_digest={row['init_digest']})" if row else ""
-        return [f"start    another run: {run.init_from} had other content {was}"] if row else []
 
     @property
     def epochs_done(self) -> int:
@@ -114,7 +109,8 @@ class Record:
         if self.state and self.unsaved:
             self._save(self.state)
         done = self.epochs_done
-        partial = self.fixed | _summary(self.rows) | {"status": "interrupted", "epochs_done": done}
+        known = self.summary if self.over else {}  # what is known of a run that is trained
+        partial = self.fixed | _summary(self.rows) | known | {"status": "interrupted", "epochs_done": done}
         write_tables(self.job.directory, self.job.run, self.rows, partial)
         after = f"interrupted after {done} of {counted(self.job.run.epochs, 'epoch')}"
         kept = ", while it was measured; tables and weights are on disk" if self.over else ""
@@ -131,10 +127,8 @@ class Record:
         self._log_last()
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
-        if self.job.options.keep_state and self.state and summary["status"] == "done":
-            if self.unsaved:
-                self._save(self.state)
-            extension.keep(self.job.directory)
+        if self.job.options.keep_state and self.state and self.unsaved and summary["status"] == "done":
+            self._save(self.state)
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
         for line in self._result(summary, predictions) if self.watch.detailed else ():
             self.watch.line(line)
@@ -195,6 +189,7 @@ class Record:
             "made_with": {name: self.fixed[name] for name in (*provenance.COLUMNS, "data_digest")},
             "rows": self.rows,
             "summary": self.summary,
+            "ways": self.ways,
             "state": state.values,
         }
         checkpoint.save(self.job.directory, state.tensors, values)
@@ -207,7 +202,7 @@ class Record:
 def _finish(
     job: Job, trainer: Trainer, state: State | None, rows: Rows, summary: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Write what a run leaves behind, drop its checkpoint; the predictions of a regression."""
+    """Write what a run leaves behind, drop its checkpoint or keep it; the predictions of a regression."""
     run, directory = job.run, job.directory
     done = summary["status"] == "done"
     predictions = trainer.predictions(state) if state and done else []
@@ -216,84 +211,8 @@ def _finish(
     if predictions:
         write_predictions(directory, run, predictions)
     write_tables(directory, run, rows, summary)
-    checkpoint.remove(directory)
+    checkpoint.remove(directory, keep=job.options.keep_state and done)
     return predictions
-
-
-def _resume(
-    job: Job, trainer: Trainer, digest: str, watch: Watch
-) -> tuple[State | None, Rows, dict[str, Any], dict[str, str]]:
-    """State, rows and summary of the newest sound checkpoint, and what made its epochs, a value for each COLUMNS.
-
-    Nothing, no rows and {} for a fresh run; `digest` is that of the data that are here.
-    """
-    directory = job.directory
-    loaded, notes = checkpoint.load(directory)
-    for note in notes:
-        watch.note(f"warning: {note}")
-    row = read_run(directory) or {}
-    if loaded is None:
-        if notes:
-            watch.note("warning: no sound checkpoint is left; training starts again from the first epoch")
-        elif row.get("epochs_done") not in ("", "0", None):
-            lost = f"{directory}: its checkpoint is gone, and with it {counted(int(row['epochs_done']), 'epoch')}"
-            watch.note(f"warning: {lost}; training starts again from the first epoch")
-        return None, {name: [] for name in TABLES}, {}, {}
-    tensors, values = loaded
-    if values["id"] not in (trainer.run.id, job.folder[-8:]):
-        raise BusyError(
-            f"{directory}: holds the checkpoint of run {values['id']}; move it away or choose another name="
-        )
-    made_with = values.get("made_with", row)  # a checkpoint of an earlier version has it not
-    if (was := made_with.get("data_digest", "")) not in ("", digest):
-        raise BusyError(
-            f"{directory}: started with data of SHA-256 {was}, the same command gives {digest} here: the numbers would "
-            "not be those of one run; finish it where it started, or remove the folder to begin again"
-        )
-    if what := own_code.change(directory, made_with.get("code", ""), trainer.run):
-        if job.options.on_change == "error":
-            raise BusyError(on_change.refusal(directory, what, ended=False))
-        if job.options.on_change == "retrain":
-            watch.note(f"{what} since it was begun: training starts again from the first epoch")
-            discard(directory)
-            return None, {name: [] for name in TABLES}, {}, {}
-        watch.note(f"warning: {what} since it was begun: the epochs to come are trained by other code")
-    machine = devices.describe(trainer.machine)
-    for key in devices.BITS:
-        if machine[key] != values["machine"][key]:
-            was, now = values["machine"][key], machine[key]
-            raise BusyError(
-                f"{directory}: started with {key}={was}, here it is {now}: the numbers would not be those of one run; "
-                "finish it where it started, or remove the folder to begin again"
-            )
-    _check_layers(directory, trainer, tensors, bool(what))
-    watch.note(f"resuming after epoch {values['state']['epoch']} of {trainer.run.epochs}")
-    return _taken((tensors, values | {"made_with": made_with}), trainer)
-
-
-def _taken(loaded: extension.Loaded, trainer: Trainer) -> tuple[State, Rows, dict[str, Any], dict[str, str]]:
-    """What `_resume` gives, of a checkpoint that serves."""
-    tensors, values = loaded
-    state = State({n: w.to(trainer.machine.device) for n, w in tensors.items()}, values["state"])
-    rows = {name: [{FORMER.get(k, k): v for k, v in row.items()} for row in of] for name, of in values["rows"].items()}
-    return state, rows, values["summary"], {name: values["made_with"].get(name, "") for name in provenance.COLUMNS}
-
-
-def _check_layers(directory: Path, trainer: Trainer, there: Mapping[str, Tensor], changed: bool) -> None:
-    """BusyError unless the checkpoint's tensors are those that the run has here."""
-    here, end = trainer.initial().tensors, "or remove the folder to begin again"
-    again = "or on_change=retrain begins again" if changed else end
-    try:
-        network.check(trainer.model, {n.partition("/")[2]: w for n, w in there.items() if n.startswith(NETWORK)})
-    except ValueError as error:
-        raise BusyError(
-            f"{directory}: begun with other layers ({error}); put the model back to what it was, {again}"
-        ) from None
-    if missing := here.keys() - there.keys():
-        raise BusyError(
-            f"{directory}: its checkpoint lacks {min(missing)}, so another version of wdrun wrote it; "
-            f"finish it with that one, {end}"
-        )
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:

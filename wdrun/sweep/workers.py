@@ -232,6 +232,9 @@ class _Teller(Watch):
     def note(self, text: str) -> None:
         self.send(("tell", ("note", text)))
 
+    def origin(self, label: str, text: str, several: str) -> None:
+        self.send(("tell", ("origin", label, text, several)))
+
 
 def _serve(pipe: Connection, share: int, told: set[int]) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""

@@ -60,6 +60,7 @@ class Board:
         self.untouched = 0  # epochs of the others: a sum that is kept, as they may be thousands
         self.best: tuple[float, str, Row] | None = None
         self.failures: list[tuple[str, str, Path]] = []
+        self.origins: Counter[tuple[str, str]] = Counter()  # how many `Watch.origin` told of, by label and kind
         self.skipped = 0
         self.spent = 0.0  # epochs trained here by runs that are over
         self.started = self.drawn = self.spoke = now()
@@ -193,6 +194,7 @@ class Board:
         what = "tune " if self.outlook else "sweep"
         told = f"{what}    {counted(self.total, 'run')}: {counts}{before}; {clock(self.now() - self.started)} here"
         lines = [told] if self.total else []
+        lines += [f"{label:<9}{counted(n, 'run')} {several}" for (label, several), n in self.origins.items() if n > 1]
         if self.best and not self.outlook:
             lines.append(f"best     {self.winner()} (one run, by {self.objective})")
         lines += [f"failed   {slug}: {cause}; log {_short(log)}" for slug, cause, log in self.failures]
@@ -237,6 +239,11 @@ class View(Watch):
 
     def note(self, text: str) -> None:
         self.board.say(f"{self.slug}: {text}")
+
+    def origin(self, label: str, text: str, several: str) -> None:
+        self.board.origins[label, several] += 1
+        if self.board.origins[label, several] == 1:  # the others are counted
+            self.note(text)
 
 
 def _ending(slug: str, row: Row, log: Path) -> str:

@@ -47,6 +47,9 @@ class Watch:
     def note(self, text: str) -> None:
         """Something a person should know, such as a damaged checkpoint."""
 
+    def origin(self, label: str, text: str, several: str) -> None:
+        """The run goes on from another's end, or why it does not; `several` says of more such runs what they do."""
+
     def line(self, text: str) -> None:
         """A line of the details."""
 
@@ -92,6 +95,9 @@ class Bar(Watch):
 
     def note(self, text: str) -> None:
         say(text)
+
+    def origin(self, label: str, text: str, several: str) -> None:
+        say(f"{label:<9}{text}")
 
     def line(self, text: str) -> None:
         if self.terminal:
