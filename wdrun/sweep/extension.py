@@ -122,11 +122,12 @@ def _scheduled(trainer: Trainer, epochs: int) -> str:
         here, there = trainer.knobs(t), fewer.knobs(t)
         if here == there:
             continue
-        is_lr = here.lr_scale != there.lr_scale
-        what, whose = ("lr", f"schedule={schedule['name']}") if is_lr else ("λ", "its schedule")
+        what, whose = (
+            ("lr", f"schedule={schedule['name']}") if here.lr_scale != there.lr_scale else ("λ", "its schedule")
+        )
         pairs = zip((here.lr_scale, *here.lam_scales), (there.lr_scale, *there.lam_scales), strict=True)
         if not all(isclose(one, other, rel_tol=LAST_BITS) for one, other in pairs):
             return f"had another {what} in step {t} ({whose} follows the number of epochs)"
-        whose = "schedule.warmup" if is_lr and schedule.get("warmup") else whose
+        whose = "schedule.warmup" if what == "lr" and schedule.get("warmup") else whose
         rounded = rounded or f"had another last bit of {what} in step {t} ({whose} is a share of all epochs)"
     return rounded
