@@ -18,7 +18,7 @@ PROBES, ITERATIONS, TOLERANCE = 32, 100, 1e-4
 # Up to these a Hessian is that of all examples at once: operations in a forward pass of one, and bytes of all of them.
 WHOLE_FLOPS, WHOLE_BYTES = 5e7, 2 * 2**30
 # Else examples are taken a few at a time, so that a graph of them keeps to these bytes, and no more of them than these
-# operations of forward passes allow: on two cores half a minute, 256 examples of a ResNet-20.
+# operations of forward passes allow: on two cores 20 seconds, 256 examples of a ResNet-20.
 PART_BYTES, FLOPS = 2**29, 2.4e11
 # Of a model of a user's, which may be of any cost, all products together keep to them; an operation that is no product
 # counts by what it gives, since reading and writing an element takes about as long as so many multiplications.
