@@ -38,6 +38,10 @@ class Context:
     grads: Tensors = field(default_factory=dict)  # g, as the optimizer saw it
     updates: Tensors = field(default_factory=dict)  # u
 
+    def lr(self, name: str) -> Scalar:
+        """η of one parameter."""
+        return self.knobs.lr
+
 
 Before = Callable[[Regularizer, Tensor, Tensor, Scalar], Tensor]  # Ω, w, g, λc -> g
 After = Callable[[Regularizer, Tensor, Tensor, Tensor, Scalar, Knobs], Tensor]  # Ω, w, w−ηu, u, λc, knobs -> w⁺
@@ -191,7 +195,7 @@ class Decay(Rule):
         """w⁺ of one parameter from `new` = w − ηu; k = λc."""
         move = COUPLINGS[self.coupling].after
         omega, w = self.omega(name, ctx.state), ctx.params[name]
-        return move(omega, w, new, ctx.updates[name], k, ctx.knobs) if move else new
+        return move(omega, w, new, ctx.updates[name], k, ctx.knobs._replace(lr=ctx.lr(name))) if move else new
 
     def value(self, params: Tensors, state: Tensors, of: Collection[str] | None = None) -> Tensor:
         """ΣcΩ(w) over the scope, or over those `of` it, free of λ: a scalar."""

@@ -30,7 +30,7 @@ class RandomMask(Decay):
         w = ctx.params[name]
         ratio = (ctx.updates[name] * w >= 0).to(w.dtype).mean()
         mask = uniform(w, self.mask_seed + zlib.crc32(name.encode()), ctx.knobs.t) < ratio
-        return axpy(-ctx.knobs.lr * k, self.regularizer.grad(w) * mask, new)
+        return axpy(-ctx.lr(name) * k, self.regularizer.grad(w) * mask, new)
 
 
 def uniform(like: Tensor, key: int, t: int) -> Tensor:
