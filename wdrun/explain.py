@@ -52,6 +52,7 @@ def block(trainer: Trainer) -> list[str]:
     data_alone = run.optimizer.get("clip") == "data"
     order = f"g was clipped alone, by {limits}" if data_alone else f"then {limits} (optimizer.clip=data: of g alone)"
     lines.append(f"step     {formula(trainer.rule)}" + (f"; {order}" if limits else ""))
+    lines += [f"λ        {text}" for text in about(trainer.rule)]
     # Decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not.
     module = run.decay["_target_"].rpartition(".")[0]
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
@@ -122,6 +123,7 @@ def fate(trainer: Trainer, name: str, size: int) -> str:
             why.append(f"c = {short(c)} by decay.scales")
         if rule.steady:
             why.append("no normalisation follows: λ constant" if name in rule.steady else "a normalisation follows")
+        why += filter(None, [rule.remark(name, trainer.decay_start)])
     return f"decayed: {', '.join(why)}"
 
 
@@ -139,6 +141,13 @@ def formula(rule: Rule) -> str:
     return rule.formula or (COUPLINGS[rule.coupling].formula if isinstance(rule, Decay) else "")
 
 
+def about(rule: Rule) -> list[str]:
+    """What λ is in the rule, where its formula alone does not say it; of a chain, in each of its rules that has this."""
+    if isinstance(rule, Chain):
+        return list(dict.fromkeys(text for link in rule.rules for text in about(link)))
+    return [rule.about] * bool(rule.about)
+
+
 def in_numbers(trainer: Trainer) -> str:
     """The rule's formula with this run's λ and peak lr put in; the factors of the schedules stay as s and m."""
     run, text = trainer.run, formula(trainer.rule)
@@ -151,7 +160,13 @@ def in_numbers(trainer: Trainer) -> str:
 
 
 def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
-    """The λ between which decay goes from hardly acting to dominating, as a sweep of the run of these words."""
+    """The λ between which decay goes from hardly acting to dominating, as a sweep of the run of these words.
+
+    Where no formula gives them, what the decay itself says is worth trying.
+    """
+    if axis := trainer.rule.tries:
+        others = [w for w in words if key_of(w) not in (("optimizer.lr", "lr") if axis[:2] == "lr" else DECAYING[1:])]
+        return [f"sweep    {command_line(['-m', *others, axis])}"]
     try:
         low, high = (lambda_for(trainer, total) for total in (conventions.CANNOT_ACT, conventions.DOMINATES / 2))
     except ConfigError:

@@ -98,6 +98,9 @@ class Rule:
     """
 
     formula: ClassVar[str] = ""  # the step in one line, as `wdrun explain` shows it
+    about: ClassVar[str] = ""  # what λ is in it, as `wdrun explain` says it where λ is no strength of Ω alone
+    tries: ClassVar[str] = ""  # an axis worth sweeping, as it is typed, where no formula gives a range of λ
+    capturable: ClassVar[bool] = True  # False where it waits for what the device computes, or branches on `Knobs.t`
 
     def init(self, params: Tensors) -> Tensors:
         """The rule's own memory at the start of training (empty for a memoryless rule), as `holder` reads its names."""
@@ -137,7 +140,8 @@ class Rule:
 class Decay(Rule):
     """One regularizer, coupled one way, over the parameters in `scale`. λ(progress) = λ·schedule(progress).
 
-    A rule of its own subclasses this and overrides one hook: `strength` (λ of the step) or `after_one` (the coupling).
+    A rule of its own subclasses this and overrides one hook: `strength` (λ of the step), `strengths` (λ of each
+    parameter) or `after_one` (the coupling).
     """
 
     regularizer: Regularizer
@@ -159,13 +163,17 @@ class Decay(Rule):
         """λ of this step."""
         return ctx.knobs.lam * ctx.knobs.lam_scales[0]
 
-    def _strengths(self, ctx: Context) -> dict[str, Scalar]:
-        """λ of this step for each parameter in scope, but where it is the number 0 and its decay can be left out.
+    def strengths(self, ctx: Context) -> dict[str, Scalar]:
+        """λ of this step for each parameter in scope."""
+        lam = self.strength(ctx)
+        return {n: ctx.knobs.lam if n in self.steady else lam for n in self.scale}
+
+    def _acting(self, ctx: Context) -> dict[str, Scalar]:
+        """`strengths` but where λ is the number 0, and the decay can be left out.
 
         λ = 0 must be the run without decay bit for bit, also where Ω' is infinite (0·∞ = nan) or λ is a radius.
         """
-        lam = self.strength(ctx)
-        lams = {n: ctx.knobs.lam if n in self.steady else lam for n in self.scale}
+        lams = {} if is_off(ctx.knobs.lam) else self.strengths(ctx)
         return {n: lam for n, lam in lams.items() if not is_off(lam)}
 
     def omega(self, name: str, state: Tensors) -> Regularizer:
@@ -179,7 +187,7 @@ class Decay(Rule):
         w = ctx.params
         return grads | {
             n: unless_off(lam, grads[n], add(self.omega(n, ctx.state), w[n], grads[n], lam * self.scale[n]))
-            for n, lam in self._strengths(ctx).items()
+            for n, lam in self._acting(ctx).items()
         }
 
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
@@ -187,7 +195,7 @@ class Decay(Rule):
             return new, ctx.state
         decayed = {
             n: unless_off(lam, new[n], self.after_one(n, new[n], lam * self.scale[n], ctx))
-            for n, lam in self._strengths(ctx).items()
+            for n, lam in self._acting(ctx).items()
         }
         return new | decayed, ctx.state
 
@@ -220,6 +228,10 @@ class Decay(Rule):
 
     def scope(self) -> list[str]:
         return list(self.scale)
+
+    def remark(self, name: str, memory: Tensors) -> str:
+        """What `wdrun explain` is to say of one parameter in scope beside its coefficient: `λ × 3 by its spectrum`."""
+        return ""
 
 
 def unless_off(lam: Scalar, without: Tensor, decayed: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class Cpr(Decay):
     """
 
     by_element = False
+    about = "λ is how fast m follows the excess over the bound, the paper's μ; the bound itself is decay.kappa"
+    tries = "lambda=0,0.1,1,10"
     formula = "m ← max(0, m + (λc/n)(‖w‖² − κ)); w⁺ ← w − ηu − 2mw"
 
     kappa: str

@@ -112,6 +112,11 @@ def row_norms(w: Tensor) -> Tensor:
     return norms.reshape(-1, *[1] * (w.ndim - 1)) if w.ndim else norms.reshape(())
 
 
+def finite(matrix: Tensor) -> Tensor:
+    """The matrix, zeros if anything in it is not finite: a decomposition would end the runs that train beside it."""
+    return torch.where(torch.isfinite(matrix).all(), matrix, torch.zeros_like(matrix))
+
+
 def over(size: Scalar | Tensor, norm: Tensor) -> Tensor:
     """size/norm, 0 where the norm is 0 (a zero vector has no direction to be scaled along)."""
     safe = torch.where(norm > 0, norm, torch.ones_like(norm))

@@ -16,6 +16,8 @@ class Rescale(Decay):
 
     by_element = False
     formula = "w⁺ ← (w − ηu)·λc‖w₀‖/‖w − ηu‖"
+    about = "λ is the norm that is kept, in initial norms: 1 keeps that of the start, 0 is off"
+    tries = "lambda=0,0.5,1,2"
 
     def init(self, params: Tensors) -> Tensors:
         return {n: torch.linalg.vector_norm(params[n].detach()) for n in self.scale}

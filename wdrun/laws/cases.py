@@ -23,7 +23,11 @@ from wdrun.training.step import Step, Training
 SHAPES = {"conv.weight": (4, 3, 3, 3), "fc.weight": (5, 12), "fc.bias": (5,), "norm.weight": (4,)}
 LAM, LR, STEPS = 0.3, 0.05, 6
 # Settings with which a decay acts on these tensors at once; the defaults wait for them to have grown.
-ACTING: dict[str, dict[str, Any]] = {"cpr": {"kappa_value": 0.5}, "target_norm": {"target": 0.5}}
+ACTING: dict[str, dict[str, Any]] = {
+    "cpr": {"kappa_value": 0.5},
+    "target_norm": {"target": 0.5},
+    "alpha_decay": {"least": 1, "every": 2},
+}
 
 
 @dataclass(frozen=True)

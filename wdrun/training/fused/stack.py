@@ -27,7 +27,7 @@ def recordable(rule: Rule) -> bool:
     """Whether a step of it waits for nothing the device computes, so that a CUDA graph can hold it."""
     if isinstance(rule, Chain):
         return all(map(recordable, rule.rules))
-    return not isinstance(rule, Decay) or rule.regularizer.capturable
+    return rule.capturable and (not isinstance(rule, Decay) or rule.regularizer.capturable)
 
 
 class Stack:
@@ -46,6 +46,7 @@ class Stack:
         steps = first.steps_per_epoch
         self.table = torch.zeros(steps, len(self._row(1)), dtype=torch.float64, device=device)
         self.counter = torch.zeros(1, dtype=torch.int64, device=device)
+        self.recorded, self.t = recordable(first.rule), 1
         self.losses = torch.zeros(steps, len(trainers), dtype=torch.float64, device=device)
         self.right = torch.zeros_like(self.losses)
         self.x = self.y = torch.empty(0)
@@ -62,6 +63,7 @@ class Stack:
         batches = [t.train_batches.epoch(t.run.seed, number) for t in self.sources.values()]
         for i, batch in enumerate(zip(*batches, strict=True), start=1):
             self.fill(batch)
+            self.t = start + i
             if i == steps:
                 before = self.copy()[0]
             grads = self._moved()
@@ -74,9 +76,13 @@ class Stack:
         return [float(of) for of in (t, knobs.lr_scale, *knobs.lam_scales)]
 
     def knobs(self, row: Tensor) -> Knobs:
-        """What holds for all runs at the step of this row of the table; λ and lr are the runs' own."""
+        """What holds for all runs at the step of this row of the table; λ and lr are the runs' own.
+
+        Where no step is recorded its number is known here, and a rule may branch on it without asking the device.
+        """
         t, scale, *lam_scales = row.unbind()
-        return Knobs(0.0, 0.0, scale, tuple(m.to(self.lift.dtype) for m in lam_scales), cast(int, t))
+        at = cast(int, t) if self.recorded else self.t
+        return Knobs(0.0, 0.0, scale, tuple(m.to(self.lift.dtype) for m in lam_scales), at)
 
     def fill(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Put the batches of a step, one for each source, where the step reads them."""
@@ -95,7 +101,7 @@ class Stack:
     def _moved(self) -> Tensors:
         if self._advance is None:
             # A rule that cannot be recorded goes step by step, as on a CPU.
-            device = self.lift.device if recordable(self.first.rule) else torch.device("cpu")
+            device = self.lift.device if self.recorded else torch.device("cpu")
             self._advance = captured(self.advance, self.written(), device)
         return self._advance()
 
