@@ -142,7 +142,7 @@ def formula(rule: Rule) -> str:
 
 
 def about(rule: Rule) -> list[str]:
-    """What λ is in the rule, where its formula alone does not say it; of a chain, in each of its rules that has this."""
+    """What λ is in the rule, where its formula alone does not say it; of a chain, in each of its rules."""
     if isinstance(rule, Chain):
         return list(dict.fromkeys(text for link in rule.rules for text in about(link)))
     return [rule.about] * bool(rule.about)

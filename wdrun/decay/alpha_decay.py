@@ -17,7 +17,6 @@ from wdrun.accepts import boolean, check, number, whole
 from wdrun.decay.base import Context, Decay, unless_off
 from wdrun.decay.regularizer import finite, over
 from wdrun.tensors import Scalar, Tensors, is_off
-from wdrun.wording import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,8 @@ class AlphaDecay(Decay):
 
     by_element = False
     capturable = False  # a decomposition, in some steps only
-    about = "λ is that of l2, times a factor a tensor, which the tails of their spectra give"
+    to_zero = True
+    about = "λ is that of l2, times a factor a tensor, by the tail of its spectrum; D is a mean over the weights"
 
     every: int
     low: float
@@ -59,7 +59,7 @@ class AlphaDecay(Decay):
         return Decay.value(replace(self, scale={n: c * factors[n] for n, c in self.scale.items()}), params, state, of)
 
     def remark(self, name: str, memory: Tensors) -> str:
-        return f"λ × {short(memory[name].item())} at first, by its spectrum"
+        return f"λ × {memory[name].item():.3g} at first, by its spectrum"
 
     def factors(self, params: Tensors) -> Tensors:
         """f of every parameter in scope, a scalar each."""

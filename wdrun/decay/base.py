@@ -100,6 +100,7 @@ class Rule:
     formula: ClassVar[str] = ""  # the step in one line, as `wdrun explain` shows it
     about: ClassVar[str] = ""  # what λ is in it, as `wdrun explain` says it where λ is no strength of Ω alone
     tries: ClassVar[str] = ""  # an axis worth sweeping, as it is typed, where no formula gives a range of λ
+    to_zero: ClassVar[bool] = False  # True where a rule with memory pulls to zero all the same, by λη alone
     capturable: ClassVar[bool] = True  # False where it waits for what the device computes, or branches on `Knobs.t`
 
     def init(self, params: Tensors) -> Tensors:

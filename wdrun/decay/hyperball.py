@@ -1,4 +1,4 @@
-"""Hyperball: w⁺ ← R·n(w − ηR·n(u)), R = λ‖w₀‖, n(x) = x/‖x‖: norm and step of fixed size (Wen et al. 2026, AdamH).
+"""Hyperball: w⁺ ← R·n(w − η·R·n(u)), R = λ‖w₀‖, n(x) = x/‖x‖: norm and step of fixed size (Wen et al. 2026, AdamH).
 
 η is the relative step: a tensor turns by arctan η where u is across it. An lr to begin with is √(lr·λ) of the AdamW run
 that it replaces, as both turn the weights alike. The paper has matrices; here the norm is that of any whole tensor.
@@ -19,7 +19,7 @@ from wdrun.tensors import Scalar, axpy
 class Hyperball(Rescale):
     """As rescale, after a step of length η times the norm that is kept; λ = 0 is the optimizer's own step."""
 
-    formula = "w⁺ ← R·n(w − ηR·n(u)), R = λc‖w₀‖, n(x) = x/‖x‖"
+    formula = "w⁺ ← R·n(w − η·R·n(u)), R = λc‖w₀‖, n(x) = x/‖x‖"
     about = "λ is the norm that is kept, in initial norms; tune lr, the relative step: begin at √(lr·λ) of AdamW"
     tries = "lr=0.003,0.01,0.03,0.1"
 

@@ -11,15 +11,15 @@ from wdrun.tensors import Tensors
 def rate(rule: Rule, params: Tensors) -> float | None:
     """⟨∇ΣcΩ(w), w⟩/‖w‖² over the scope: relative pull on these weights at λη = 1; 1 for L2, 0 for an empty scope.
 
-    None where the rule does not pull the weights to zero by λη alone: bounds, memory, an Ω that ignores their size, and
-    several rules in a chain.
+    None where the rule does not pull the weights to zero by λη alone: bounds, memory (but see `Rule.to_zero`), an Ω
+    that ignores their size, and several rules in a chain.
     """
     if not isinstance(rule, Decay):
         return None
     if not rule.scale:
         return 0.0
     state = rule.init(params)
-    if rule.coupling == "projected" or state:
+    if rule.coupling == "projected" or (state and not rule.to_zero):
         return None
     leaves = {n: params[n].detach().double().requires_grad_() for n in rule.scale}
     if rule.regularizer.can("value"):

@@ -88,7 +88,7 @@ def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], floa
         ]
         return math.sqrt(torch.stack(parts).sum().item()) if parts else 0.0
 
-    remembers = bool(trainer.decay_start) and run.coupling != "projected"
+    remembers = bool(trainer.decay_start) and run.coupling != "projected" and not trainer.rule.to_zero
     whole = size(free.params, first.params) if remembers else size(free.params)
 
     def replay(lam: float) -> float:
