@@ -1,6 +1,7 @@
 """explain, budget= and tau=, verify, and experiments that carry a sweep or an article's own setting."""
 
 import math
+import shlex
 from functools import partial
 
 import pytest
@@ -93,6 +94,47 @@ def test_explain_gives_the_reason_of_each_tensor(words, expected):
     lines = whole(ready(runs.job("decay=l2", *runs.CNN, "model.norm=batch", *words).run), ())
     fates = {line.split()[0]: line.split("  ")[-1] for line in lines if line.startswith("  ")}
     assert {name: fates[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "sweep"),
+    [
+        (["decay=hyperball", "lr=0.1"], "norm that is kept, in initial norms; tune lr", "lr=0.003,0.01,0.03,0.1"),
+        (["decay=rescale", "lambda=3"], "norm that is kept, in initial norms", "lambda=0,0.5,1,2"),
+        (["decay=spd", "lambda=3"], "free of the lr and of its schedule", "lambda=0,0.1,0.3,1,3"),
+        (["decay=cpr"], "how fast m follows the excess over the bound", "lambda=0,0.1,1,10"),
+    ],
+)
+def test_explain_says_what_lambda_is_and_what_to_sweep(words, says, sweep):
+    """And the line it prints is a sweep of the same run over nothing else."""
+    lines = whole(ready(job(*words).run), [*SMALL, *words])
+    (about,) = [line for line in lines if line.startswith("λ  ")]
+    assert says in about
+    (line,) = [line.partition("wdrun ")[2] for line in lines if line.startswith("sweep")]
+    typed = shlex.split(line)
+    assert typed == ["-m", *SMALL, *(w for w in words if w.partition("=")[0] != sweep.partition("=")[0]), sweep]
+    assert len(experiments.sweep(experiments.lines(typed[1:], multirun=True))[0]) == sweep.count(",") + 1
+
+
+def test_explain_names_each_rule_of_a_chain_whose_lambda_is_another():
+    words = ["decay=chain", "decay.terms=[{decay: l2}, {decay: spd}, {decay: spd, anchor: zero}]"]
+    lines = whole(ready(job(*words).run), words)
+    assert [line.startswith("λ        λ is free of the lr") for line in lines if line.startswith("λ")] == [True]
+
+
+def test_explain_gives_the_factor_of_each_tensor():
+    words = ["decay=alpha_decay", "decay.low=0.5", "model.hidden=[64,64]", "lambda=1e-2"]
+    trainer = ready(job(*words).run)
+    lines = whole(trainer, words)
+    fates = {line.split()[0]: line.split("  ")[-1] for line in lines if line.startswith("  ")}
+    of = trainer.decay_start
+    assert {of["fc1.weight"].item(), of["fc2.weight"].item()} == {0.5, 3.0}
+    for name, f in of.items():
+        assert fates[name] == f"decayed: fully connected, λ × {f.item():g} at first, by its spectrum"
+    squares = {n: trainer.model.get_parameter(n).square().sum().item() for n in of}
+    mean = sum(of[n].item() * size for n, size in squares.items()) / sum(squares.values())
+    plain = ready(job("decay=l2", *words[2:]).run).budget.total
+    assert trainer.budget.total == pytest.approx(mean * plain, rel=1e-5)
 
 
 @pytest.mark.parametrize("scope", ["decay.exclude_1d=true", "decay.exclude_1d=false", "decay.scope=all"])

@@ -332,7 +332,7 @@ def test_what_does_not_fit_is_a_sentence(name, changes, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["cpr", "swd", "l2_init", "rescale", "random_mask", "chain"])
+@pytest.mark.parametrize("name", ["cpr", "swd", "l2_init", "rescale", "random_mask", "spd", "hyperball", "chain"])
 def test_a_run_resumes_from_a_checkpoint_with_the_decays_memory(name, tmp_path):
     """Two epochs at once, and one, a checkpoint on disk, another: the same bits, penalty included."""
     from wdrun.sweep import checkpoint

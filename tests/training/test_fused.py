@@ -356,11 +356,23 @@ def test_a_step_waits_for_nothing(optimizer):
 
 def test_only_decompositions_are_not_recorded():
     built = {name: trainers_of(POINTS, chosen(name, "sgd"))[0].rule for name in DECAYS}
-    assert {name for name, rule in built.items() if not stack.recordable(rule)} == {"spectral"}
+    assert {name for name, rule in built.items() if not stack.recordable(rule)} == {"alpha_decay", "spectral"}
     (mean,) = trainers_of((*POINTS, "decay=spectral", "decay.reduction=mean"), {})
     (chain,) = trainers_of((*POINTS, "decay=chain", "decay.terms=[{decay:l2},{decay:spectral}]"), {})
     assert not stack.recordable(mean.rule)
     assert not stack.recordable(chain.rule)
+
+
+def test_a_rule_that_is_not_recorded_gets_the_steps_number_from_the_host():
+    """So that it may branch on it without waiting for the device; a recorded one reads it from the table."""
+    for decay_, kind in (("l2", torch.Tensor), ("alpha_decay", int)):
+        made = stack.Stack(trainers := trainers_of((*POINTS, f"decay={decay_}"), {}), [trainers[0].initial()], "vmap")
+        seen = []
+        made.knobs = lambda row, of=made.knobs, seen=seen: seen.append(of(row).t) or of(row)
+        for number in (1, 2):
+            made.epoch(number, lambda step: None)
+        assert [int(t) for t in seen] == list(range(1, trainers[0].steps + 1))
+        assert {type(t) for t in seen} == {kind}
 
 
 needs_fake = pytest.mark.skipif(torch.version.cuda is None, reason="a torch without CUDA has no fake device either")

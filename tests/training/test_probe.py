@@ -52,7 +52,7 @@ def test_it_leaves_no_trace():
     assert all(torch.equal(p, before[n]) for n, p in one.model.named_parameters())
 
 
-@pytest.mark.parametrize("decay", ["l2_init", "target_norm", "cpr", "swd"])
+@pytest.mark.parametrize("decay", ["l2_init", "target_norm", "cpr", "swd", "spd"])
 def test_a_decay_with_a_memory_is_held_against_how_far_the_weights_came(decay):
     one = trainer(*MLP, f"decay={decay}", base=LEARNING)
     totals = [total for _, total in total_decays(one)]

@@ -113,7 +113,7 @@ def test_several_lambda_are_compared_and_zero_with_them():
     assert names(asked("lambda=0,1e-3")) == ["decay=none", "lambda=0.001"]
 
 
-@pytest.mark.parametrize("decay", ["rescale", "unit_norm", "max_norm", "cpr", "target_norm"])
+@pytest.mark.parametrize("decay", ["rescale", "unit_norm", "max_norm", "cpr", "target_norm", "hyperball"])
 def test_a_projection_is_compared_with_no_projection(decay):
     """Its λ = 0 is no radius: as everywhere it is the run without the decay."""
     question = asked(f"decay={decay}", "optimizer=sgd,adam").question
