@@ -98,6 +98,7 @@ class Rule:
     """
 
     formula: ClassVar[str] = ""  # the step in one line, as `wdrun explain` shows it
+    overshoots: ClassVar[bool] = True  # False in a rule that shrinks by a factor in [0, 1], however large ηλ
 
     def init(self, params: Tensors) -> Tensors:
         """The rule's own memory at the start of training (empty for a memoryless rule), as `holder` reads its names."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wdrun.decay.regularizer import Regularizer, rows
+from wdrun.decay.regularizer import Regularizer, finite, rows
 from wdrun.tensors import Scalar
 
 
@@ -30,16 +30,11 @@ class Spectral(Regularizer):
 
     def project(self, w: Tensor, radius: Scalar) -> Tensor:
         limit = torch.as_tensor((2 * radius) ** 0.5, dtype=w.dtype, device=w.device)
-        left, sizes, right = torch.linalg.svd(_finite(rows(w)), full_matrices=False)
+        left, sizes, right = torch.linalg.svd(finite(rows(w)), full_matrices=False)
         clipped = (left * torch.minimum(sizes, limit)) @ right
         return torch.where(sizes[0] > limit, clipped.reshape(w.shape), w)
 
 
 def _gram(w: Tensor) -> Tensor:
     matrix = rows(w)
-    return _finite(matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T)
-
-
-def _finite(matrix: Tensor) -> Tensor:
-    """The matrix, zeros if anything in it is not finite: a decomposition would end the runs that train beside it."""
-    return torch.where(torch.isfinite(matrix).all(), matrix, torch.zeros_like(matrix))
+    return finite(matrix.T @ matrix if matrix.shape[0] > matrix.shape[1] else matrix @ matrix.T)
