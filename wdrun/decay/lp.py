@@ -46,7 +46,8 @@ class Lp(Regularizer):
     def prox(self, w: Tensor, t: Scalar) -> Tensor:
         if self.p == 1:
             return L1().prox(w, t)
-        weight = t * w.abs().pow(self.p - 2)  # T
+        most = torch.finfo(w.dtype).max  # so that T = 0 for t = 0, whatever w
+        weight = t * w.abs().pow(self.p - 2).clamp_max(most)  # T
         return w * (_kept(weight, self.p) if self.p < 1 else _shrunk(weight, self.p))
 
     def project(self, w: Tensor, radius: Scalar) -> Tensor:

@@ -21,7 +21,7 @@ ADAM = optim.Adam(0.9, 0.999, 1e-8)
 
 
 def padam() -> str | None:
-    """pwd is w ← w'·X/(X + pηλ_p), X = |w|^(2−p), λ_p = λ/p, w' the step without decay (Outmezguine & Levi 2024, PAdam);
+    """pwd is w ← w'·X/(X + pηλ_p), X = |w|^(2−p), λ_p = λ/p, w' the step alone (Outmezguine & Levi 2024, PAdam);
     for p = 2 it is proximal l2."""
     start, lam, lr = weights()["fc.weight"], 0.3, 0.05
 
