@@ -10,7 +10,10 @@ from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.decay import Decay, Knobs
+from wdrun.decay.dwf import Dwf
 from wdrun.decay.l2 import L2
+from wdrun.decay.lp import Lp
+from wdrun.decay.schatten import Schatten
 from wdrun.laws import nothing, weights
 from wdrun.training.step import Step, Training
 
@@ -95,6 +98,23 @@ def test_the_same_coupled_lambda_elsewhere_gives_the_same_gradient():
     for penalty in (keras, tensorflow, scikit):
         (grad,) = torch.autograd.grad(penalty, w)
         torch.testing.assert_close(grad, same["torch weight_decay"] * w.detach(), rtol=1e-12, atol=0)
+
+
+def test_the_same_lambda_of_a_power_is_that_of_padams_code_and_of_factors():
+    lam, any_coupling = 0.3, {"coupling": "proximal", "lr": 0.1, "batch_size": 64}
+    w = weights()["fc.weight"]
+    for name in ("lp", "pwd"):
+        (theirs,) = conventions.elsewhere(lam, regularizer=name, p=0.8, **any_coupling).values()
+        assert theirs * w.abs().pow(0.8).sum() == pytest.approx(lam * Lp(0.8).value(w).item(), rel=1e-12)
+    ((where, of_a_factor),) = conventions.elsewhere(lam, regularizer="dwf", p=2 / 3, **any_coupling).items()
+    assert where == "torch weight_decay of 3 factors"
+    assert of_a_factor / 2 * 3 * w.abs().pow(1 / 3).square().sum() == pytest.approx(lam * Dwf(3).value(w).item())
+    left, sizes, right = torch.linalg.svd(w, full_matrices=False)
+    a, b = left * sizes.sqrt(), sizes.sqrt()[:, None] * right  # the factors of w with the least sum of squares
+    (of_both,) = conventions.elsewhere(lam, regularizer="schatten", p=1.0, **any_coupling).values()
+    penalty = of_both / 2 * (a.square().sum() + b.square().sum())
+    assert penalty == pytest.approx(lam * Schatten(1.0).value(w).item(), rel=1e-12)
+    assert conventions.elsewhere(lam, regularizer="schatten", p=0.5, **any_coupling) == {}
 
 
 @pytest.mark.parametrize("coupling", ["decoupled", "independent"])

@@ -193,6 +193,21 @@ def test_a_ready_made_l2_is_shown_in_other_units_too(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("lp", "λ_p of PAdam's code 1.25e-4"),
+        ("pwd", "λ_p of PAdam's code 1.25e-4"),
+        ("dwf", "torch weight_decay of 3 factors 6.66667e-5"),
+        ("nuclear", "torch weight_decay of A and B, AB = w 0.01"),
+    ],
+)
+def test_a_power_is_shown_in_the_units_of_others_and_its_default_acts(name, same):
+    lines = block(runs.trainer(f"decay={name}", "data=synthetic", base=()))
+    assert f"same λ   {same}" in lines
+    assert "verdict  decay can act" in lines
+
+
+@pytest.mark.parametrize(
     ("words", "elsewhere"),
     [
         ((), ["torch weight_decay", "Keras l2", "tf.nn.l2_loss", "scikit-learn alpha"]),

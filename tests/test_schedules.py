@@ -106,6 +106,20 @@ def test_inverse_time_is_keras_decay(rate: float) -> None:
     same(trajectory(spec("inverse_time", rate=rate)), [1 / (1 + rate * t) for t in range(K)])
 
 
+@pytest.mark.parametrize("half", [0.01, 0.1, 2.0])
+def test_log_time_is_inverse_time_in_shares_of_training(half: float) -> None:
+    found = trajectory(spec("log_time", half=half))
+    same(found, [half * K / (half * K + t) for t in range(K)])  # λ of ADANA's code: ω/(T/10 + t) over its first
+    same(found, trajectory(spec("inverse_time", rate=1 / (half * K))))
+
+
+@pytest.mark.parametrize("warmup", [0.0, 3.0])
+def test_log_time_adds_up_to_the_log_of_time(warmup: float) -> None:
+    long = trajectory(spec("log_time", half=0.1, warmup=warmup), steps=40_000)
+    rest = 1 - warmup / EPOCHS  # the rise adds up to half its length
+    assert sum(long) / 40_000 == pytest.approx(rest * 0.1 * math.log(11) + (1 - rest) / 2, rel=1e-3)
+
+
 @pytest.mark.parametrize("factor", [1, 2, 3])
 @pytest.mark.parametrize("steps", [60, 120, 1320])
 @pytest.mark.parametrize("period", [1, 2, 3])
@@ -158,6 +172,7 @@ def test_warm_up_then_cosine_is_torchs_sequence() -> None:
             spec("inverse_time", rate=0.01),
             lambda k: 1 / (1 + 0.01 * k),
         ),  # t from the end of warm-up
+        (spec("log_time", half=0.2), lambda k: 1 / (1 + k / 18)),  # a fifth of the 90 steps that remain
         (
             spec("step", milestones=[0.5], factor=0.1),
             lambda k: 0.1 if k + 30 >= 60 else 1.0,
@@ -194,6 +209,7 @@ options = st.one_of(
         shares,
     ),
     st.builds(lambda r: {"name": "inverse_time", "rate": r}, st.floats(0.0, 1e3)),
+    st.builds(lambda h: {"name": "log_time", "half": h}, st.floats(1e-6, 1e3)),
     st.builds(
         lambda p, g, f: {"name": "warm_restarts", "period": p, "factor": g, "final": f},
         st.floats(0.01, 100.0),
@@ -259,6 +275,7 @@ def test_schedules_are_functions_of_progress_alone() -> None:
         (spec("step", warmup=6), "after the warm-up, which ends at 0.5"),
         (spec("warm_restarts", period=0), "schedule.period=0: must be a number > 0"),
         (spec("warm_restarts", factor=0.5), "schedule.factor=0.5: must be a number ≥ 1"),
+        (spec("log_time", half=0), "schedule.half=0: must be a number > 0"),
         (spec("one_cycle", peak_at=1), "schedule.peak_at=1: must be a number in (0, 1)"),
     ],
 )

@@ -71,7 +71,7 @@ def is_whole(value: Any) -> bool:
 def number(low: float = -inf, high: float = inf, *, above: float = -inf, below: float = inf) -> Accepts:
     """A finite number in [low, high], and within (above, below), whose ends are not accepted themselves."""
     if high < inf:
-        words = f"a number from {low:g} to {high:g}"
+        words = f"a number from {low:g} to {high:g}" if above == -inf else f"a number in ({above:g}, {high:g}]"
     elif below < inf:
         words = f"a number in {f'[{low:g}' if above == -inf else f'({above:g}'}, {below:g})"
     elif above > -inf:

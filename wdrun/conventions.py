@@ -50,8 +50,12 @@ def budget(
     epochs: int,
     gain: float | None,
     rate: float | None,
+    overshoots: bool = True,
 ) -> Budget:
-    """The budget of a run whose steps have (λ_t, η_t, s_t); `gain` and `rate` as in `Budget`."""
+    """The budget of a run whose steps have (λ_t, η_t, s_t); `gain` and `rate` as in `Budget`.
+
+    `overshoots`: whether a pull of more than a weight's size carries it past 0; a proximal step never does.
+    """
     steps = list(steps)
     if not any(lam for lam, _, _ in steps):
         return Budget(0.0, None, 0.0)
@@ -61,16 +65,26 @@ def budget(
     pulls = [lam * (s if free_of_lr else lr) * rate for lam, lr, s in steps]
     # Momentum spreads a pull over later steps: it adds to the total, but does not make a single step larger.
     total = sum(pulls) * (gain or 1.0 if coupling == "coupled" else 1.0)
-    peak = 0.0 if coupling == "proximal" else max(pulls, default=0.0)
+    peak = 0.0 if coupling == "proximal" or not overshoots else max(pulls, default=0.0)
     return Budget(total, epochs / total if total else None, peak)
 
 
-def elsewhere(lam: float, *, regularizer: str, coupling: str, lr: float, batch_size: int) -> dict[str, float]:
+def elsewhere(
+    lam: float, *, regularizer: str, coupling: str, lr: float, batch_size: int, p: float = 2.0
+) -> dict[str, float]:
     """This λ as other frameworks write it; empty for a regularizer they do not share.
 
     L2: Ω = ½Σw² here and in torch; Keras' l2(c) and c·Σw² double it; tf.nn.l2_loss has the ½; scikit-learn's MLP
     divides alpha by the batch. Decoupled decay in the AdamW paper and in Composer is not multiplied by the lr.
+    Lp with exponent `p`: PAdam's code leaves out the 1/p of Ω. Deep weight factorization (p = 2/D) and the nuclear norm
+    (p = 1) are weight decay on the factors of w.
     """
+    if regularizer in ("lp", "pwd"):
+        return {"λ_p of PAdam's code": lam / p}
+    if regularizer == "dwf":
+        return {f"torch weight_decay of {2 / p:.0f} factors": lam * p}
+    if regularizer == "schatten" and p == 1:
+        return {"torch weight_decay of A and B, AB = w": lam}
     if regularizer == "l1":
         return {"Keras l1": lam, "torch Σ|w|": lam}
     if regularizer != "l2":

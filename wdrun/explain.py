@@ -56,8 +56,9 @@ def block(trainer: Trainer) -> list[str]:
     # Decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not.
     module = run.decay["_target_"].rpartition(".")[0]
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
+    exponent = run.decay.get("p", 2 / run.decay.get("depth", 1))
     same = conventions.elsewhere(
-        run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size
+        run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size, p=exponent
     )
     if limits:  # torch clips before it adds λw, a framework with Ω in its loss after
         same = {where: value for where, value in same.items() if data_alone == (where == "torch weight_decay")}

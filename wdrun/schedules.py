@@ -46,6 +46,11 @@ def inverse_time(progress: float, rate: float) -> float:
     return 1.0 / (1.0 + rate * progress)
 
 
+def log_time(progress: float, half: float) -> float:
+    """s = 1/(1 + p/half), ½ at p = half: Σs over K steps is K·half·log(1 + 1/half) (Ferbach et al. 2026, of λ)."""
+    return 1.0 / (1.0 + progress / half)
+
+
 def warm_restarts(progress: float, period: float, factor: float, final: float) -> float:
     """s = cosine(share done of a period), lengths period·factor^i (SGDR, Loshchilov & Hutter 2017)."""
     done, length = _restarts(progress / period, factor)
@@ -82,6 +87,7 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "step": step,
     "window": window,
     "inverse_time": inverse_time,
+    "log_time": log_time,
     "warm_restarts": warm_restarts,
     "renormalized": renormalized,
     "one_cycle": one_cycle,
@@ -109,6 +115,7 @@ PARAMETERS: dict[str, dict[str, Accepts]] = {
     "step": {"milestones": milestones(), "factor": _at_least_0},
     "window": {"begin": _share, "end": _share},
     "inverse_time": {"rate": _at_least_0},
+    "log_time": {"half": _positive},
     "warm_restarts": {"period": _positive, "factor": _growth, "final": _at_least_0},
     "renormalized": {"period": _positive, "factor": _growth},
     "one_cycle": {"peak_at": number(above=0, below=1), "start": _at_least_0, "final": _at_least_0},

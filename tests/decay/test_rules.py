@@ -82,6 +82,24 @@ def test_adamc_is_lr_squared_over_peak():
     assert rule.scope() == ["w"]
 
 
+def test_a_lambda_as_the_square_of_the_lr_is_adamc_or_decoupled_with_lr():
+    params, lam, lr = weights(), 0.5, 0.1
+    s = schedules.build({"name": "cosine", "start": 1.0, "final": 0.0}, epochs=10, steps=50)
+    with_lr = {"name": "cosine", "start": 1.0, "final": 0.0}  # what decay.schedule=with_lr is under schedule=cosine
+    rules = [rule_of("adamc", params), rule_of("decoupled", params, schedule=with_lr)]
+    one, two = (walk(rule, ADAM, params, knobs(lam, lr, 50, s))[-1].params for rule in rules)
+    assert all(torch.equal(one[n], two[n]) for n in params)
+
+
+def test_independent_decay_over_log_time_falls_as_in_adana():
+    """ADANA: w ← w'(1 − γ(t)·ω/(T/10 + t)) after the step w'; without a gradient ours is that, t from 0."""
+    params, omega, steps = {"w": weights()["fc.weight"]}, 4.0, 400
+    rule = rule_of("independent", params, schedule={"name": "log_time", "half": 0.1})
+    lam = omega / (steps / 10)  # λ = ω/(T/10) at the first step
+    found = walk(rule, SGD, params, knobs(lam, 0.1, steps), lambda t, n, w: torch.zeros_like(w))[-1].params["w"]
+    close(found, params["w"] * math.prod(1 - omega / (steps / 10 + t) for t in range(steps)))
+
+
 def test_with_lr_follows_the_lr_schedule_of_the_run():
     words = ["decay=l2", "decay.schedule=with_lr", "schedule=step", "schedule.factor=0.3"]
     run = parse(compose(words)).run

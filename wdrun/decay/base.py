@@ -102,6 +102,7 @@ class Rule:
     tries: ClassVar[str] = ""  # an axis worth sweeping, as it is typed, where no formula gives a range of λ
     to_zero: ClassVar[bool] = False  # True where a rule with memory pulls to zero all the same, by λη alone
     capturable: ClassVar[bool] = True  # False where it waits for what the device computes, or branches on `Knobs.t`
+    overshoots: ClassVar[bool] = True  # False in a rule that shrinks by a factor in [0, 1], however large ηλ
 
     def init(self, params: Tensors) -> Tensors:
         """The rule's own memory at the start of training (empty for a memoryless rule), as `holder` reads its names."""

@@ -106,15 +106,15 @@ def rows(w: Tensor) -> Tensor:
     return w.reshape(w.shape[0], -1) if w.ndim > 1 else w.reshape(-1, 1)
 
 
+def finite(matrix: Tensor) -> Tensor:
+    """The matrix, zeros if anything in it is not finite: a decomposition would end the runs that train beside it."""
+    return torch.where(torch.isfinite(matrix).all(), matrix, torch.zeros_like(matrix))
+
+
 def row_norms(w: Tensor) -> Tensor:
     """‖w_j‖ of every row, shaped to multiply w: (outputs, 1, …)."""
     norms = torch.linalg.vector_norm(rows(w), dim=1)
     return norms.reshape(-1, *[1] * (w.ndim - 1)) if w.ndim else norms.reshape(())
-
-
-def finite(matrix: Tensor) -> Tensor:
-    """The matrix, zeros if anything in it is not finite: a decomposition would end the runs that train beside it."""
-    return torch.where(torch.isfinite(matrix).all(), matrix, torch.zeros_like(matrix))
 
 
 def over(size: Scalar | Tensor, norm: Tensor) -> Tensor:

@@ -13,15 +13,19 @@ from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
 from wdrun.decay import COUPLINGS, Chain, Decay, Regularizer, Rule
+from wdrun.decay.dwf import Dwf
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.group_lasso import GroupLasso
 from wdrun.decay.huber import Huber
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
+from wdrun.decay.lp import Lp
 from wdrun.decay.max_norm import MaxNorm
+from wdrun.decay.schatten import Schatten
 from wdrun.decay.target_norm import TargetNorm
 from wdrun.decay.unit_norm import UnitNorm
 from wdrun.laws.cases import noise, nothing, train, weights
+from wdrun.laws.powers import POWERS
 from wdrun.tensors import Tensors
 from wdrun.training.diagnostics import rotation
 
@@ -29,7 +33,7 @@ SGD = optim.Sgd(momentum=0.0, nesterov=False)
 
 
 def limits_of_regularizers() -> str | None:
-    """Elastic net, Huber, group lasso and target norm are L2 or L1 at their ends, in all that both can do."""
+    """Elastic net, Huber, Lp, Schatten, group lasso and target norm are L2 or L1 at an end, in all that both can do."""
     column = weights()["fc.bias"].reshape(-1, 1)
     aim = TargetNorm(target=0.0).recall(torch.ones((), dtype=torch.float64))
     pairs: list[tuple[str, Regularizer, Regularizer, float, Tensor]] = [
@@ -37,6 +41,11 @@ def limits_of_regularizers() -> str | None:
         ("elastic_net at l1_ratio 1", ElasticNet(1.0), L1(), 1.0, column),
         ("huber at a large delta", Huber(1e3), L2(), 1.0, column),
         ("huber/delta at a small delta", Huber(1e-9), L1(), 1e9, column),
+        ("lp at p 1", Lp(1.0), L1(), 1.0, column),
+        ("lp at p 2", Lp(2.0), L2(), 1.0, column),
+        ("dwf of two factors", Dwf(2), L1(), 1.0, column),
+        ("schatten at p 2", Schatten(2.0), L2(), 1.0, weights()["fc.weight"]),
+        ("schatten at p 1 on one row", Schatten(1.0), GroupLasso(), 12**0.5, weights()["fc.weight"][:1]),
         ("group_lasso on groups of one", GroupLasso(), L1(), 1.0, column),
         ("target_norm at target 0", aim, L2(), 1.0, column),
     ]
@@ -220,4 +229,5 @@ KNOWN_ANSWERS: tuple[Callable[[], str | None], ...] = (
     equilibrium_rotation,
     ridge_regression,
     lasso,
+    *POWERS,
 )

@@ -187,6 +187,7 @@ class Trainer:
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
             gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,
+            overshoots=rule.overshoots,
         )  # fmt: skip
 
     def train(self, state: State | None = None, tick: Callable[[int], None] = lambda step: None) -> Iterator[Epoch]:
