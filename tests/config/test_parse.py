@@ -158,6 +158,9 @@ on_change=ask                -> on_change=ask: must be one of error, retrain, ke
 on_change=kep                -> on_change=kep: must be one of error, retrain, keep; did you mean keep?
 keep_state=maybe            -> keep_state=maybe: must be true or false
 init_skip=[fc2.*]            -> init_skip: init_from is not given; it says of which file
+ema=1                        -> ema=1: must be a number in [0, 1), or null
+ema=-0.1                     -> ema=-0.1: must be a number in [0, 1), or null
+ema=true                     -> ema=true: must be a number in [0, 1), or null
 early_stopping=3             -> early_stopping=3: set early_stopping.patience=… instead
 early_stopping.patience=0    -> early_stopping.patience=0: must be a whole number ≥ 1, or null
 +early_stopping.patienc=1    -> early_stopping.patienc: unknown key; did you mean early_stopping.patience?

@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests import runs
 from tests.runs import CNN, LEARNING, MLP
+from wdrun.training import network
+from wdrun.training.state import unflatten
 
 
 def trainer(*overrides):
@@ -35,6 +38,7 @@ def rows(epochs):
         ("model.dropout=0.5", "decay=l1", "decay.coupling=proximal"),
         ("optimizer=nadam", "decay=elastic_net", "schedule=warm_restarts"),
         ("optimizer=muon", "early_stopping.patience=1"),
+        (*CNN, "model.norm=batch", "ema=0.9"),
     ],
     ids=" ".join,
 )
@@ -72,6 +76,38 @@ def test_training_depends_on_the_seed_and_not_on_the_global_generator():
     same(first[-1].state.tensors, second[-1].state.tensors)
     other = list(trainer("model.dropout=0.3", "seed=1").train())
     assert not torch.equal(first[-1].state.tensors["params/fc1.weight"], other[-1].state.tensors["params/fc1.weight"])
+
+
+def test_the_average_is_that_of_torch():
+    """Weights and a batch norm's statistics after every step, through torch's AveragedModel; the first are copied."""
+    ready = trainer(*CNN, "model.norm=batch", "precision=fp64", "ema=0.9", "epochs=1")
+    now, buffers = unflatten(ready.initial().tensors)
+    twin = ready.model.train()
+    averaged = AveragedModel(twin, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for t, (x, y) in enumerate(ready.train_batches.epoch(0, 1), start=1):
+        now, *_ = ready.step(now, buffers, x, y, ready.knobs(t))
+        network.write(twin, now.params, buffers)
+        averaged.update_parameters(twin)
+        wanted = network.trained(averaged.module) | network.kept(averaged.module)
+        assert now.average.keys() == {name for name in wanted if "num_batches" not in name}
+        for name, e in now.average.items():
+            torch.testing.assert_close(e, wanted[name], rtol=1e-14, atol=1e-16, msg=lambda m, t=t: f"step {t}: {m}")
+    assert t > 3
+    assert not torch.equal(now.average["conv1.weight"], now.params["conv1.weight"])
+
+
+def test_an_average_changes_no_training_and_best_stays_on_the_plain_weights():
+    words = (*CNN, "early_stopping.patience=2", "lr=0.5", "epochs=4")
+    plain, beside = (list(trainer(*words, *more).train()) for more in ((), ("ema=0.9",)))
+    assert rows(plain) == rows(beside)
+    own = {n: w for n, w in beside[-1].state.tensors.items() if not n.startswith("average/")}
+    same(plain[-1].state.tensors, own)
+    assert len(own) < len(beside[-1].state.tensors)
+
+
+def test_a_d_of_0_averages_nothing():
+    training, _ = unflatten(list(trainer("ema=0", "epochs=1").train())[-1].state.tensors)
+    same(training.average, training.params)
 
 
 def test_the_step_is_a_hand_written_loop_with_torch_sgd():

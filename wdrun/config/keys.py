@@ -57,6 +57,7 @@ KEYS: dict[str, Accepts] = {
     "init_from": or_null(text("a path")),
     "init_digest": or_null(text("twelve letters, as found for a file", r"[b-df-hj-np-tv-xz]{12}")),
     "init_skip": or_null(list_of(text("a glob"), "a list of globs of tensors, such as [fc2.*]")),
+    "ema": or_null(number(0, below=1)),
     "early_stopping.patience": or_null(whole(1)),
     "device": text("auto, cpu, cuda or cuda:N", r"auto|cpu|cuda(:\d{1,3})?"),
     "precision": one_of("auto", "fp32", "bf16", "tf32", "fp64"),

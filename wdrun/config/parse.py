@@ -48,6 +48,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
         **warm_start.knobs(plain),
+        ema=plain["ema"],
     )
     _check_budget(plain, overrides)
     options = Options(**{field.name: plain[field.name] for field in fields(Options)})

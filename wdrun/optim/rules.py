@@ -16,7 +16,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from wdrun.tensors import Scalar, Tensors, axpy, is_off
+from wdrun.tensors import Scalar, Tensors, axpy, is_off, toward
 
 State = dict[str, Tensors]
 
@@ -246,16 +246,11 @@ def _zeros(params: Tensors) -> Tensors:
     return {k: torch.zeros_like(w) for k, w in params.items()}
 
 
-def _toward(old: Tensor, new: Tensor, share: Scalar) -> Tensor:
-    """old + share·(new − old); of a float64 share the difference to 1 was taken before it is rounded."""
-    return old.lerp(new, share.to(old.dtype) if isinstance(share, Tensor) else share)
-
-
 def _mean(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x, for the names of `new`."""
-    return {k: _toward(old[k], x, 1 - beta) for k, x in new.items()}
+    return {k: toward(old[k], x, 1 - beta) for k, x in new.items()}
 
 
 def _mean_square(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x², for the names of `new`."""
-    return {k: _toward(old[k], x.square(), 1 - beta) for k, x in new.items()}
+    return {k: toward(old[k], x.square(), 1 - beta) for k, x in new.items()}

@@ -70,7 +70,7 @@ class EagerStep(Step):
         self, now: Training, buffers: Tensors, x: Tensor, y: Tensor, knobs: Knobs
     ) -> tuple[Training, Tensors, Tensor, Tensor]:
         grads, loss, right = self.gradients(now.params, buffers, x, y)
-        return self.update(self.begun(now), grads, knobs), grads, loss, right
+        return self.averaged(self.update(self.begun(now), grads, knobs), buffers, knobs.t), grads, loss, right
 
     def begun(self, now: Training) -> Training:
         return now._replace(params={name: w.clone() for name, w in network.trained(self.model).items()})
@@ -88,7 +88,8 @@ class EagerStep(Step):
         params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, seen, updates))
         rest = {n: now.params[n] for n in idle}
         still = {key: m for key, m in now.decay.items() if self.rule.holder(key) in idle}
-        return Training({n: rest.get(n, w) for n, w in params.items()}, memory, remembered | still)
+        params = {n: rest.get(n, w) for n, w in params.items()}
+        return now._replace(params=params, optimizer=memory, decay=remembered | still)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         images = self.channels_last and x.ndim == 4

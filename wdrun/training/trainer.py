@@ -90,10 +90,10 @@ class Trainer:
         parts = (self.model, self.rule, self.optimizer, options["clip_norm"], options["clip_value"], self.machine)
         data_alone = options.get("clip") == "data"
         if self.found is None:
-            return Step(*parts, data_alone)
+            return Step(*parts, data_alone, self.run.ema)
         if "hessian" in self.run.diagnostics and self.found.no_function:
             raise ConfigError(f"diagnostics=[hessian]: not of this model: {self.found.no_function}")
-        return EagerStep(*parts, data_alone, self.found.channels_last, self.found.no_function)
+        return EagerStep(*parts, data_alone, self.run.ema, self.found.channels_last, self.found.no_function)
 
     def _weights(self) -> list[str]:
         """The names of the weights of layers, in the scope of a decay or not: no biases, no norms."""
@@ -156,9 +156,16 @@ class Trainer:
     def initial(self) -> State:
         """State before the first step."""
         params, buffers = ({n: w.clone() for n, w in of.items()} for of in self._start)
-        training = Training(params, self.optimizer.init(params), self.rule.init(params))
+        training = Training(params, self.optimizer.init(params), self.rule.init(params), self._average(params, buffers))
         values = {"epoch": 0, "best_epoch": None, "best_score": None}
         return State(flatten(training, buffers), values)
+
+    def _average(self, params: Tensors, buffers: Tensors) -> Tensors:
+        """The running average before the first step, which takes its place; {} where none is asked for."""
+        if self.run.ema is None:
+            return {}
+        kept = params | {name: buffers[name] for name in network.statistics(self.model)}
+        return {name: w.clone() for name, w in kept.items()}
 
     def draws(self, stream: str, epoch: int) -> AbstractContextManager[None]:
         """The global generators keyed by (seed, stream, epoch), and put back: what the model itself draws from."""
@@ -310,8 +317,9 @@ class Trainer:
 
     @property
     def measured_once(self) -> list[str]:
-        """What is measured of a run that is done, after its training: corruptions, attacks, the Hessian."""
-        return [*dict.fromkeys(name for name, _ in self.evaluator.strengths), *self.inspector.at_the_end]
+        """What is measured of a run that is done, after its training: corruptions, attacks, Hessian, average."""
+        shifts = dict.fromkeys(name for name, _ in self.evaluator.strengths)
+        return [*shifts, *self.inspector.at_the_end, *["ema"] * (self.run.ema is not None)]
 
     def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
         """Metrics rows of these weights on the corrupted and attacked test split; empty scores where that failed."""
