@@ -36,7 +36,7 @@ def block(trainer: Trainer) -> list[str]:
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     lines += [f"note     {note}" for note in (trainer.found.notes if trainer.found else ())]
-    lines += averaging(trainer)
+    lines += [*rates(trainer), *averaging(trainer)]
     found = trainer.budget
     if found.verdict == "off":
         return [
@@ -74,6 +74,21 @@ def block(trainer: Trainer) -> list[str]:
     if found.verdict == "acts":
         lines.append("verdict  decay can act")
     return lines + [f"verdict  {sentence}" for sentence in others]
+
+
+def rates(trainer: Trainer) -> list[str]:
+    """The line on the parameters with a learning rate of their own, where there are any."""
+    factors = trainer.lr_factors
+    if not factors:
+        return []
+    parts = [
+        f"× {short(factor)} on {counted(sum(own == factor for own in factors.values()), 'tensor')}"
+        for factor in dict.fromkeys(factors.values())
+    ]
+    return [
+        f"lr       η {', '.join(parts)} by optimizer.lr_scales"
+        + ("; × 0 takes no step" if 0 in factors.values() else "")
+    ]
 
 
 def averaging(trainer: Trainer) -> list[str]:
@@ -124,7 +139,11 @@ def fate(trainer: Trainer, name: str, size: int) -> str:
         if holds(scope, kind):
             return f"not decayed: {kind.what}, {'in no term' if isinstance(rule, Chain) else 'decay.scales'}"
         return f"not decayed: {kind.what}" + (f", decay.scope={scope}" if kind.scope != "all" else "")
-    why = [kind.what]
+    follows = trainer.run.coupling not in ("independent", "projected") and not isinstance(rule, Chain)
+    factor = trainer.lr_factors.get(name, 1.0)
+    if follows and factor == 0:
+        return "not decayed: η × 0 by optimizer.lr_scales"
+    why = [kind.what] + [f"η × {short(factor)} by optimizer.lr_scales"] * (follows and factor != 1)
     if isinstance(rule, Decay):
         c = rule.scale[name]
         if spec["reduction"] == "mean":  # c is that of the scales divided by the tensor's size

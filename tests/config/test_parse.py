@@ -234,7 +234,7 @@ optimizer=muon optimizer.ns_dtype=int8 -> optimizer.ns_dtype=int8: must be one o
 optimizer.clip_norm=0        -> optimizer.clip_norm=0: must be a number > 0, or null
 optimizer.clip=none          -> optimizer.clip=none: must be one of all, data
 optimizer.rule=sgdd          -> optimizer.rule=sgdd: must be one of <rules>; did you mean sgd?
-~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov
+~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov, dampening
 ~optimizer.clip_norm         -> ~optimizer.clip_norm: cannot be left out; set it instead
 schedule.warmup=10           -> schedule.warmup=10: must be less than the 10 epochs of training
 schedule.warmup=-1           -> schedule.warmup=-1: must be a number ≥ 0

@@ -95,6 +95,7 @@ KEYS: dict[str, Accepts] = {
     "data.folds": whole(1),
     "augment.name": _label,
     "optimizer.name": _label,
+    "optimizer.lr_scales": Accepts("a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]", _is_scales),
     "optimizer.clip": one_of("all", "data"),
     "optimizer.clip_norm": or_null(_positive),
     "optimizer.clip_value": or_null(_positive),

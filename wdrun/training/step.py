@@ -7,7 +7,8 @@ dictionaries, parameter name -> tensor.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ class Step:
     machine: Machine
     clip_data: bool = False  # clip the gradient of the data loss alone, as a loop in torch does; else λcΩ' with it
     ema: float | None = None  # the decay d of the running average
+    lr_factors: Mapping[str, float] = field(default_factory=dict)  # of η, 1 for a parameter that is not in it
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -109,12 +111,16 @@ class Step:
 
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
-        context = Context(now.params, knobs, now.decay)
+        context = self.context(now, knobs)
         grads = self.seen(self.coupled(grads, context))
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
-        stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
-        params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, grads, updates))
+        stepped = {n: axpy(-context.lr(n), updates[n], w) for n, w in now.params.items()}
+        params, remembered = self.rule.after(stepped, replace(context, grads=grads, updates=updates))
         return now._replace(params=params, optimizer=memory, decay=remembered)
+
+    def context(self, now: Training, knobs: Knobs) -> Context:
+        """What a step begins with, as its decay sees it."""
+        return Context(now.params, knobs, now.decay, lr_factors=self.lr_factors)
 
     def averaged(self, now: Training, buffers: Tensors, t: Scalar) -> Training:
         """After step t: ē ← dē + (1−d)w; the first step's ē is its w, as in torch's AveragedModel.
