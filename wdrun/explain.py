@@ -85,10 +85,7 @@ def rates(trainer: Trainer) -> list[str]:
         f"× {short(factor)} on {counted(sum(own == factor for own in factors.values()), 'tensor')}"
         for factor in dict.fromkeys(factors.values())
     ]
-    return [
-        f"lr       η {', '.join(parts)} by optimizer.lr_scales"
-        + ("; × 0 takes no step" if 0 in factors.values() else "")
-    ]
+    return [f"lr       η {', '.join(parts)} by optimizer.lr_scales"]
 
 
 def averaging(trainer: Trainer) -> list[str]:
@@ -139,11 +136,11 @@ def fate(trainer: Trainer, name: str, size: int) -> str:
         if holds(scope, kind):
             return f"not decayed: {kind.what}, {'in no term' if isinstance(rule, Chain) else 'decay.scales'}"
         return f"not decayed: {kind.what}" + (f", decay.scope={scope}" if kind.scope != "all" else "")
-    follows = trainer.run.coupling not in ("independent", "projected") and not isinstance(rule, Chain)
-    factor = trainer.lr_factors.get(name, 1.0)
-    if follows and factor == 0:
+    if name in trainer.frozen:
         return "not decayed: η × 0 by optimizer.lr_scales"
-    why = [kind.what] + [f"η × {short(factor)} by optimizer.lr_scales"] * (follows and factor != 1)
+    why = [kind.what]
+    if (factor := trainer.lr_factors.get(name, 1.0)) != 1:
+        why.append(f"η × {short(factor)} by optimizer.lr_scales")
     if isinstance(rule, Decay):
         c = rule.scale[name]
         if spec["reduction"] == "mean":  # c is that of the scales divided by the tensor's size

@@ -13,8 +13,7 @@ from wdrun.tensors import Tensors
 def rate(rule: Rule, params: Tensors, lr_factors: Mapping[str, float] | None = None) -> float | None:
     """⟨∇ΣcΩ(w), w⟩/‖w‖² over the scope: relative pull on these weights at λη = 1; 1 for L2, 0 for an empty scope.
 
-    `lr_factors` are those of η by parameter, 1 unless given: 0 leaves a parameter out. A decay that is free of η does not
-    follow them.
+    `lr_factors` are those of η by parameter, 1 unless given, 0 leaving one out; not of a decay that is free of η.
 
     None where the rule does not pull the weights to zero by λη alone: bounds, memory, an Ω that ignores their size, and
     several rules in a chain.
