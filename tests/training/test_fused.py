@@ -184,8 +184,12 @@ def test_every_pair_steps_as_alone(name, coupling):
         (("augment=flip_crop",), [{"lam": 0.0}, {"lam": 0.1, "lr": 0.05}]),
         (("augment=cutout", "data.folds=3", "evaluate=calibration"), [*mixed(), {"fold": 1}, {"fold": 2, "seed": 5}]),
         (("model.channels=[20,4]", "schedule=one_cycle", "decay.schedule=cosine"), mixed()),
+        (
+            ("optimizer.lr_scales=[['*.bias',3],[conv*,0.2],[fc1*,0]]", "decay=proximal", "optimizer.dampening=0.2"),
+            mixed(),
+        ),
     ],
-    ids=["shared", "folds", "wide"],
+    ids=["shared", "folds", "wide", "groups"],
 )
 def test_every_way_of_a_cnn_trains_as_alone(words, changes, way):
     assert_fused_is_serial((*IMAGES, *words), *changes, way=way)
@@ -224,6 +228,8 @@ def test_norms_train_as_alone(norm):
     [
         (("optimizer=sgd",), {"optimizer.momentum": (0.9, 0.5, 0.2)}),
         (("optimizer=sgd", "optimizer.nesterov=true"), {"optimizer.momentum": (0.9, 0.5, 0.2)}),
+        (("optimizer=sgd", "optimizer.dampening=0.1"), {"optimizer.dampening": (0.1, 0.5, 0.2)}),
+        (("optimizer=adam", "optimizer.amsgrad=true"), {"optimizer.beta2": (0.999, 0.9, 0.5)}),
         (("optimizer=adam",), {"optimizer.beta1": (0.9, 0.8, 0.5), "optimizer.beta2": (0.999, 0.9, 0.99)}),
         (("optimizer=nadam",), {"optimizer.beta1": (0.9, 0.8, 0.5), "optimizer.momentum_decay": (4e-3, 1e-2, 1e-3)}),
         (("optimizer=rmsprop", "optimizer.centered=true"), {"optimizer.alpha": (0.9, 0.99, 0.5)}),
