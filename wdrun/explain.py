@@ -36,6 +36,7 @@ def block(trainer: Trainer) -> list[str]:
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
     ]
     lines += [f"note     {note}" for note in (trainer.found.notes if trainer.found else ())]
+    lines += [*rates(trainer), *averaging(trainer)]
     found = trainer.budget
     if found.verdict == "off":
         return [
@@ -77,6 +78,30 @@ def block(trainer: Trainer) -> list[str]:
     return lines + [f"verdict  {sentence}" for sentence in others]
 
 
+def rates(trainer: Trainer) -> list[str]:
+    """The line on the parameters with a learning rate of their own, where there are any."""
+    factors = trainer.lr_factors
+    if not factors:
+        return []
+    parts = [
+        f"× {short(factor)} on {counted(sum(own == factor for own in factors.values()), 'tensor')}"
+        for factor in dict.fromkeys(factors.values())
+    ]
+    return [f"lr       η {', '.join(parts)} by optimizer.lr_scales"]
+
+
+def averaging(trainer: Trainer) -> list[str]:
+    """The line on the running average of the weights, where one is kept: how far it reaches back."""
+    d, steps = trainer.run.ema, trainer.steps
+    if d is None:
+        return []
+    back = 1 / (1 - d)
+    reach = f"over about {counted(round(back), 'step')} ({back / trainer.steps_per_epoch:.3g} epochs)"
+    first = 100 * d ** (steps - 1)
+    still = f"; at the end the first step's weights still count {first:.2g} % in it" if first >= 1 else ""
+    return [f"average  ē ← dē + (1 − d)w after each step, d = {short(d)}: {reach}, evaluated beside{still}"]
+
+
 def _limits(optimizer: Mapping[str, Any]) -> str:
     """What clips the gradient, as a user types it; empty where nothing does."""
     given = [key for key in ("clip_norm", "clip_value") if optimizer[key] is not None]
@@ -113,7 +138,11 @@ def fate(trainer: Trainer, name: str, size: int) -> str:
         if holds(scope, kind):
             return f"not decayed: {kind.what}, {'in no term' if isinstance(rule, Chain) else 'decay.scales'}"
         return f"not decayed: {kind.what}" + (f", decay.scope={scope}" if kind.scope != "all" else "")
+    if name in trainer.frozen:
+        return "not decayed: η × 0 by optimizer.lr_scales"
     why = [kind.what]
+    if (factor := trainer.lr_factors.get(name, 1.0)) != 1:
+        why.append(f"η × {short(factor)} by optimizer.lr_scales")
     if isinstance(rule, Decay):
         c = rule.scale[name]
         if spec["reduction"] == "mean":  # c is that of the scales divided by the tensor's size
@@ -212,6 +241,15 @@ def scores(summary: Mapping[str, Any]) -> str:
     gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
     what = "" if kind == "accuracy" else "loss: "
     return f"result   {what}val {val:.4f}, test {test:.4f}, train {train:.4f} (running), train − val {gap}"
+
+
+def averaged(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The line on what the average of the weights is worth, by its rows of evaluation.csv; none where it has none."""
+    if not rows:
+        return []
+    kind = "data_loss" if rows[0]["accuracy"] is None else "accuracy"
+    parts = [f"{row['split']} {row[kind]:.4f}" for row in rows]
+    return [f"average  {'loss: ' * (kind == 'data_loss')}{', '.join(parts)}: of the averaged weights, ema.safetensors"]
 
 
 def _score(summary: Mapping[str, Any]) -> str:

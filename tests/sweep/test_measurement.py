@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
+import wdrun
 from tests import runs
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
@@ -16,6 +19,7 @@ from wdrun.sweep.evaluate import measure
 from wdrun.sweep.execute import execute
 from wdrun.sweep.measurement import asked
 from wdrun.tables.columns import EVALUATIONS, METRICS
+from wdrun.training import network
 
 RESULTS = Path(__file__).parent.parent / "results"
 BASE = (*runs.TINY, "lambda=1e-2", "batch_size=20", "lr=0.1")
@@ -106,6 +110,37 @@ def test_the_rows_are_those_the_run_would_have_had(words, tmp_path):
     assert {(row["split"], row["weights"]) for row in found} == {
         ("train", "last"), ("val", "last"), ("test", "best" if patient else "last"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [(*runs.CNN, "model.norm=batch"), (*runs.MLP, "early_stopping.patience=1")])
+def test_a_run_measures_its_average_as_it_is_measured_later(words, tmp_path):
+    """The rows of val and test are there when it ends; measured again they are the same, and train's comes beside."""
+    directory = trained(tmp_path, *words, "ema=0.9", "epochs=3")
+    there = table(directory, "evaluation")
+    assert [(row["weights"], row["split"]) for row in there] == [("ema", "val"), ("ema", "test")]
+    assert table(tmp_path / "default", "evaluation") == there
+    found = measure(str(directory), "weights=ema")
+    assert [*found["split"]] == ["train", "val", "test"]
+    assert table(directory, "evaluation")[1:] == there
+    last = table(directory, "metrics")[-2]
+    assert last["split"] == "val"
+    assert last["data_loss"] != there[0]["data_loss"]
+
+
+def test_the_average_of_a_run_is_a_file_of_weights(tmp_path, capsys):
+    directory = trained(tmp_path, *runs.MLP, "ema=0.5")
+    module = wdrun.run(*runs.changed(BASE, f"output_dir={tmp_path}", *runs.MLP, "ema=0.5")).module("ema")
+    weights = load_file(directory / "ema.safetensors")
+    assert weights.keys() == load_file(directory / "last.safetensors").keys()
+    assert all(torch.equal(w, weights[name]) for name, w in module.state_dict().items())
+    begun = runs.trainer(*runs.MLP, f"init_from={directory}/ema.safetensors", base=BASE)
+    assert all(torch.equal(w, weights[name]) for name, w in network.trained(begun.model).items())
+    plain = trained(tmp_path, *runs.MLP)
+    assert not (plain / "ema.safetensors").exists()
+    assert not (plain / "evaluation.csv").exists()
+    capsys.readouterr()
+    assert measure(str(plain), "weights=ema").empty
+    assert "its ema.safetensors is not there: only a run with ema= keeps it" in capsys.readouterr().err
 
 
 def test_of_a_regression(tmp_path):

@@ -266,11 +266,17 @@ class Net(nn.Module):
 """
 
 
-def test_results_are_on_disk_before_what_is_measured_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("more", "at", "files"),
+    [(ONCE, "hessian", ()), (["ema=0.9", *ONCE[:1]], "ema", ("evaluation.csv", "ema.safetensors"))],
+    ids=["hessian", "ema"],
+)
+def test_results_are_on_disk_before_what_is_measured_once(tmp_path, monkeypatch, more, at, files):
     """Interrupted there, or killed, the same command measures what is left, to the same bytes."""
-    words = [*TINY, *ONCE]
+    words = [*TINY, *more]
     (whole,) = execute(experiments.jobs([*words, f"output_dir={tmp_path / 'whole'}"], False))
-    expected = {name: (whole.directory / name).read_bytes() for name in ("run.csv", "metrics.csv", "layers.csv")}
+    files = ("run.csv", "metrics.csv", "layers.csv", *files)
+    expected = {name: (whole.directory / name).read_bytes() for name in files}
     told, seen = closing, []
 
     def stopped(trainer, state, tell):
@@ -278,7 +284,7 @@ def test_results_are_on_disk_before_what_is_measured_once(tmp_path, monkeypatch)
             directory = next((tmp_path / "parts" / "default").glob("linear-*"))
             row = read_run(directory)
             seen.append((what, row["status"], row["test_loss"] != "", (directory / "last.safetensors").exists()))
-            if what == "hessian":
+            if what == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             tell(what, done, of)
 
@@ -289,8 +295,8 @@ def test_results_are_on_disk_before_what_is_measured_once(tmp_path, monkeypatch)
         patch.setattr(recording, "closing", stopped)
         with pytest.raises(Interrupted):
             execute(jobs)
-    assert seen[-1] == ("hessian", "running", True, True)
-    assert [what for what, *_ in seen].count("hessian") == 1
+    assert seen[-1] == (at, "running", True, True)
+    assert [what for what, *_ in seen].count(at) == 1
     row = read_run(jobs[0].directory)
     assert (row["status"], row["epochs_done"], row["hessian_top"]) == ("interrupted", "3", "")
     (parts,) = execute(jobs)

@@ -108,6 +108,7 @@ def test_decays_share_of_a_step_by_hand(coupling, momentum):
     [
         (optim.Sgd(0.9, False), "coupled", lambda k: 2 * k.lr * k.lam / 1.9),
         (optim.Sgd(0.0, False), "coupled", lambda k: 2 * k.lr * k.lam),
+        (optim.Sgd(0.9, False, 0.5), "coupled", lambda k: k.lr * k.lam / 1.9),
         (optim.Sgd(0.9, False), "decoupled", lambda k: 2 * k.lr * k.lam * 0.1 / 1.9),
         (optim.Adam(0.9, 0.99, 1e-12), "decoupled", lambda k: 2 * k.lr * k.lam * 0.1 / 1.9),
         (optim.Adam(0.5, 0.99, 1e-12), "independent", lambda k: 2 * k.lr_scale * k.lam * 0.5 / 1.5),
@@ -138,6 +139,8 @@ def test_no_equilibrium_is_claimed_where_none_is_known():
     sgd, adam, scope = optim.Sgd(0.9, False), optim.Adam(0.9, 0.99, 1e-8), {"w": 1.0}
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), adam, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "cautious", scope), adam, "w", knobs) is None
+    ams = optim.Adam(0.9, 0.99, 1e-8, amsgrad=True)
+    assert diagnostics.equilibrium(Decay(L2(), "decoupled", scope), ams, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L1(), "coupled", scope), sgd, "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), optim.Sgd(0.9, True), "w", knobs) is None
     assert diagnostics.equilibrium(Decay(L2(), "coupled", scope), sgd, "bias", knobs) is None

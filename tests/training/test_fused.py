@@ -23,6 +23,7 @@ from wdrun.sweep.one_run import ready
 from wdrun.training import fused
 from wdrun.training.fused import capture, forward, stack
 from wdrun.training.fused.lift import Lift
+from wdrun.training.measurement import closing
 from wdrun.training.state import flatten
 from wdrun.training.step import Training
 
@@ -183,11 +184,26 @@ def test_every_pair_steps_as_alone(name, coupling):
         (("augment=flip_crop",), [{"lam": 0.0}, {"lam": 0.1, "lr": 0.05}]),
         (("augment=cutout", "data.folds=3", "evaluate=calibration"), [*mixed(), {"fold": 1}, {"fold": 2, "seed": 5}]),
         (("model.channels=[20,4]", "schedule=one_cycle", "decay.schedule=cosine"), mixed()),
+        (
+            ("optimizer.lr_scales=[['*.bias',3],[conv*,0.2],[fc1*,0]]", "decay=proximal", "optimizer.dampening=0.2"),
+            mixed(),
+        ),
     ],
-    ids=["shared", "folds", "wide"],
+    ids=["shared", "folds", "wide", "groups"],
 )
 def test_every_way_of_a_cnn_trains_as_alone(words, changes, way):
     assert_fused_is_serial((*IMAGES, *words), *changes, way=way)
+
+
+def test_an_average_is_kept_as_alone():
+    """Of weights and of a batch norm's statistics; their scores on val and test, too."""
+    words = (*IMAGES, "model.norm=batch", "ema=0.8")
+    found = assert_fused_is_serial(words, *mixed(), unmoved=("conv1.bias", "conv2.bias", "fc1.bias"))
+    for trainer, epochs in zip(trainers_of(words, *mixed()), found, strict=True):
+        assert "average/norm1.running_var" in epochs[-1].state.tensors
+        alone = closing(trainer, runs.trained(trainer)[-1].state).average
+        assert [(row["weights"], row["split"]) for row in alone] == [("ema", "val"), ("ema", "test")]
+        assert_close(alone, closing(trainer, epochs[-1].state).average, "ema")
 
 
 @pytest.mark.parametrize("words", [("model=linear",), ("model=mlp", "model.hidden=[5,3]")], ids=lambda w: w[0])
@@ -212,6 +228,8 @@ def test_norms_train_as_alone(norm):
     [
         (("optimizer=sgd",), {"optimizer.momentum": (0.9, 0.5, 0.2)}),
         (("optimizer=sgd", "optimizer.nesterov=true"), {"optimizer.momentum": (0.9, 0.5, 0.2)}),
+        (("optimizer=sgd", "optimizer.dampening=0.1"), {"optimizer.dampening": (0.1, 0.5, 0.2)}),
+        (("optimizer=adam", "optimizer.amsgrad=true"), {"optimizer.beta2": (0.999, 0.9, 0.5)}),
         (("optimizer=adam",), {"optimizer.beta1": (0.9, 0.8, 0.5), "optimizer.beta2": (0.999, 0.9, 0.99)}),
         (("optimizer=nadam",), {"optimizer.beta1": (0.9, 0.8, 0.5), "optimizer.momentum_decay": (4e-3, 1e-2, 1e-3)}),
         (("optimizer=rmsprop", "optimizer.centered=true"), {"optimizer.alpha": (0.9, 0.99, 0.5)}),
@@ -347,7 +365,7 @@ def test_a_step_waits_for_nothing(optimizer):
     for name in DECAYS:
         options = chosen(name, optimizer)
         options["optimizer"]["clip_norm"] = 1.0
-        made = loaded(POINTS, [options | change for change in mixed()])
+        made = loaded((*POINTS, "ema=0.9"), [options | change for change in mixed()])
         if stack.recordable(made.first.rule):
             with Watch() as watch:
                 made.advance()
@@ -387,10 +405,12 @@ needs_fake = pytest.mark.skipif(torch.version.cuda is None, reason="a torch with
 def test_an_update_keeps_to_its_device(optimizer):
     """Shapes and devices alone, on a CUDA device that is not there: a tensor left on the host would raise."""
     for name in DECAYS:
-        made = loaded(POINTS, [chosen(name, optimizer) | change for change in mixed()])
+        made = loaded((*POINTS, "ema=0.9"), [chosen(name, optimizer) | change for change in mixed()])
         with FakeTensorMode(allow_non_fake_inputs=True):
             move(made)
-            after = made.lift.update(made.training, made.training.params, made.knobs(made.table[0]))
+            knobs = made.knobs(made.table[0])
+            after = made.lift.update(made.training, made.training.params, knobs)
+            after = made.first.step.averaged(after, made.buffers, knobs.t)
             assert {w.device.type for w in flatten(after, {}).values()} == {"cuda"}, name
 
 
@@ -421,7 +441,7 @@ def move(made):
 
 
 def test_rehearsals_leave_no_trace():
-    made = loaded((*IMAGES, "model.norm=batch", "optimizer=adam"))
+    made = loaded((*IMAGES, "model.norm=batch", "optimizer=adam", "ema=0.9"))
     before = [w.clone() for w in made.written()]
     capture.rehearse(made.advance, made.written())
     assert all(torch.equal(w, was) for w, was in zip(made.written(), before, strict=True))

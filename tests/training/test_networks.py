@@ -108,6 +108,14 @@ def test_trains_as_a_loop_in_torch_to_the_last_digits(name):
 
 TORCH = {
     "sgd": (("optimizer.momentum=0",), lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.01)),
+    "sgd dampening": (
+        ("optimizer.dampening=0.5",),
+        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, dampening=0.5, weight_decay=0.01),
+    ),
+    "adam amsgrad": (
+        ("optimizer.amsgrad=true", "optimizer.beta2=0.6"),
+        lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.9, 0.6), amsgrad=True, weight_decay=0.01),
+    ),
     "adam": ((), lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.01)),
     "adamw": ((), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.01)),
     "nadam": ((), lambda p: torch.optim.NAdam(p, lr=0.01, betas=(0.9, 0.999), momentum_decay=4e-3, weight_decay=0.01)),
@@ -121,7 +129,21 @@ TORCH = {
 @pytest.mark.parametrize("optimizer", TORCH)
 def test_every_optimizer_steps_only_what_got_a_gradient_as_torch_does(name, optimizer):
     words, theirs = TORCH[optimizer]
-    agrees(trainer(name, f"optimizer={optimizer}", "lr=0.01", "lambda=0.01", *words, "precision=fp64"), theirs, 1e-12)
+    chosen = f"optimizer={optimizer.partition(' ')[0]}"
+    agrees(trainer(name, chosen, "lr=0.01", "lambda=0.01", *words, "precision=fp64"), theirs, 1e-12)
+
+
+def test_a_learning_rate_by_parameter_is_a_group_of_torch_where_some_get_no_gradient():
+    scales = 'optimizer.lr_scales=[["*.bias",3],["stem*",0.5]]'
+    ours = trainer("Dropped", "optimizer=adamw", "lr=0.01", "lambda=0.1", scales, "precision=fp64")
+    assert {0.5, 3.0} == {*ours.lr_factors.values()}
+    names = list(network.trained(ours.model))
+
+    def groups(params):
+        one = [{"params": [p], "lr": 0.01 * ours.lr_factors.get(n, 1)} for n, p in zip(names, params, strict=True)]
+        return torch.optim.AdamW(one, weight_decay=0.1)
+
+    agrees(ours, groups, 1e-12)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nadam", "muon"])

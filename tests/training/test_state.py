@@ -13,7 +13,9 @@ def at(value):
     """Parameters, memories and buffers that are all `value`."""
     params = {"fc.weight": torch.full((2, 3), value), "fc.bias": torch.full((2,), value)}
     memory = {"m": {n: w + 1 for n, w in params.items()}, "product": {"": torch.tensor(value)}}
-    return Training(params, memory, {"0.fc.weight": torch.tensor(value)}), {"norm.running/mean": torch.tensor([value])}
+    average = {"fc.weight": torch.full((2, 3), value / 2)}
+    training = Training(params, memory, {"0.fc.weight": torch.tensor(value)}, average)
+    return training, {"norm.running/mean": torch.tensor([value])}
 
 
 def standing(patience=None, epochs=9, classes=10, state=None):
@@ -39,11 +41,12 @@ def test_what_is_flattened_comes_back():
     flat = flatten(training, buffers)
     assert set(flat) == {
         *("params/fc.weight", "params/fc.bias", "optimizer/m/fc.weight", "optimizer/m/fc.bias"),
-        *("optimizer/product/", "decay/0.fc.weight", "buffers/norm.running/mean"),
+        *("optimizer/product/", "decay/0.fc.weight", "buffers/norm.running/mean", "average/fc.weight"),
     }
     again, beside = unflatten(flat | {"best/fc.weight": torch.zeros(2, 3)})
     same(again.params, training.params)
     same(again.decay, training.decay)
+    same(again.average, training.average)
     assert again.optimizer.keys() == training.optimizer.keys()
     for slot, memory in training.optimizer.items():
         same(again.optimizer[slot], memory)

@@ -1,13 +1,17 @@
 """The step and the trainer: determinism, resume, divergence, early stopping, what counts as loss."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests import runs
 from tests.runs import CNN, LEARNING, MLP
+from wdrun.training import network
+from wdrun.training.state import unflatten
 
 
 def trainer(*overrides):
@@ -35,6 +39,7 @@ def rows(epochs):
         ("model.dropout=0.5", "decay=l1", "decay.coupling=proximal"),
         ("optimizer=nadam", "decay=elastic_net", "schedule=warm_restarts"),
         ("optimizer=muon", "early_stopping.patience=1"),
+        (*CNN, "model.norm=batch", "ema=0.9"),
     ],
     ids=" ".join,
 )
@@ -72,6 +77,87 @@ def test_training_depends_on_the_seed_and_not_on_the_global_generator():
     same(first[-1].state.tensors, second[-1].state.tensors)
     other = list(trainer("model.dropout=0.3", "seed=1").train())
     assert not torch.equal(first[-1].state.tensors["params/fc1.weight"], other[-1].state.tensors["params/fc1.weight"])
+
+
+def test_the_average_is_that_of_torch():
+    """Weights and a batch norm's statistics after every step, through torch's AveragedModel; the first are copied."""
+    ready = trainer(*CNN, "model.norm=batch", "precision=fp64", "ema=0.9", "epochs=1")
+    now, buffers = unflatten(ready.initial().tensors)
+    twin = ready.model.train()
+    averaged = AveragedModel(twin, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for t, (x, y) in enumerate(ready.train_batches.epoch(0, 1), start=1):
+        now, *_ = ready.step(now, buffers, x, y, ready.knobs(t))
+        network.write(twin, now.params, buffers)
+        averaged.update_parameters(twin)
+        wanted = network.trained(averaged.module) | network.kept(averaged.module)
+        assert now.average.keys() == {name for name in wanted if "num_batches" not in name}
+        for name, e in now.average.items():
+            torch.testing.assert_close(e, wanted[name], rtol=1e-14, atol=1e-16, msg=lambda m, t=t: f"step {t}: {m}")
+    assert t > 3
+    assert not torch.equal(now.average["conv1.weight"], now.params["conv1.weight"])
+
+
+def test_an_average_changes_no_training_and_best_stays_on_the_plain_weights():
+    words = (*CNN, "early_stopping.patience=2", "lr=0.5", "epochs=4")
+    plain, beside = (list(trainer(*words, *more).train()) for more in ((), ("ema=0.9",)))
+    assert rows(plain) == rows(beside)
+    own = {n: w for n, w in beside[-1].state.tensors.items() if not n.startswith("average/")}
+    same(plain[-1].state.tensors, own)
+    assert len(own) < len(beside[-1].state.tensors)
+
+
+def test_a_d_of_0_averages_nothing():
+    training, _ = unflatten(list(trainer("ema=0", "epochs=1").train())[-1].state.tensors)
+    same(training.average, training.params)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_learning_rate_by_parameter_is_a_group_of_torch(optimizer):
+    """Its factor is of the step and of a decay that goes with η; 0 leaves a parameter as it was."""
+    words = (*CNN, "precision=fp64", f"optimizer={optimizer}", "lr=0.02", "lambda=0.3", "schedule=linear", "epochs=1")
+    ready = trainer(*words, 'optimizer.lr_scales=[["*.bias",10],[conv1*,0.5],[fc*,0]]', "decay.exclude_1d=false")
+    (epoch,) = ready.train()
+    model, factors = ready.model.train(), {"conv1.weight": 0.5, "fc1.weight": 0, "fc2.weight": 0}
+    factors |= {n: 10 for n, _ in model.named_parameters() if n.endswith(".bias")}
+    assert ready.lr_factors == factors
+    groups = [{"params": [p], "factor": factors.get(n, 1)} for n, p in model.named_parameters()]
+    of_torch = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adamw": torch.optim.AdamW}[optimizer]
+    twin = of_torch(groups, lr=0.02, weight_decay=0.3)
+    for seen, (x, y) in enumerate(ready.train_batches.epoch(0, 1)):
+        for group in twin.param_groups:
+            group["lr"] = 0.02 * (1 - seen / ready.steps) * group["factor"]
+        twin.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        twin.step()
+    start = ready.initial().tensors
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(epoch.state.tensors[f"params/{name}"], p.detach(), rtol=1e-12, atol=1e-14)
+        assert torch.equal(epoch.state.tensors[f"params/{name}"], start[f"params/{name}"]) == (factors.get(name) == 0)
+    sizes = {name: p.detach().square().sum().item() for name, p in model.named_parameters()}
+    now = 0.02 * (1 - (ready.steps - 1) / ready.steps)
+    for row in epoch.layers:
+        eta = now * factors.get(row["parameter"], 1)
+        assert row["last_effective_lr"] == pytest.approx(eta / sizes[row["parameter"]], rel=1e-9)
+
+
+def test_total_decay_follows_the_learning_rates_of_the_parameters():
+    """Without a gradient the weights shrink by what the budget says, those with η × 0 left out of both."""
+    words = ("decay=decoupled", "schedule=constant", "lambda=0.1", "model.hidden=[4]")
+    plain, half, some, frozen, free = (
+        trainer(*words, *more)
+        for more in (
+            (),
+            ("optimizer.lr_scales=[['*',0.5]]",),
+            ("optimizer.lr_scales=[[fc1*,0],[fc2*,2]]",),
+            ("optimizer.lr_scales=[['*',0]]",),
+            ("optimizer.lr_scales=[['*',0.5]]", "decay=independent"),
+        )
+    )
+    assert half.budget.total == pytest.approx(plain.budget.total / 2, rel=1e-12)
+    assert some.budget.total == pytest.approx(plain.budget.total * 2, rel=1e-12)
+    assert (some.decayed, some.frozen) == (["fc2.weight"], ["fc1.weight", "fc1.bias"])
+    assert (frozen.budget.total, frozen.decayed) == (0.0, [])
+    assert free.budget.total == pytest.approx(trainer(*words, "decay=independent").budget.total, rel=1e-12)
 
 
 def test_the_step_is_a_hand_written_loop_with_torch_sgd():

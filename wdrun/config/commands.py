@@ -145,7 +145,7 @@ LAWFUL = tuple(
     )
 )
 WEIGHTS = Setting(
-    "weights", "", _choice("last", "best", why=": at the end, or of the best validation score"),
+    "weights", "", _choice("last", "best", "ema", why=": at the end, of the best validation score, or averaged"),
     "which weights are measured; unless given those that the run itself measures a split with",
 )  # fmt: skip
 MEASURES = tuple(

@@ -48,6 +48,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
         **warm_start.knobs(plain),
+        ema=plain["ema"],
     )
     _check_budget(plain, overrides)
     options = Options(**{field.name: plain[field.name] for field in fields(Options)})
@@ -150,9 +151,10 @@ def _model(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _optimizer(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The optimizer without its lr, and without what is to be clipped where nothing is, or all, as it always was."""
+    """The optimizer without its lr, and without what came later where that is as it was: off, or clipping all."""
     limited = spec["clip_norm"] is not None or spec["clip_value"] is not None
-    left_out = ("lr",) if limited and spec.get("clip") == "data" else ("lr", "clip")
+    left_out = {"lr"} if limited and spec.get("clip") == "data" else {"lr", "clip"}
+    left_out |= {key for key in ("lr_scales", "amsgrad", "dampening") if not spec.get(key)}
     return {key: value for key, value in spec.items() if key not in left_out}
 
 

@@ -23,7 +23,8 @@ OUTSIDE = ("data.root", "decay.couplings", "init_from")
 # Ids are frozen. A knob added since is named here with the value at which a run is what it was without the knob, and
 # enters the digest only where it differs from it; one inside a value by its path, as in `decay.terms.new`.
 LATER: dict[str, Any] = {f"decay.{term}corrected": "auto" for term in ("", "terms.", "terms.terms.")}
-LATER |= {"optimizer.clip": "all", "init_from": None, "init_digest": None, "init_skip": None}
+LATER |= {"optimizer.clip": "all", "optimizer.lr_scales": [], "optimizer.amsgrad": False, "optimizer.dampening": 0.0}
+LATER |= {"init_from": None, "init_digest": None, "init_skip": None, "ema": None}
 UNWRITTEN = {key for key, value in LATER.items() if value is None}  # where they are null: tables stay as they were
 LETTERS = "bcdfghjklmnpqrstvwxz"  # no digit, no vowel: no reader of a CSV or of YAML takes an id for anything but text
 
@@ -53,6 +54,7 @@ class Run:
     init_from: str | None = None
     init_digest: str | None = None
     init_skip: Sequence[str] | None = None
+    ema: float | None = None
 
     @property
     def nested(self) -> dict[str, Any]:

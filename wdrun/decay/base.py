@@ -37,10 +37,11 @@ class Context:
     state: Tensors = field(default_factory=dict)  # the rule's own memory
     grads: Tensors = field(default_factory=dict)  # g, as the optimizer saw it
     updates: Tensors = field(default_factory=dict)  # u
+    lr_factors: Mapping[str, float] = field(default_factory=dict)  # of η, 1 for a parameter that is not in it
 
     def lr(self, name: str) -> Scalar:
         """η of one parameter."""
-        return self.knobs.lr
+        return self.knobs.lr * self.lr_factors[name] if name in self.lr_factors else self.knobs.lr
 
 
 Before = Callable[[Regularizer, Tensor, Tensor, Scalar], Tensor]  # Ω, w, g, λc -> g

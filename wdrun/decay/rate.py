@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from wdrun.decay.base import Decay, Rule
 from wdrun.tensors import Tensors
 
 
-def rate(rule: Rule, params: Tensors) -> float | None:
+def rate(rule: Rule, params: Tensors, lr_factors: Mapping[str, float] | None = None) -> float | None:
     """⟨∇ΣcΩ(w), w⟩/‖w‖² over the scope: relative pull on these weights at λη = 1; 1 for L2, 0 for an empty scope.
+
+    `lr_factors` are those of η by parameter, 1 unless given, 0 leaving one out; not of a decay that is free of η.
 
     None where the rule does not pull the weights to zero by λη alone: bounds, memory (but see `Rule.to_zero`), an Ω
     that ignores their size, and several rules in a chain.
     """
     if not isinstance(rule, Decay):
         return None
-    if not rule.scale:
+    factors = lr_factors if lr_factors and rule.coupling != "independent" else {}
+    scope = [n for n in rule.scale if factors.get(n, 1.0)]
+    if not scope:
         return 0.0
     state = rule.init(params)
     if rule.coupling == "projected" or (state and not rule.to_zero):
         return None
-    leaves = {n: params[n].detach().double().requires_grad_() for n in rule.scale}
+    leaves = {n: params[n].detach().double().requires_grad_() for n in scope}
     if rule.regularizer.can("value"):
         value = rule.value({**params, **leaves}, state)
         if not value.requires_grad:
@@ -34,8 +40,9 @@ def rate(rule: Rule, params: Tensors) -> float | None:
     along, across, size = 0.0, 0.0, 0.0
     for pull, (name, w) in zip(pulls, leaves.items(), strict=True):
         inside = torch.as_tensor(rule.scale[name]) != 0
-        along += (pull * w).sum().item()
-        across += (pull * w).abs().sum().item()
+        pulled = pull * w * factors[name] if name in factors else pull * w
+        along += pulled.sum().item()
+        across += pulled.abs().sum().item()
         size += (w.square() * inside).sum().item()
     # An Ω that does not depend on the size of w pulls across it: what is left along it is rounding.
     return along / size if abs(along) > 1e-6 * across else None

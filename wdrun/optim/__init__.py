@@ -1,11 +1,13 @@
 """Optimizers: update rules without weight decay, built from a config, and the clipping of gradients."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import MISSING, fields
+from fnmatch import fnmatchcase
 
 import torch
 
 from wdrun.accepts import Accepts, boolean, check, check_names, number, one_of, whole
+from wdrun.errors import ConfigError
 from wdrun.optim.rules import (
     Adadelta,
     Adagrad,
@@ -36,6 +38,7 @@ __all__ = [
     "Tensors",
     "build",
     "clip",
+    "lr_factors",
     "orthogonalize",
 ]
 
@@ -49,19 +52,25 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "lion": Lion,
     "muon": Muon,
 }
-_NOT_OF_THE_RULE = {"name", "rule", "prefers", "lr", "clip", "clip_norm", "clip_value"}
-_BELOW_ONE = {"momentum", "beta1", "beta2", "rho", "alpha"}
+_NOT_OF_THE_RULE = {"name", "rule", "prefers", "lr", "lr_scales", "clip", "clip_norm", "clip_value"}
+_BELOW_ONE = {"momentum", "dampening", "beta1", "beta2", "rho", "alpha"}
 _DTYPES = ("bfloat16", "float32", "float64")
 
 
 def build(spec: Mapping[str, object]) -> Optimizer:
-    """The optimizer of a dict shaped like conf/optimizer/<name>.yaml; ConfigError names what does not fit."""
+    """The optimizer of a dict shaped like conf/optimizer/<name>.yaml; ConfigError names what does not fit.
+
+    A key with a default of its own came later, and may be missing.
+    """
     rule: str = check("optimizer.rule", spec.get("rule"), one_of(*OPTIMIZERS))
     kind = OPTIMIZERS[rule]
     types = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]  # subclasses are dataclasses
-    given = {str(k): v for k, v in spec.items() if k not in _NOT_OF_THE_RULE}
+    given = {f.name: f.default for f in fields(kind) if f.default is not MISSING}  # type: ignore[arg-type]
+    given |= {str(k): v for k, v in spec.items() if k not in _NOT_OF_THE_RULE}
     check_names("optimizer", given, types, str(spec.get("name", rule)))
     values = {k: check(f"optimizer.{k}", given[k], _accepts(k, expected)) for k, expected in types.items()}
+    if values.get("nesterov") and (damped := values.get("dampening")):
+        raise ConfigError(f"optimizer.dampening={damped:g}: must be 0 with optimizer.nesterov=true, as in torch")
     return kind(**{k: float(v) if types[k] is float else v for k, v in values.items()})
 
 
@@ -74,6 +83,18 @@ def _accepts(key: str, kind: object) -> Accepts:
     if kind is int:
         return whole(1)
     return number(0, below=1) if key in _BELOW_ONE else number(0)
+
+
+def lr_factors(scales: Sequence[tuple[str, float]], names: Collection[str]) -> dict[str, float]:
+    """The factor of η of every parameter that a glob matches: that of the first to match.
+
+    ConfigError on a glob that matches nothing, since it is almost always a misspelt layer.
+    """
+    for glob, _ in scales:
+        if not any(fnmatchcase(name, glob) for name in names):
+            raise ConfigError(f"optimizer.lr_scales: {glob!r} matches no parameter; there are {', '.join(names)}")
+    found = {n: [float(factor) for glob, factor in scales if fnmatchcase(n, glob)] for n in names}
+    return {name: factors[0] for name, factors in found.items() if factors}
 
 
 def clip(grads: Tensors, norm: float | None, value: float | None) -> Tensors:

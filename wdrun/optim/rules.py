@@ -16,7 +16,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from wdrun.tensors import Scalar, Tensors, axpy, is_off
+from wdrun.tensors import Scalar, Tensors, after_first, axpy, is_off, toward
 
 State = dict[str, Tensors]
 
@@ -39,10 +39,11 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Sgd(Optimizer):
-    """b ← μb + g; u = b, or g + μb with Nesterov's look-ahead (Sutskever et al. 2013)."""
+    """b ← μb + (1−τ)g, the first b = g; u = b, or g + μb with Nesterov's look-ahead (Sutskever et al. 2013)."""
 
     momentum: float
     nesterov: bool
+    dampening: float = 0.0  # τ, which nothing but a momentum feels
 
     def init(self, params: Tensors) -> State:
         return {"b": _zeros(params)} if self.momentum else {}
@@ -50,12 +51,16 @@ class Sgd(Optimizer):
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         if is_off(self.momentum):
             return grads, state
-        b = {k: axpy(self.momentum, state["b"][k], g) for k, g in grads.items()}
+        new = grads
+        if not is_off(self.dampening):
+            less = -self.dampening * after_first(t)
+            new = {k: axpy(less, g, g) for k, g in grads.items()}
+        b = {k: axpy(self.momentum, state["b"][k], g) for k, g in new.items()}
         u = {k: axpy(self.momentum, b[k], g) for k, g in grads.items()} if self.nesterov else b
         return u, {"b": b}
 
     def gain(self) -> float | None:
-        return 1 / (1 - self.momentum)
+        return (1 - self.dampening) / (1 - self.momentum) if self.momentum else 1.0
 
 
 @dataclass(frozen=True)
@@ -121,22 +126,28 @@ class RmsProp(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """u = m̂/(√v̂ + ε), m and v the means of g and g², m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ) (Kingma & Ba 2015)."""
+    """u = m̂/(√v̂ + ε), m and v the means of g and g², m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ) (Kingma & Ba 2015).
+
+    With AMSGrad (Reddi, Kale & Kumar 2018) v̂ is the largest v so far over the step's own 1−β₂ᵗ, as in torch.
+    """
 
     beta1: float
     beta2: float
     eps: float
+    amsgrad: bool = False
 
     def init(self, params: Tensors) -> State:
-        return {"m": _zeros(params), "v": _zeros(params)}
+        return {slot: _zeros(params) for slot in ("m", "v", *["largest"] * self.amsgrad)}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         m = _mean(state["m"], grads, self.beta1)
-        v = _mean_square(state["v"], grads, self.beta2)
+        v = felt = _mean_square(state["v"], grads, self.beta2)
+        if self.amsgrad:
+            felt = {k: torch.maximum(state["largest"][k], x) for k, x in v.items()}
         # m̂/(√v̂ + ε) = m/(√v·c₁/c₂ + c₁ε): both corrections in the denominator, one pass over the tensor less.
         c1, c2 = 1 - self.beta1**t, (1 - self.beta2**t) ** 0.5
-        u = {k: m[k] / v[k].sqrt().mul_(c1 / c2).add_(c1 * self.eps) for k in grads}
-        return u, {"m": m, "v": v}
+        u = {k: m[k] / felt[k].sqrt().mul_(c1 / c2).add_(c1 * self.eps) for k in grads}
+        return u, {"m": m, "v": v} | ({"largest": felt} if self.amsgrad else {})
 
 
 @dataclass(frozen=True)
@@ -246,16 +257,11 @@ def _zeros(params: Tensors) -> Tensors:
     return {k: torch.zeros_like(w) for k, w in params.items()}
 
 
-def _toward(old: Tensor, new: Tensor, share: Scalar) -> Tensor:
-    """old + share·(new − old); of a float64 share the difference to 1 was taken before it is rounded."""
-    return old.lerp(new, share.to(old.dtype) if isinstance(share, Tensor) else share)
-
-
 def _mean(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x, for the names of `new`."""
-    return {k: _toward(old[k], x, 1 - beta) for k, x in new.items()}
+    return {k: toward(old[k], x, 1 - beta) for k, x in new.items()}
 
 
 def _mean_square(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x², for the names of `new`."""
-    return {k: _toward(old[k], x.square(), 1 - beta) for k, x in new.items()}
+    return {k: toward(old[k], x.square(), 1 - beta) for k, x in new.items()}

@@ -187,7 +187,8 @@ def _weights(directory: Path, name: str) -> bytes:
     try:
         return (directory / f"{name}.safetensors").read_bytes()
     except FileNotFoundError:
-        raise ValueError(f"its {name}.safetensors is not there: results handed on without weights?") from None
+        why = "only a run with ema= keeps it" if name == "ema" else "results handed on without weights?"
+        raise ValueError(f"its {name}.safetensors is not there: {why}") from None
 
 
 def _tensors(name: str, content: bytes) -> dict[str, Any]:

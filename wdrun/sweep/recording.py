@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,22 +10,24 @@ from typing import Any
 
 from wdrun import devices
 from wdrun.config.run import Job
-from wdrun.explain import block, bought, outcome, predicted
+from wdrun.explain import averaged, block, bought, outcome, predicted
 from wdrun.storage import make, write_atomically
 from wdrun.sweep import checkpoint, extension, loggers, own_code, provenance
-from wdrun.sweep.resumption import ALONE, NETWORK, Rows, resume
-from wdrun.tables.columns import TABLES, run_row
+from wdrun.sweep.resumption import ALONE, Rows, resume
+from wdrun.tables import evaluations
+from wdrun.tables.columns import SCHEMA, TABLES, factors, run_row
 from wdrun.tables.read import without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
-from wdrun.training.measurement import closing
-from wdrun.training.state import Epoch, State
+from wdrun.training.measurement import closing, with_average
+from wdrun.training.state import Epoch, State, unflatten
 from wdrun.training.trainer import Trainer
 from wdrun.wording import command_line, counted, printable, short
 
 FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
 SHORT_RUN = 20  # epochs that are always shown and written at once
+AVERAGE = "evaluate=accuracy"  # the words that measure what a run measures of its running average
 
 
 class Record:
@@ -122,15 +125,16 @@ class Record:
         What is measured once comes after tables, weights and checkpoint are on disk: what it costs, and whether it
         fails or is interrupted, is nothing to the training.
         """
+        average: list[dict[str, Any]] = []
         if self.over and (asked := self.trainer.measured_once) and not self._has_measured():
-            self._measure(asked)
+            average = self._measure(asked)
         self._log_last()
         self.logger.end(self.fixed | self.summary)
         summary = self.fixed | _summary(self.rows) | self.summary
         if self.job.options.keep_state and self.state and self.unsaved and summary["status"] == "done":
             self._save(self.state)
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
-        for line in self._result(summary, predictions) if self.watch.detailed else ():
+        for line in self._result(summary, predictions, average) if self.watch.detailed else ():
             self.watch.line(line)
         return run_row(self.job.run, summary)
 
@@ -138,7 +142,8 @@ class Record:
         """Whether the checkpoint was of a run that had measured, and lacks its last table alone."""
         return "hessian_trace" in self.summary or any(row["corruption"] for row in self.rows["metrics"])
 
-    def _measure(self, asked: Sequence[str]) -> None:
+    def _measure(self, asked: Sequence[str]) -> list[dict[str, Any]]:
+        """Measure what is measured once; of the running average its rows of evaluation.csv, which are written."""
         assert self.state is not None
         if self.unsaved:
             self._save(self.state)
@@ -155,6 +160,14 @@ class Record:
         self._tell_failures()
         self.rows["metrics"] += found.metrics
         self.summary = self.summary | found.summary
+        if found.average:
+            average = _write_weights(self.job.directory, self.state)["ema"]
+            common = (
+                self.fixed | factors(self.job.run) | {"schema": SCHEMA, "words": AVERAGE, "weights_digest": average}
+            )
+            rows = evaluations.texts("evaluation", [common | row for row in found.average])
+            evaluations.add(self.job.directory, {"evaluation": rows})
+        return found.average
 
     def _log_last(self) -> None:
         """Log the last epoch of a run that is done, with all that was measured of it: a logger hears of it once."""
@@ -172,11 +185,14 @@ class Record:
         """Let go of the logger; the folder is left as it stands."""
         self.logger.close()
 
-    def _result(self, summary: dict[str, Any], predictions: list[dict[str, Any]]) -> list[str]:
+    def _result(
+        self, summary: dict[str, Any], predictions: list[dict[str, Any]], average: list[dict[str, Any]]
+    ) -> list[str]:
         """What to say of a run that ended."""
         run, directory = self.job.run, self.job.directory
         seconds = time.perf_counter() - self.started
-        lines = [*outcome(self.trainer, summary, seconds), *predicted(predictions)]
+        first, *more = outcome(self.trainer, summary, seconds)
+        lines = [first, *averaged(average), *more, *predicted(predictions)]
         if run.lam and summary["status"] == "done":
             zero = without_decay(directory.parent, run, summary["data_digest"])
             lines.append(bought(summary, zero, self.job.words))
@@ -251,8 +267,21 @@ def _write_config(directory: Path, job: Job) -> None:
     write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.words)).encode())
 
 
-def _write_weights(directory: Path, state: State) -> None:
-    """last.safetensors and best.safetensors: parameters and buffers by the model's own names."""
-    for name, prefixes in (("last", NETWORK), ("best", ("best/",))):
-        weights = {k.split("/", 1)[1]: w for k, w in state.tensors.items() if k.startswith(prefixes)}
-        write_atomically(directory / f"{name}.safetensors", checkpoint.pack(weights))
+def _write_weights(directory: Path, state: State) -> dict[str, str]:
+    """Parameters and buffers by the model's own names: last.safetensors, best, and ema where an average is kept.
+
+    The SHA-256 of each by name.
+    """
+    training, buffers = unflatten(state.tensors)
+    files = {
+        "last": training.params | buffers,
+        "best": {k.removeprefix("best/"): w for k, w in state.tensors.items() if k.startswith("best/")},
+    }
+    if training.average:
+        params, beside = with_average(training, buffers)
+        files["ema"] = params | beside
+    digests = {}
+    for name, weights in files.items():
+        write_atomically(directory / f"{name}.safetensors", content := checkpoint.pack(weights))
+        digests[name] = hashlib.sha256(content).hexdigest()
+    return digests

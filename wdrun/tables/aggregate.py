@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wdrun.errors import StorageError
 from wdrun.storage import held, hold, write_atomically
+from wdrun.tables import evaluations
 from wdrun.tables.columns import CODE, RUN, TABLES
 from wdrun.tables.ownership import RESULTS, foreign
 from wdrun.tables.read import read_run
@@ -46,6 +47,8 @@ def write(root: Path, tell: Callable[[str], None] = lambda problem: None) -> int
         write_atomically(root / "runs.csv", render([*knobs, *outcome], rows))
         for name, columns in TABLES.items():
             write_atomically(root / f"{name}.csv", csv_text([[c.name for c in columns], *bodies.pop(name)]))
+    if next(root.glob("*/evaluation.csv"), None) is not None:
+        evaluations.gather(root, tell)
     return len(runs)
 
 

@@ -166,9 +166,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "timing": TIMING,
 }
 
-# Of a finished run measured later, by `wdrun evaluate`: its rows are those of these weights and words.
+# Of a finished run measured later, by `wdrun evaluate`, and of its averaged weights at its end: rows are those of these
+# weights and words.
 MEASURED = (
-    Column("weights", str, "the weights that were measured: last, or best (on validation)"),
+    Column("weights", str, "the weights that were measured: last, best (on validation) or ema (averaged)"),
     Column("words", str, "what was measured: evaluate= and diagnostics= as they are typed"),
 )
 

@@ -19,7 +19,7 @@ HEADERS = (
         plan.NAME: list(plan.COLUMNS[:2]),
     }
 )
-EVALUATION_HEADERS = {f"{name}.csv": [c.name for c in FACTORS] for name in EVALUATIONS}  # which no training writes
+EVALUATION_HEADERS = {f"{name}.csv": [c.name for c in FACTORS] for name in EVALUATIONS}
 
 
 def check(roots: Iterable[Path]) -> None:

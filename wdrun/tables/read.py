@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.config.run import OUTSIDE, UNWRITTEN, Run, canonical
+from wdrun.config.run import LATER, OUTSIDE, UNWRITTEN, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
 from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
@@ -200,8 +200,24 @@ def _frame(parts: Sequence[tuple[list[str], list[list[str]]]], name: str) -> pd.
     columns: dict[str, None] = dict.fromkeys([] if name == "run" else [c.name for c in TABLES[name]])
     for header, _ in parts:
         columns |= dict.fromkeys(header)
-    rows = (dict(zip(header, row, strict=True)) for header, rows in parts for row in rows)
+    rows = [dict(zip(header, row, strict=True)) for header, rows in parts for row in rows]
+    if name == "run":
+        _fill(rows, columns)
     return read_table(io.BytesIO(render(list(columns), rows)))
+
+
+def _fill(rows: Sequence[dict[str, str]], columns: Iterable[str]) -> None:
+    """Put the value that a knob which came later has where a run's row leaves it out, as it is off there.
+
+    Only of the options that have it: those of which a row beside has another value.
+    """
+    for key in columns:
+        if (off := LATER.get(key)) is not None:
+            option = f"{key.partition('.')[0]}.name"
+            having = {row.get(option) for row in rows if row.get(key)}
+            for row in rows:
+                if not row.get(key) and row.get(option) in having:
+                    row[key] = cell(off)
 
 
 def read_run(directory: Path) -> dict[str, str] | None:

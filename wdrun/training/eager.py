@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from wdrun import optim
-from wdrun.decay import Context, Knobs
+from wdrun.decay import Knobs
 from wdrun.tensors import Tensors, axpy
 from wdrun.training import network
 from wdrun.training.step import Step, Training, data_loss, hits
@@ -70,7 +70,7 @@ class EagerStep(Step):
         self, now: Training, buffers: Tensors, x: Tensor, y: Tensor, knobs: Knobs
     ) -> tuple[Training, Tensors, Tensor, Tensor]:
         grads, loss, right = self.gradients(now.params, buffers, x, y)
-        return self.update(self.begun(now), grads, knobs), grads, loss, right
+        return self.averaged(self.update(self.begun(now), grads, knobs), buffers, knobs.t), grads, loss, right
 
     def begun(self, now: Training) -> Training:
         return now._replace(params={name: w.clone() for name, w in network.trained(self.model).items()})
@@ -79,16 +79,17 @@ class EagerStep(Step):
         idle = now.params.keys() - grads.keys()
         if not idle and LATE not in now.optimizer:
             return super().update(now, grads, knobs)
-        context = Context(now.params, knobs, now.decay)
+        context = self.context(now, knobs)
         given = {n: grads[n] if n in grads else torch.zeros_like(w) for n, w in now.params.items()}
         seen = self.seen({n: g for n, g in self.coupled(given, context).items() if n not in idle})
         moves, memory = _directions(self.optimizer, seen, now, knobs.t)
         updates, seen = ({n: of.get(n, given[n]) for n in given} for of in (moves, seen))
-        stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
-        params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, seen, updates))
+        stepped = {n: axpy(-context.lr(n), updates[n], w) for n, w in now.params.items()}
+        params, remembered = self.rule.after(stepped, replace(context, grads=seen, updates=updates))
         rest = {n: now.params[n] for n in idle}
         still = {key: m for key, m in now.decay.items() if self.rule.holder(key) in idle}
-        return Training({n: rest.get(n, w) for n, w in params.items()}, memory, remembered | still)
+        params = {n: rest.get(n, w) for n, w in params.items()}
+        return now._replace(params=params, optimizer=memory, decay=remembered | still)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         images = self.channels_last and x.ndim == 4

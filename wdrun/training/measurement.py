@@ -15,6 +15,7 @@ from wdrun.training import network
 from wdrun.training.diagnostics import norms
 from wdrun.training.diagnostics.curvature import Told, nobody
 from wdrun.training.state import State, laid_out, unflatten
+from wdrun.training.step import Training
 from wdrun.training.trainer import Rows, Trainer
 
 Weights = tuple[Tensors, Tensors]  # parameters, buffers
@@ -34,16 +35,19 @@ def loaded(trainer: Trainer, tensors: Mapping[str, Tensor]) -> Weights:
 
 @dataclass(frozen=True)
 class Closing:
-    """What a run measures once, when its training is over: rows of metrics.csv, and columns of its row."""
+    """What a run measures once, when its training is over: rows of metrics.csv, columns of its row, and where a running
+    average of the weights is kept, rows of evaluation.csv of it.
+    """
 
     metrics: Rows
     summary: dict[str, float]
+    average: Rows
 
 
 def closing(
     trainer: Trainer, state: State, told: Callable[[str, int, int], None] = lambda what, done, of: None
 ) -> Closing:
-    """The corrupted and attacked test split, and the Hessian, of a run that is done.
+    """The corrupted and attacked test split, the Hessian, and the average on val and test, of a run that is done.
 
     A measurement that fails is empty, and the trainer's `inspector.failures` say why. `told` hears of what is measured
     how many of how many parts are done; it may raise to leave.
@@ -54,7 +58,19 @@ def closing(
     for row in trainer.shifted(standing.epochs_done, *standing.to_test()):
         rows.append(row)
         told(row["corruption"], len(rows), total)
-    return Closing(rows, trainer.inspector.end(training.params, buffers, partial(told, "hessian")))
+    found = trainer.inspector.end(training.params, buffers, partial(told, "hessian"))
+    average: Rows = []
+    for split in ("val", "test") if training.average else ():
+        row = trainer.evaluate(split, standing.epochs_done, *with_average(training, buffers))
+        average.append({"weights": "ema"} | row)
+        told("ema", len(average), 2)
+    return Closing(rows, found, average)
+
+
+def with_average(training: Training, buffers: Tensors) -> Weights:
+    """Parameters and buffers with the running average in the place of what it is of."""
+    average = training.average
+    return {n: average[n] for n in training.params}, {n: average.get(n, b) for n, b in buffers.items()}
 
 
 def measure(

@@ -34,6 +34,14 @@ def kept(model: nn.Module) -> Tensors:
     return found | {name: packed(module.get_extra_state()) for name, module in _with_extra(model)}
 
 
+def statistics(model: nn.Module) -> list[str]:
+    """The names in `kept` of what batch and instance norms know of their inputs: running means and variances."""
+    kept = dict(model.named_buffers())
+    owners = [name for name, module in model.named_modules() if isinstance(module, nn.modules.batchnorm._NormBase)]
+    names = (f"{owner}.{of}" if owner else of for owner in owners for of in ("running_mean", "running_var"))
+    return [name for name in names if name in kept]
+
+
 def write(model: nn.Module, params: Mapping[str, Tensor], beside: Mapping[str, Tensor]) -> None:
     """Give the model these values, in place: whatever holds on to its tensors holds on to the new ones."""
     own = dict(model.named_parameters()) | dict(model.named_buffers())

@@ -90,16 +90,17 @@ def laid_out(state: State, channels_last: bool) -> State:
 
 
 def flatten(training: Training, buffers: Tensors) -> Tensors:
-    """One flat mapping: params/…, buffers/…, optimizer/slot/…, decay/…."""
+    """One flat mapping: params/…, buffers/…, optimizer/slot/…, decay/…, average/…."""
     flat = {f"params/{n}": w for n, w in training.params.items()}
     flat |= {f"buffers/{n}": b.clone() for n, b in buffers.items()}
     flat |= {f"optimizer/{slot}/{n}": m for slot, ms in training.optimizer.items() for n, m in ms.items()}
-    return flat | {f"decay/{n}": m for n, m in training.decay.items()}
+    flat |= {f"decay/{n}": m for n, m in training.decay.items()}
+    return flat | {f"average/{n}": e for n, e in training.average.items()}
 
 
 def unflatten(tensors: Tensors) -> tuple[Training, Tensors]:
     """What `flatten` took apart; buffers are copies, since training writes to them."""
-    part: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}, "decay": {}}
+    part: dict[str, dict[str, Tensor]] = {"params": {}, "buffers": {}, "decay": {}, "average": {}}
     optimizer: dict[str, Tensors] = {}
     for key, value in tensors.items():
         kind, _, name = key.partition("/")
@@ -108,4 +109,4 @@ def unflatten(tensors: Tensors) -> tuple[Training, Tensors]:
             optimizer.setdefault(slot, {})[name] = value
         elif kind != "best":
             part[kind][name] = value.clone() if kind == "buffers" else value
-    return Training(part["params"], optimizer, part["decay"]), part["buffers"]
+    return Training(part["params"], optimizer, part["decay"], part["average"]), part["buffers"]

@@ -7,7 +7,8 @@ dictionaries, parameter name -> tensor.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -17,15 +18,18 @@ from torch import Tensor, nn
 from wdrun import models, optim
 from wdrun.decay import Context, Knobs, Rule
 from wdrun.devices import Machine
-from wdrun.tensors import Tensors, axpy
+from wdrun.tensors import Scalar, Tensors, after_first, axpy, toward
+
+NOTHING: Tensors = {}
 
 
 class Training(NamedTuple):
-    """What a step reads and returns: parameters, and the memory of the optimizer and of the decay."""
+    """What a step reads and returns: parameters, the memory of the optimizer and of the decay, the running average."""
 
     params: Tensors
     optimizer: dict[str, Tensors]
     decay: Tensors
+    average: Tensors = NOTHING  # of the parameters and of batch norms' statistics; empty = none is kept
 
 
 def data_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -62,6 +66,8 @@ class Step:
     clip_value: float | None
     machine: Machine
     clip_data: bool = False  # clip the gradient of the data loss alone, as a loop in torch does; else λcΩ' with it
+    ema: float | None = None  # the decay d of the running average
+    lr_factors: Mapping[str, float] = field(default_factory=dict)  # of η, 1 for a parameter that is not in it
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -105,12 +111,26 @@ class Step:
 
     def update(self, now: Training, grads: Tensors, knobs: Knobs) -> Training:
         """Parameters and memories after the step, given the gradient of the data loss."""
-        context = Context(now.params, knobs, now.decay)
+        context = self.context(now, knobs)
         grads = self.seen(self.coupled(grads, context))
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
-        stepped = {n: axpy(-knobs.lr, updates[n], w) for n, w in now.params.items()}
-        params, remembered = self.rule.after(stepped, Context(now.params, knobs, now.decay, grads, updates))
-        return Training(params, memory, remembered)
+        stepped = {n: axpy(-context.lr(n), updates[n], w) for n, w in now.params.items()}
+        params, remembered = self.rule.after(stepped, replace(context, grads=grads, updates=updates))
+        return now._replace(params=params, optimizer=memory, decay=remembered)
+
+    def context(self, now: Training, knobs: Knobs) -> Context:
+        """What a step begins with, as its decay sees it."""
+        return Context(now.params, knobs, now.decay, lr_factors=self.lr_factors)
+
+    def averaged(self, now: Training, buffers: Tensors, t: Scalar) -> Training:
+        """After step t: ē ← dē + (1−d)w; the first step's ē is its w, as in torch's AveragedModel.
+
+        Elementwise, so that it holds of stacked runs as they are. A batch norm's statistics are averaged as weights.
+        """
+        if self.ema is None:
+            return now
+        share, latest = 1 - self.ema * after_first(t), now.params | buffers
+        return now._replace(average={n: toward(e, latest[n], share) for n, e in now.average.items()})
 
     def coupled(self, grads: Tensors, context: Context) -> Tensors:
         """The gradient of the data loss with that of a coupled decay."""
@@ -128,4 +148,4 @@ class Step:
     ) -> tuple[Training, Tensors, Tensor, Tensor]:
         """One step: the training state after it, the gradient of the data loss, the loss, the hits."""
         grads, loss, right = self.gradients(now.params, buffers, x, y)
-        return self.update(now, grads, knobs), grads, loss, right
+        return self.averaged(self.update(now, grads, knobs), buffers, knobs.t), grads, loss, right

@@ -76,6 +76,7 @@ class Trainer:
         self.steps = self.steps_per_epoch * run.epochs
         self.schedule, self.decay_schedule = self._schedules()
         self.optimizer = optim.build(run.optimizer)
+        self.lr_factors = optim.lr_factors(run.optimizer.get("lr_scales", ()), params)
         self.layers = decay.Layers(decay.kinds(self.model), self._normed, own)
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
@@ -90,10 +91,11 @@ class Trainer:
         parts = (self.model, self.rule, self.optimizer, options["clip_norm"], options["clip_value"], self.machine)
         data_alone = options.get("clip") == "data"
         if self.found is None:
-            return Step(*parts, data_alone)
+            return Step(*parts, data_alone, self.run.ema, self.lr_factors)
         if "hessian" in self.run.diagnostics and self.found.no_function:
             raise ConfigError(f"diagnostics=[hessian]: not of this model: {self.found.no_function}")
-        return EagerStep(*parts, data_alone, self.found.channels_last, self.found.no_function)
+        more = data_alone, self.run.ema, self.lr_factors
+        return EagerStep(*parts, *more, self.found.channels_last, self.found.no_function)
 
     def _weights(self) -> list[str]:
         """The names of the weights of layers, in the scope of a decay or not: no biases, no norms."""
@@ -101,9 +103,16 @@ class Trainer:
 
     @cached_property
     def decayed(self) -> list[str]:
-        """The parameters that the decay moves: those in its scope, but for the ones that never get a gradient."""
-        idle = self.found.idle if self.found else ()
+        """The parameters that the decay moves: those in its scope that get a gradient and are not frozen."""
+        idle = {*(self.found.idle if self.found else ()), *self.frozen}
         return [name for name in self.rule.scope() if name not in idle]
+
+    @property
+    def frozen(self) -> list[str]:
+        """The parameters that nothing moves: η × 0 by optimizer.lr_scales, under a decay that goes with η."""
+        if self.run.coupling in ("independent", "projected") or isinstance(self.rule, decay.Chain):
+            return []
+        return [name for name, factor in self.lr_factors.items() if not factor]
 
     def at(self, lam: float) -> Trainer:
         """This trainer at another λ: nothing that is built depends on it."""
@@ -156,9 +165,16 @@ class Trainer:
     def initial(self) -> State:
         """State before the first step."""
         params, buffers = ({n: w.clone() for n, w in of.items()} for of in self._start)
-        training = Training(params, self.optimizer.init(params), self.rule.init(params))
+        training = Training(params, self.optimizer.init(params), self.rule.init(params), self._average(params, buffers))
         values = {"epoch": 0, "best_epoch": None, "best_score": None}
         return State(flatten(training, buffers), values)
+
+    def _average(self, params: Tensors, buffers: Tensors) -> Tensors:
+        """The running average before the first step, which takes its place; {} where none is asked for."""
+        if self.run.ema is None:
+            return {}
+        kept = params | {name: buffers[name] for name in network.statistics(self.model)}
+        return {name: w.clone() for name, w in kept.items()}
 
     def draws(self, stream: str, epoch: int) -> AbstractContextManager[None]:
         """The global generators keyed by (seed, stream, epoch), and put back: what the model itself draws from."""
@@ -186,7 +202,7 @@ class Trainer:
         )
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
-            gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights) if lam else 1.0,
+            gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights, self.lr_factors) if lam else 1.0,
             overshoots=rule.overshoots,
         )  # fmt: skip
 
@@ -311,8 +327,9 @@ class Trainer:
 
     @property
     def measured_once(self) -> list[str]:
-        """What is measured of a run that is done, after its training: corruptions, attacks, the Hessian."""
-        return [*dict.fromkeys(name for name, _ in self.evaluator.strengths), *self.inspector.at_the_end]
+        """What is measured of a run that is done, after its training: corruptions, attacks, Hessian, average."""
+        shifts = dict.fromkeys(name for name, _ in self.evaluator.strengths)
+        return [*shifts, *self.inspector.at_the_end, *["ema"] * (self.run.ema is not None)]
 
     def shifted(self, number: int, params: Tensors, buffers: Tensors) -> Iterator[dict[str, Any]]:
         """Metrics rows of these weights on the corrupted and attacked test split; empty scores where that failed."""

@@ -96,20 +96,24 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
 
     δ is the share a weight without gradient loses per step, β the momentum. Kosson et al. 2024, table 1: SGDM with
     coupled L2, δ = ηλ/(1−μ), is √(2ηλ/(1+μ)); AdamW, δ = ηλ, is √(2ηλ(1−β₁)/(1+β₁)). Decoupled SGD and the lr-free
-    coupling (δ = sλ) follow by the same argument. None for every other rule, coupling, regularizer or optimizer.
+    coupling (δ = sλ) follow by the same argument; in the coupled one a dampening τ makes η (1−τ)η. None for every other
+    rule, coupling, regularizer or optimizer, and for AMSGrad.
     """
     if type(rule) is not Decay or not isinstance(rule.regularizer, L2):
         return None
     c = rule.scale.get(name)
     if c is None or isinstance(c, Tensor):
         return None
+    share = 1.0  # of a gradient that the momentum takes
     if isinstance(optimizer, Sgd) and not optimizer.nesterov:
-        beta = optimizer.momentum
-    elif isinstance(optimizer, Adam) and rule.coupling != "coupled":
+        beta, share = optimizer.momentum, 1 - optimizer.dampening if optimizer.momentum else 1.0
+    elif isinstance(optimizer, Adam) and rule.coupling != "coupled" and not optimizer.amsgrad:
         beta = optimizer.beta1
     else:
         return None
-    rate = {"coupled": knobs.lr / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(rule.coupling)
+    rate = {"coupled": knobs.lr * share / (1 - beta), "decoupled": knobs.lr, "independent": knobs.lr_scale}.get(
+        rule.coupling
+    )
     if rate is None:
         return None
     scheduled = 1.0 if name in rule.steady else knobs.lam_scales[0]
@@ -136,7 +140,8 @@ def table(step: Step, before: Training, after: Training, grads: Tensors, knobs: 
         undecayed = step.update(before, grads, knobs._replace(lam=off)).params
     else:
         undecayed = after.params
-    found = [measure(before.params[n], w, undecayed[n], slopes[n], knobs.lr) for n, w in after.params.items()]
+    lr = step.context(before, knobs).lr
+    found = [measure(before.params[n], w, undecayed[n], slopes[n], lr(n)) for n, w in after.params.items()]
     return torch.stack([torch.stack([of[name].double() for name in MEASURES]) for of in found])
 
 
@@ -146,5 +151,8 @@ def tabulate(step: Step, params: Tensors, values: list[list[float]], knobs: Knob
     for (name, w), of in zip(params.items(), values, strict=True):
         finite = (value if math.isfinite(value) else None for value in of)
         row = {"parameter": name, "numel": w.numel(), **dict(zip(MEASURES, finite, strict=True))}
-        rows.append(row | {"last_rotation_equilibrium": equilibrium(step.rule, step.optimizer, name, knobs)})
+        factor = step.lr_factors.get(name, 1.0)
+        mine = knobs._replace(lr=knobs.lr * factor)
+        settles = equilibrium(step.rule, step.optimizer, name, mine) if factor else None
+        rows.append(row | {"last_rotation_equilibrium": settles})
     return rows

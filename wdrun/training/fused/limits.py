@@ -99,7 +99,8 @@ def bytes_per_run(trainer: Trainer) -> int:
     """Memory of one run more in a stack: its tensors, and the activations of a batch, forward and backward.
 
     Of each parameter: itself, new, gradient, its bf16 copy, the best, the state handed out and the one before, and the
-    optimizer's slots, in two of these. Of each activation: itself, its gradient and a copy in another layout.
+    optimizer's slots and the running average, in two of these. Of each activation: itself, its gradient and a copy in
+    another layout.
     """
     params = network.trained(trainer.model)
     weights = sum(w.numel() * w.element_size() for w in params.values())
@@ -124,7 +125,8 @@ def bytes_per_run(trainer: Trainer) -> int:
     per_example = values / PROBED * x.element_size()
     # max-pooling keeps indices of 8 bytes for a quarter of its inputs; a grouped convolution lays its input out anew
     layout = 8 if any(isinstance(module, nn.Conv2d) for module in leaves) else 4
-    return int(8 * weights + 4 * slots + layout * per_example * trainer.run.batch_size)
+    kept = slots + (0 if trainer.run.ema is None else weights)
+    return int(8 * weights + 4 * kept + layout * per_example * trainer.run.batch_size)
 
 
 def _free(device: torch.device) -> int:

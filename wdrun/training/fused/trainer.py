@@ -101,6 +101,7 @@ class FusedTrainer:
 
 def _of(r: int, training: Training, buffers: Tensors) -> tuple[Training, Tensors]:
     """Run r's part, without a copy."""
-    params, decay, beside = ({n: w[r] for n, w in of.items()} for of in (training.params, training.decay, buffers))
+    flat = training.params, training.decay, training.average, buffers
+    params, decay, average, beside = ({n: w[r] for n, w in of.items()} for of in flat)
     optimizer = {slot: {n: m[r] for n, m in ms.items()} for slot, ms in training.optimizer.items()}
-    return Training(params, optimizer, decay), beside
+    return Training(params, optimizer, decay, average), beside
