@@ -40,6 +40,7 @@ PARTS = {
     "<datatakes>": "name, train_examples, test_examples, label_noise, noise, distractor, shift, occlusion, seed, "
     "val_size, train_size, folds, split_seed",
     "<cnn>": "conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
+    "<mixup>": "name, pad, flip, pad_mode, mix, alpha, prob",
     "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value, clip",
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
@@ -207,6 +208,10 @@ augment.pad=-1               -> augment.pad=-1: must be a whole number from 0 to
 augment.flip=2               -> augment.flip=2: must be true or false, or alternate
 augment.pad_mode=mirror      -> augment.pad_mode=mirror: must be one of zeros, reflect
 augment.pad=32 augment.pad_mode=reflect -> augment.pad=32: must be a whole number from 0 to 31
+augment=mixup augment.alpha=0 -> augment.alpha=0: must be a number > 0
+augment=cutmix augment.prob=2 -> augment.prob=2: must be a number from 0 to 1
+augment=mixup augment.mix=cutmixx -> augment.mix=cutmixx: must be one of mixup, cutmix, or null; did you mean cutmix?
+augment=mixup augment.size=4 -> augment.size: unknown key; augment takes <mixup>
 augment.nosuch=1             -> augment.nosuch: unknown key; augment takes name, pad, flip, pad_mode
 label_smoothing=1            -> label_smoothing=1: must be a number in [0, 1)
 label_smoothing=-0.1         -> label_smoothing=-0.1: must be a number in [0, 1)
@@ -887,6 +892,9 @@ ACCEPTED = [
         "augment=cutout",
         "augment.flip=alternate augment.pad_mode=reflect",
         "label_smoothing=0.1",
+        "augment=mixup augment.alpha=0.2",
+        "augment=cutmix augment.prob=0.5 augment.flip=alternate",
+        "augment=mixup augment.mix=null",
     ),
     *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true"),
     *("objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),

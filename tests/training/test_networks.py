@@ -297,6 +297,12 @@ def test_smoothed_labels_train_as_in_a_loop_in_torch_and_are_not_validated_with(
         assert row["data_loss"] == pytest.approx(F.cross_entropy(model.eval()(x), y).item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_images_train_as_in_a_loop_in_torch(kind):
+    ours = trainer("Base", *SGD, f"augment={kind}", "label_smoothing=0.1", "precision=fp64")
+    agrees(ours, sgd, 1e-12, loss_of=partial(F.cross_entropy, label_smoothing=0.1))
+
+
 REFUSED = {
     "Pair": "its output is a tuple; it must be a tensor of shape (4, 10) for 4 examples, a logit for each class",
     "Sized +model.size=9": "its output has shape (4, 9); it must be a tensor of shape (4, 10) for 4 examples, a logit",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wdrun.accepts import boolean, check, check_known, one_of, or_word
+from wdrun.data import mixing
 from wdrun.data.options import integer
 from wdrun.streams import generator
 
@@ -48,7 +49,7 @@ class Augmentation(NamedTuple):
 
 def augmentation(spec: Mapping[str, object], size: tuple[int, int] | None) -> Augmentation:
     """The augmentation of an option's keys, for images of this height and width, None for no images. ConfigError."""
-    check_known("augment", spec, ("name", "pad", "flip", "pad_mode", "size"), "augment")
+    check_known("augment", spec, ("name", "pad", "flip", "pad_mode", "size", *mixing.KEYS), "augment")
     edge = size[0] if size else None
     reflect = check("augment.pad_mode", spec.get("pad_mode", "zeros"), one_of(*PAD_MODES)) == "reflect"
     most = min(size) - 1 if size and reflect else edge

@@ -15,6 +15,7 @@ from torch import Tensor
 from wdrun.accepts import Accepts, check
 from wdrun.data.augmentation import augmentation, mirror
 from wdrun.data.dataset import Split
+from wdrun.data.mixing import mixed, mixing
 from wdrun.streams import generator
 
 SPAN = 16
@@ -41,6 +42,7 @@ class Batches:
         dtype: torch.dtype,
         augment: Mapping[str, object],
         channels_last: bool = True,
+        classes: int = 0,
     ) -> None:
         self.batch_size = batch_size
         self.device = torch.device(device)
@@ -52,6 +54,7 @@ class Batches:
         height, width = split.inputs.shape[1:3] if self.images else (0, 0)
         self.augment = augmentation(augment, (height, width) if self.images else None)
         self.pad, self.cut = self.augment.pad, self.augment.cut
+        self.mixing, self.classes = mixing(augment), classes
         # Images that are only gathered are kept in the layout they are wanted in; crops and flips need whole pixels.
         self.planar = self.images and not channels_last and not self.augment.moves
         self.table = _resident(split.inputs, self.device, self.planar)
@@ -74,8 +77,18 @@ class Batches:
     def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the shuffled, augmented batches of an epoch: the same for (seed, epoch) on every device.
 
-        ConfigError where the split has fewer examples than a batch.
+        Of mixed images the targets are shares of the classes (B, K). ConfigError where the split has fewer examples
+        than a batch.
         """
+        batches = self._shuffled(seed, epoch)
+        if self.mixing is None:
+            yield from batches
+            return
+        draws = self.mixing.draws(len(self), (self.height, self.width), seed, epoch)
+        for (x, y), (share, box) in zip(batches, draws, strict=True):
+            yield mixed(x, y, self.classes, share, box)
+
+    def _shuffled(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         steps, size = len(self), self.batch_size
         check("batch_size", size, Accepts(f"at most the {len(self.rows)} examples of the split", lambda n: steps > 0))
         order = torch.randperm(len(self.rows), generator=generator(seed, "order", epoch))[: steps * size]

@@ -44,7 +44,11 @@ METRICS = (
         float,
         "mean cross-entropy in nats (the NLL), without the penalty; train: the loss trained on, with label_smoothing",
     ),
-    Column("accuracy", float, "share of right answers, 0 to 1"),
+    Column(
+        "accuracy",
+        float,
+        "share of right answers, 0 to 1; train: of a mixture of images the larger share's class is right",
+    ),
     Column("ece", float, "expected calibration error, 15 bins, 0 to 1 (evaluate=calibration, full)"),
     Column("brier", float, "Σ_k (p_k − 1[k = label])², mean, 0 to 2 (evaluate=calibration, full)"),
     Column("margin", float, "label's logit minus the largest other, mean (evaluate=calibration, full)"),

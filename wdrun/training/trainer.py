@@ -90,6 +90,7 @@ class Trainer:
         options = self.run.optimizer
         parts = (self.model, self.rule, self.optimizer, options["clip_norm"], options["clip_value"], self.machine)
         loss: dict[str, Any] = {"clip_data": options.get("clip") == "data", "smoothing": self.run.label_smoothing}
+        loss["shares"] = self.train_batches.mixing is not None
         if self.found is None:
             return Step(*parts, **loss)
         if "hessian" in self.run.diagnostics and self.found.no_function:
@@ -141,13 +142,14 @@ class Trainer:
 
     def _train_batches(self) -> Batches:
         run, machine, data = self.run, self.machine, self.dataset
-        if data.classes == 1 and run.label_smoothing:
-            given = f"label_smoothing={short(run.label_smoothing)}"
-            raise ConfigError(f"{given}: must be 0 for a regression, whose targets are no classes")
+        if data.classes == 1 and (run.label_smoothing or run.augment.get("mix")):
+            smoothed = f"label_smoothing={short(run.label_smoothing)}: must be 0"
+            words = smoothed if run.label_smoothing else f"augment.mix={run.augment['mix']}: must be null"
+            raise ConfigError(f"{words} for a regression, whose targets are no classes")
         return Batches(
             data.splits["train"], batch_size=run.batch_size, mean=data.mean, std=data.std, device=machine.device,
             dtype=machine.input_dtype if self.found is None else machine.dtype, augment=run.augment,
-            channels_last=self.channels_last and not models.flattens(self.model),
+            channels_last=self.channels_last and not models.flattens(self.model), classes=data.classes,
         )  # fmt: skip
 
     def sample(self, size: int) -> tuple[Tensor, Tensor]:
