@@ -187,7 +187,8 @@ def test_where_the_gradient_is_clipped_is_told(words, order):
         (("augment=flip_crop",), []),
         (("label_smoothing=0.1",), ["loss     in training with label_smoothing=0.1; val and test without"]),
         (("label_smoothing=0.1", "augment=cutmix"),
-         ["loss     in training with label_smoothing=0.1 and augment=cutmix (batches mixed by cutmix); val and test without"]),
+         ["loss     in training with label_smoothing=0.1 and augment=cutmix (batches mixed by cutmix); "
+          "val and test without"]),
     ],
 )  # fmt: skip
 def test_a_training_loss_that_is_not_that_of_the_labels_is_told(words, line):
