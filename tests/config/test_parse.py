@@ -321,7 +321,7 @@ wd=1e-4                      -> wd: unknown key; write lambda=1e-4 (with decay=l
 -m wd+lr=0:0.1               -> wd: unknown key; write lambda=… (with decay=l2)
 label-smooth=0.1             -> label-smooth: unknown key; write label_smoothing=0.1
 mixup=0.2                    -> mixup: unknown key; write augment=mixup augment.alpha=0.2
-augment=cut_mix              -> augment=cut_mix: must be one of <augment><own>; write augment=cutmix
+augment=cut_mix              -> augment=cut_mix: must be one of <augment>; write augment=cutmix
 optimizer.weight_decay=1e-4  -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 +optimizer.weight_decay=1e-4 -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 optimizer=adam optimizer.betas=[0.9,0.99] -> optimizer.betas: unknown key; write optimizer.beta1=… optimizer.beta2=…
