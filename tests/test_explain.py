@@ -238,6 +238,20 @@ def test_where_the_gradient_is_clipped_is_told(words, order):
     assert line == f"step     g ← g + λcΩ'(w), before the optimizer{order}"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("augment=flip_crop",), []),
+        (("label_smoothing=0.1",), ["loss     in training with label_smoothing=0.1; val and test without"]),
+        (("label_smoothing=0.1", "augment=cutmix"),
+         ["loss     in training with label_smoothing=0.1 and augment=cutmix (batches mixed by cutmix); "
+          "val and test without"]),
+    ],
+)  # fmt: skip
+def test_a_training_loss_that_is_not_that_of_the_labels_is_told(words, line):
+    assert [text for text in block(ready(job(*words).run)) if text.startswith("loss")] == line
+
+
 def test_what_a_users_network_does_is_told(here):
     model = "model._target_=tests.training.networks.Frozen"
     lines = block(ready(runs.run(model, base=[w for w in SMALL if not w.startswith("model")])))

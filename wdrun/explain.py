@@ -34,6 +34,7 @@ def block(trainer: Trainer) -> list[str]:
             * bool(run.init_from)
         ),
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
+        *_loss(run),
     ]
     lines += [f"note     {note}" for note in (trainer.found.notes if trainer.found else ())]
     lines += [*rates(trainer), *averaging(trainer)]
@@ -100,6 +101,14 @@ def averaging(trainer: Trainer) -> list[str]:
     first = 100 * d ** (steps - 1)
     still = f"; at the end the first step's weights still count {first:.2g} % in it" if first >= 1 else ""
     return [f"average  ē ← dē + (1 − d)w after each step, d = {short(d)}: {reach}, evaluated beside{still}"]
+
+
+def _loss(run: Run) -> list[str]:
+    """What the training loss is other than the cross-entropy of labels, which validation and test are scored by."""
+    kind = run.augment.get("mix")
+    given = [f"label_smoothing={short(run.label_smoothing)}"] * bool(run.label_smoothing)
+    given += [f"augment={run.augment['name']} (batches mixed by {kind})"] * bool(kind)
+    return [f"loss     in training with {' and '.join(given)}; val and test without"] * bool(given)
 
 
 def _limits(optimizer: Mapping[str, Any]) -> str:

@@ -40,6 +40,7 @@ PARTS = {
     "<datatakes>": "name, train_examples, test_examples, label_noise, noise, distractor, shift, occlusion, seed, "
     "val_size, train_size, folds, split_seed",
     "<cnn>": "conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
+    "<mixup>": "name, pad, flip, pad_mode, mix, alpha, prob",
     "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value, clip",
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
@@ -210,8 +211,17 @@ data.train_examples=1        -> data.train_examples=1: must be a whole number fr
 data.label_noise=2           -> data.label_noise=2: must be a number from 0 to 1
 data.shift=abc               -> data.shift=abc: must be a whole number from 0 to 32
 augment.pad=-1               -> augment.pad=-1: must be a whole number from 0 to 32
-augment.flip=2               -> augment.flip=2: must be true or false
-augment.nosuch=1             -> augment.nosuch: unknown key; augment takes name, pad, flip
+augment.flip=2               -> augment.flip=2: must be true or false, or alternate
+augment.pad_mode=mirror      -> augment.pad_mode=mirror: must be one of zeros, reflect
+augment.pad=32 augment.pad_mode=reflect -> augment.pad=32: must be a whole number from 0 to 31
+augment=mixup augment.alpha=0 -> augment.alpha=0: must be a number > 0
+augment=cutmix augment.prob=2 -> augment.prob=2: must be a number from 0 to 1
+augment=mixup augment.mix=cutmixx -> augment.mix=cutmixx: must be one of mixup, cutmix, or null; did you mean cutmix?
+augment=mixup augment.size=4 -> augment.size: unknown key; augment takes <mixup>
+augment.nosuch=1             -> augment.nosuch: unknown key; augment takes name, pad, flip, pad_mode
+label_smoothing=1            -> label_smoothing=1: must be a number in [0, 1)
+label_smoothing=-0.1         -> label_smoothing=-0.1: must be a number in [0, 1)
+label_smoothing=true         -> label_smoothing=true: must be a number in [0, 1)
 # model
 model=mlp model.hidden=[]    -> model.hidden=[]: <counts>
 model=mlp model.hidden=[0]   -> model.hidden=[0]: <counts>
@@ -321,6 +331,9 @@ Weight-Decay=0.1             -> Weight-Decay: unknown key; write lambda=0.1 (wit
 wd=1e-4                      -> wd: unknown key; write lambda=1e-4 (with decay=l2)
 -m wd=0,1e-4                 -> wd: unknown key; write lambda=0,1e-4 (with decay=l2)
 -m wd+lr=0:0.1               -> wd: unknown key; write lambda=… (with decay=l2)
+label-smooth=0.1             -> label-smooth: unknown key; write label_smoothing=0.1
+mixup=0.2                    -> mixup: unknown key; write augment=mixup augment.alpha=0.2
+augment=cut_mix              -> augment=cut_mix: must be one of <augment>; write augment=cutmix
 optimizer.weight_decay=1e-4  -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 +optimizer.weight_decay=1e-4 -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 optimizer=adam optimizer.betas=[0.9,0.99] -> optimizer.betas: unknown key; write optimizer.beta1=… optimizer.beta2=…
@@ -892,6 +905,11 @@ ACCEPTED = [
         "schedule=one_cycle",
         "augment=none",
         "augment=cutout",
+        "augment.flip=alternate augment.pad_mode=reflect",
+        "label_smoothing=0.1",
+        "augment=mixup augment.alpha=0.2",
+        "augment=cutmix augment.prob=0.5 augment.flip=alternate",
+        "augment=mixup augment.mix=null",
     ),
     *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true"),
     *("objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),

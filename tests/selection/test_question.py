@@ -2,9 +2,11 @@
 
 import math
 
+import pandas as pd
 import pytest
 
 from tests.selection.choices import chosen, curve, only, row, said
+from wdrun.selection.question import texts
 
 SMALL, LARGE = ({"data.name": "synthetic", "data.train_examples": n} for n in (200, 400))
 
@@ -121,3 +123,10 @@ def test_another_digest_under_the_same_words_is_another_question():
 def test_where_the_data_lies_is_no_setting():
     rows = curve({0: [2, 2]}, **{"data.root": "/a"}) + curve({0.1: [1, 1]}, **{"data.root": "/b"})
     assert chosen(rows).facets == ()
+
+
+def test_an_empty_cell_of_a_knob_that_is_not_written_is_told_as_the_value_it_has():
+    runs = pd.DataFrame(
+        {"label_smoothing": [None, 0.1], "augment.pad_mode": [None, "reflect"], "init_from": [None, "a"]}
+    )
+    assert [texts(runs[name]).tolist() for name in runs] == [["0", "0.1"], ["zeros", "reflect"], ["", "a"]]

@@ -188,8 +188,11 @@ def test_every_pair_steps_as_alone(name, coupling):
             ("optimizer.lr_scales=[['*.bias',3],[conv*,0.2],[fc1*,0]]", "decay=proximal", "optimizer.dampening=0.2"),
             mixed(),
         ),
+        (("label_smoothing=0.2", "augment.flip=alternate", "augment.pad_mode=reflect"), mixed()),
+        (("label_smoothing=0.2", "augment=mixup"), mixed()),
+        (("augment=cutmix", "augment.prob=0.5", "data.folds=3"), [*mixed(), {"fold": 1}, {"fold": 2, "seed": 5}]),
     ],
-    ids=["shared", "folds", "wide", "groups"],
+    ids=["shared", "folds", "wide", "groups", "smoothed", "mixup", "cutmix"],
 )
 def test_every_way_of_a_cnn_trains_as_alone(words, changes, way):
     assert_fused_is_serial((*IMAGES, *words), *changes, way=way)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
+from torchvision.transforms import v2
 
 from wdrun import data, models
 from wdrun.config import experiments
@@ -42,7 +43,9 @@ class Loop:
 
     def __init__(self, run: Run) -> None:
         dataset = data.load(run.data, run.fold)
-        crop = [transforms.RandomCrop(32, padding=run.augment["pad"])] if run.augment.get("pad") else []
+        mode = "reflect" if run.augment.get("pad_mode") == "reflect" else "constant"
+        pad = run.augment.get("pad")
+        crop = [transforms.RandomCrop(32, padding=pad, padding_mode=mode)] if pad else []
         flip = [transforms.RandomHorizontalFlip()] if run.augment.get("flip") else []
         steps = transforms.Compose(
             [*crop, *flip, transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)]
@@ -52,6 +55,10 @@ class Loop:
         self.device = "cuda" if torch.cuda.is_available() and run.device != "cpu" else "cpu"
         self.loader = DataLoader(images, batch_size=run.batch_size, shuffle=True, drop_last=True)
         self.model = models.build(run.model, dataset.input_shape, dataset.classes, run.seed).to(self.device)
+        kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+        mix = kinds.get(run.augment.get("mix") or "")
+        self.mix = mix(alpha=run.augment["alpha"], num_classes=dataset.classes) if mix else None
+        self.smoothing = run.label_smoothing
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
     def images_per_second(self, seconds: float) -> float:
@@ -59,7 +66,9 @@ class Loop:
         done, started = 0, time.perf_counter()
         for x, y in self.loader:
             self.optimizer.zero_grad()
-            loss = F.cross_entropy(self.model(x.to(self.device)), y.to(self.device))
+            x, y = self.mix(x, y) if self.mix else (x, y)
+            outputs = self.model(x.to(self.device))
+            loss = F.cross_entropy(outputs, y.to(self.device), label_smoothing=self.smoothing)
             loss.backward()
             self.optimizer.step()
             done += len(y)

@@ -28,6 +28,9 @@ _KEYS = {
     "decay={}": "reg regularizer regularisation regularization regulariser penalty",
     "schedule={}": "scheduler sched lr_scheduler lr_schedule",
     "augment={}": "aug augmentation augmentations data_augmentation transform transforms",
+    "augment=mixup augment.alpha={}": "mixup mixup_alpha",
+    "augment=cutmix augment.alpha={}": "cutmix cutmix_alpha",
+    "label_smoothing={}": "smoothing label_smooth labels_smoothing",
     "optimizer.momentum={}": "momentum mom",
     "optimizer.nesterov={}": "nesterov",
     "optimizer.dampening={}": "dampening",
@@ -74,6 +77,8 @@ _OPTIONS = {
     "data=cifar10": "cifar",
     "data=synthetic": "fake toy random",
     "augment=none": "no off false",
+    "augment=mixup": "mix mix_up",
+    "augment=cutmix": "cut_mix",
 }
 
 
