@@ -8,6 +8,7 @@ from tests import runs
 from wdrun.data import Batches, Split
 from wdrun.data.mixing import Mixing, mixed, mixing
 from wdrun.errors import ConfigError
+from wdrun.training.state import unflatten
 
 MEAN, STD = (0.49, 0.48, 0.44), (0.24, 0.25, 0.26)
 SMALL = ("data=synthetic", "data.train_examples=48", "data.test_examples=20", "data.val_size=16", "batch_size=8")
@@ -159,3 +160,18 @@ def test_a_regression_cannot_be_mixed():
     words = ("data=regression", "augment=mixup", "model=linear", "batch_size=20", "device=cpu", "threads=1")
     with pytest.raises(ConfigError, match=r"augment\.mix=mixup: must be null for a regression, whose targets"):
         runs.trainer(*words, base=())
+
+
+def test_the_hessian_is_of_the_loss_that_is_trained_on():
+    """Behind a hidden layer it depends on the labels; of a mixture it is measured on images as they are."""
+    words = ("diagnostics=[hessian]", "precision=fp64", "augment=cutmix")
+    tops = []
+    for smoothing in (0, 0.5):
+        ours = runs.trainer(*words, f"label_smoothing={smoothing}", base=SMALL)
+        x, y = ours.sample(8)
+        logits = ours.model(x)
+        expected = torch.nn.functional.cross_entropy(logits, y, label_smoothing=smoothing)
+        assert torch.equal(ours.step.data_loss(logits, y), expected)
+        params, buffers = unflatten(ours.initial().tensors)
+        tops.append(ours.inspector.end(params.params, buffers)["hessian_top"])
+    assert abs(tops[0] - tops[1]) > 1e-3 * abs(tops[0])
