@@ -420,5 +420,5 @@ def test_a_wrong_value_is_one_sentence(changes: dict[str, object], message: str)
 
 @pytest.mark.parametrize("option", ["adam", "adamw"])
 def test_a_missing_hyperparameter_is_named(option: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^optimizer\.eps: missing; {option} takes beta1, beta2, eps$"):
+    with pytest.raises(ConfigError, match=rf"^optimizer\.eps: missing; {option} takes beta1, beta2, eps, amsgrad$"):
         optim.build({k: v for k, v in spec(option).items() if k != "eps"})

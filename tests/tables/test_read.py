@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 
 from tests import made_up
-from tests.runs import TINY, changed
+from tests.runs import TINY, changed, jobs
 from wdrun.errors import ConfigError
 from wdrun.storage import write_atomically
+from wdrun.sweep.execute import execute
 from wdrun.tables import aggregate, sound
 from wdrun.tables.columns import FORMER, TABLES
 from wdrun.tables.read import load, read_table
@@ -158,6 +159,20 @@ def test_a_value_of_several_texts_is_one(tmp_path):
     assert found["decay.scales"].tolist() == [cells[0], cells[0], cells[2]]
     assert found["decay.kappa"].tolist() == ["1", "warm_up", "1"]
     assert found["dir"].tolist() == mixed
+
+
+def test_a_knob_that_came_later_is_read_as_off_where_a_row_leaves_it_out(tmp_path):
+    """Of the options that have it: a run's row has the knob only where it is not as it always was."""
+    words = ("epochs=1", "optimizer=sgd,adam", "optimizer.amsgrad=true,false")
+    execute(jobs(tmp_path, *words, "optimizer.clip_norm=1"))
+    for folder in (tmp_path / "default", tmp_path / "default" / "runs.csv"):
+        runs = load([folder]).runs
+        assert {
+            (name, str(on)) for name, on in zip(runs["optimizer.name"], runs["optimizer.amsgrad"], strict=True)
+        } == {
+            *(("adam", "True"), ("adam", "False"), ("sgd", "nan")),
+        }
+        assert "optimizer.clip" not in runs
 
 
 def test_tables_of_former_names_are_read_as_those_of_now(copy):
