@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from wdrun.config.options import option_names
-from wdrun.laws.cases import option
+from wdrun.config.options import conf_dir, option_names
 
 SHAPES = {"conv.weight": (4, 2, 2, 2), "fc.weight": (8, 4), "fc.bias": (8,), "norm.weight": (4,)}
 EVERY, MATRICES = tuple(SHAPES), ("conv.weight", "fc.weight")
@@ -117,14 +116,14 @@ if "hyperball" in option_names("decay"):
             {**BETAS, **HEAVY}, "decay=rescale lambda=1", tensors=MATRICES, note=EPS,
         )
     ]  # fmt: skip
-if "amsgrad" in option("optimizer", "adam"):
+if "amsgrad" in (conf_dir() / "optimizer" / "adam.yaml").read_text(encoding="utf-8"):
     AMSGRAD = "optimizer.amsgrad=true"
     TORCH += [
         Row(f"{ADAM} {AMSGRAD}", L2, "torch.optim.Adam", {"amsgrad": True, **WD}, DECOUPLED),
         Row(f"{ADAMW} {AMSGRAD}", L2, "torch.optim.AdamW", {"amsgrad": True, **WD}, COUPLED),
     ]
     TIMM += [Row(f"{ADAMW} {AMSGRAD}", L2, "timm.optim.AdamWLegacy", {"amsgrad": True, **WD}, COUPLED)]
-if "dampening" in option("optimizer", "sgd"):
+if "dampening" in (conf_dir() / "optimizer" / "sgd.yaml").read_text(encoding="utf-8"):
     DAMPED = {**MOMENTUM, "dampening": 0.5, **WD}
     TORCH += [Row(f"{SGD} optimizer.dampening=0.5", L2, "torch.optim.SGD", DAMPED, DECOUPLED)]
     TIMM += [Row(f"{SGD} optimizer.dampening=0.5", DECOUPLED, "timm.optim.SGDW", DAMPED, COUPLED)]
