@@ -15,6 +15,7 @@ from typing import NamedTuple
 import yaml
 
 from tests import test_imports as plan
+from tests.peers.rows import LAM, ROWS
 from wdrun import laws
 from wdrun.config import commands, help
 from wdrun.config.compose import compose
@@ -295,6 +296,15 @@ def map_of_tests():
     return table(["file", "what it holds"], rows)
 
 
+def peers():
+    """A comparison with another package a line: the words that are its optimizer, and its keys."""
+    rows = []
+    for row in ROWS:
+        keys = [f"{key}={'λ' if value is LAM else value}" for key, value in (row.group | row.keys).items()]
+        rows.append((code(f"{row.optimizer} {row.decay}"), code(row.peer), code(", ".join(keys)), row.note))
+    return table(["words", "what they are elsewhere", "with these keys", "compared"], rows)
+
+
 def slowest(log: str) -> str:
     """The table of the slowest tests, from the output of `pytest --durations=20`."""
     found = re.findall(r"^([\d.]+)s (call|setup|teardown) +(tests/\S+)$", log, re.MULTILINE)
@@ -325,6 +335,7 @@ PARTS = {
     "picture": picture,
     **{f"files of {room}": lambda room=room: files_of(room) for room in DESCRIBED},
     "rooms": rooms,
+    "peers": peers,
     "map of tests": map_of_tests,
 }
 PART = re.compile(r"(<!-- generated: (.*?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

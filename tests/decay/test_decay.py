@@ -1,4 +1,4 @@
-"""Decay against torch.optim, closed forms and limit identities; scope; what a regularizer cannot do."""
+"""Decay against closed forms and limit identities; scope; what a regularizer cannot do."""
 
 from dataclasses import dataclass
 
@@ -47,44 +47,6 @@ def steps(rule, optimizer, params, gradient, count, lam, lr, schedule=constant):
 
 def quadratic(t, params):
     return {n: w - 0.5 * t for n, w in params.items()}
-
-
-def with_torch(cls, params, count, **options):
-    leaves = {n: w.clone().requires_grad_() for n, w in params.items()}
-    twin = cls(list(leaves.values()), **options)
-    for t in range(1, count + 1):
-        for n, g in quadratic(t, {n: w.detach() for n, w in leaves.items()}).items():
-            leaves[n].grad = g
-        twin.step()
-    return {n: w.detach() for n, w in leaves.items()}
-
-
-@pytest.mark.parametrize(
-    ("name", "coupling", "twin", "options"),
-    [
-        ("sgd", "coupled", torch.optim.SGD, {"momentum": 0.9}),
-        ("adam", "coupled", torch.optim.Adam, {}),
-        ("adam", "decoupled", torch.optim.AdamW, {}),
-        ("rmsprop", "coupled", torch.optim.RMSprop, {}),
-        ("nadam", "coupled", torch.optim.NAdam, {}),
-        ("adagrad", "coupled", torch.optim.Adagrad, {}),
-        ("adadelta", "coupled", torch.optim.Adadelta, {}),
-    ],
-)
-def test_l2_is_torch_weight_decay(name, coupling, twin, options):
-    params = weights()
-    spec = option("optimizer", f"optimizer={name}")
-    rule = Decay(L2(), coupling, dict.fromkeys(params, 1.0))
-    ours = steps(rule, optim.build(spec), params, quadratic, 50, lam=0.1, lr=0.01)
-    if name == "nadam":
-        options = {"momentum_decay": spec["momentum_decay"]}
-    torch.set_default_dtype(torch.float64)  # in which torch's nadam keeps its product of momenta
-    try:
-        theirs = with_torch(twin, params, 50, lr=0.01, weight_decay=0.1, **options)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for n in params:
-        torch.testing.assert_close(ours[n], theirs[n], rtol=0, atol=1e-12)
 
 
 def test_coupled_l2_is_the_gradient_of_the_penalty_in_the_loss():

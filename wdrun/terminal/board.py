@@ -17,15 +17,14 @@ from typing import Protocol, TextIO
 from wdrun.terminal import results, screen
 from wdrun.terminal.characters import shown
 from wdrun.terminal.live import Live
-from wdrun.terminal.progress import Row, Watch, say, scores
+from wdrun.terminal.progress import Row, Watch, ending, say, validation
+from wdrun.terminal.training_rows import rows
 from wdrun.wording import clock, command_line, counted, path_word
 
 REDRAW_SECONDS = 0.25
 QUIET_SECONDS = 30.0  # without a terminal: after this long without a line, one says where the sweep stands
 SHOWN = 16  # runs in training that the live table lists, where the terminal is high enough
 OTHERS = 4  # its other rows: counts, "and 3 more", the best so far, and the cursor's own
-USUAL = 48  # columns that a run's name needs; a longer one may be cut
-NAME = 24  # columns that a run's name has at least, or the bar beside it goes
 
 
 class Outlook(Protocol):
@@ -110,7 +109,7 @@ class Board:
         if not skipped:
             seconds = f"  {self.now() - view.began:.1f} s" if view and view.began is not None else ""
             left = f"  ETA {self.eta()}" if self.runs else ""
-            self.say(f"[{self.place()}] {_ending(slug, row, log)}{seconds}{left}")
+            self.say(f"[{self.place()}] {ending(slug, row, log)}{seconds}{left}")
 
     def say(self, text: str) -> None:
         """A lasting line, above the table where there is one."""
@@ -168,7 +167,7 @@ class Board:
         runs = f"{self.whole()} runs" if self.outlook else counted(self.total, "run")
         heading = screen.fitting(wide, f"{runs}: {told}; {eta}", f"{eta}; {told}")
         most = min(SHOWN, max(high - OTHERS - len(above), 1))
-        lines = [*above, heading, *_rows(training[:most], wide)]
+        lines = [*above, heading, *rows(training[:most], wide)]
         if len(training) > most:
             lines.append(f"and {len(training) - most} more")
         if self.best and not self.outlook:  # the best of many flatters itself, which is what a question is asked for
@@ -184,7 +183,7 @@ class Board:
 
     def winner(self) -> str:
         """The best run by validation so far, with its scores; empty before there is one."""
-        return f"{_validation(self.best[2])}  {self.best[1]}" if self.best else ""
+        return f"{validation(self.best[2])}  {self.best[1]}" if self.best else ""
 
     def closing(self, roots: Sequence[Path]) -> list[str]:
         """What to say after the sweep: counts, best run, failed runs, and what to do next."""
@@ -246,19 +245,6 @@ class View(Watch):
             self.note(text)
 
 
-def _ending(slug: str, row: Row, log: Path) -> str:
-    """`done  val 0.7812 (0.6412)  slug`, or why there is no score."""
-    if row["status"] == "done":
-        return f"done  {_validation(row)}  {slug}"
-    trace = f"; traceback in {log}" if row["status"] == "failed" else ""
-    return f"{row['status']}: {row.get('cause') or slug}{trace}" + (f"  {slug}" if row.get("cause") else "")
-
-
-def _validation(row: Row) -> str:
-    """The scores as in the line of an epoch. The test split is not for watching."""
-    return f"val {scores(row.get('val_accuracy'), row['val_loss'])}"
-
-
 def _score(row: Row, objective: str) -> float | None:
     """What to minimise; None where the run has no such score."""
     value = row.get(objective)
@@ -272,29 +258,3 @@ def _short(path: Path) -> str:
     with suppress(ValueError, OSError):  # the current folder may be gone by now
         return str(path.relative_to(Path.cwd()))
     return str(path)
-
-
-def _rows(views: Sequence[View], wide: int) -> list[str]:
-    """A row a run in training: name, epoch, bar, speed.
-
-    Where the names have too little room the speed goes, then half of the bar, then all of it; then the names are cut.
-    """
-    if not views:
-        return []
-    epochs = [view.measuring or f"epoch {view.number}/{view.epochs}" for view in views]
-    speeds = [f"{view.speed:,.0f} images/s" if view.speed else "" for view in views]
-    names = [shown(view.slug, sys.stderr) for view in views]
-    longest = max(map(screen.cells, names))
-    whole = min(longest, USUAL)
-    long, short = ([screen.bar(view.share, width) for view in views] for width in (20, 10))
-    ways = [[epochs, long, speeds], [epochs, long], [epochs, short], [epochs]]
-    room = [wide - sum(max(map(len, part)) + 2 for part in parts if any(part)) for parts in ways]
-    fits = [place for place, columns in enumerate(room) if columns >= (min(NAME, whole) if place == 2 else whole)]
-    way = fits[0] if fits else -1
-    parts, width = ways[way], max(min(longest, room[way]), 1)
-    rows = []
-    for number, name in enumerate(names):
-        fitted = screen.cut(name, width, end=width // 2)  # seed and id stand at its end
-        columns = [fitted + " " * (width - screen.cells(fitted)), *(p[number].ljust(max(map(len, p))) for p in parts)]
-        rows.append("  ".join(columns).rstrip())
-    return rows

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from wdrun.terminal import screen
@@ -116,6 +117,19 @@ class Bar(Watch):
 def scores(accuracy: float | None, loss: float) -> str:
     """`0.7120 (0.8312)`: accuracy where there is one, and data loss."""
     return f"{'' if accuracy is None else f'{accuracy:.4f} '}({loss:.4f})"
+
+
+def validation(row: Row) -> str:
+    """The scores of a run as in the line of an epoch. The test split is not for watching."""
+    return f"val {scores(row.get('val_accuracy'), row['val_loss'])}"
+
+
+def ending(slug: str, row: Row, log: Path) -> str:
+    """`done  val 0.7812 (0.6412)  slug`, or why there is no score."""
+    if row["status"] == "done":
+        return f"done  {validation(row)}  {slug}"
+    trace = f"; traceback in {log}" if row["status"] == "failed" else ""
+    return f"{row['status']}: {row.get('cause') or slug}{trace}" + (f"  {slug}" if row.get("cause") else "")
 
 
 def epoch_line(number: int, epochs: int, rows: Sequence[Row], seconds: float) -> str:
