@@ -24,7 +24,7 @@ explain, laws [torch], selection [pandas scipy]
 training [torch torchvision], tables [pandas]
 config [hydra omegaconf], models [torch], decay [torch], optim [torch], data [torch torchvision]
 conventions, schedules, terminal
-accepts, devices [torch], storage, streams [torch], tensors [torch]
+accepts, contents, devices [torch], storage, streams [torch], tensors [torch]
 wording, wdrun
 errors
 """

@@ -68,7 +68,11 @@ _OPTIONS = {
     "model=linear": "logistic logistic_regression softmax",
     "model=mlp": "fc dense fully_connected",
     "model=cnn": "conv convnet lenet",
-    "data=cifar10": "cifar",
+    "data=cifar10": "cifar cifar_10",
+    "data=cifar100": "cifar_100",
+    "data=arrays": "npz npy numpy array tensors parquet mat",
+    "data=folder": "image_folder imagefolder images directory dir folders",
+    "data=torchvision": "tv svhn mnist fashion_mnist fashionmnist stl10 custom",
     "data=synthetic": "fake toy random",
     "augment=none": "no off false",
 }

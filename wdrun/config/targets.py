@@ -12,7 +12,8 @@ from wdrun.config.run import Job, Run
 
 def own_classes(run: Run) -> list[tuple[str, str]]:
     """(group, dotted name) of each class of the user's that makes the run, those of a chain's terms too, sorted."""
-    named = {("model", run.model.get("_target_")), *(("decay", target) for target in _decays(run.decay))}
+    named = {(group, getattr(run, group).get("_target_")) for group in ("data", "model")}
+    named |= {("decay", target) for target in _decays(run.decay)}
     return sorted((group, target) for group, target in named if target and not target.startswith("wdrun."))
 
 
