@@ -32,8 +32,8 @@ def of_file(path: Path) -> str:
 def of_path(path: Path) -> str:
     """Twelve letters of a file, or of the names and bytes of all files below a folder; OSError where it is not there.
 
-    Looked at once a process until it changes. Of a folder, names that begin as in LEFT_OUT and links do not count, and
-    a change is one of names: a file that is rewritten in its place is seen by the next process.
+    Looked at once a process until it changes. Of a folder, names that begin as in LEFT_OUT do not count, links are what
+    they lead to, and a change is one of names: a file that is rewritten in its place is seen by the next process.
     """
     if not path.is_dir():
         return of_file(path)
@@ -60,12 +60,17 @@ def _of_folder(folder: str) -> tuple[dict[str, int], str]:
     """When the folder and those below it changed, and the letters of what they hold."""
     times: dict[str, int] = {}
     lines = []
-    for place, below, names in os.walk(folder, onerror=_raise):
+    seen: set[str] = set()  # a link may lead to a folder that it lies in
+    for place, below, names in os.walk(folder, onerror=_raise, followlinks=True):
         times[place] = _changed(place)
-        below[:] = sorted(name for name in below if not name.startswith(LEFT_OUT))
-        for name in sorted(names):
+        below[:] = [name for name in below if not name.startswith(LEFT_OUT)]
+        if (real := os.path.realpath(place)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        for name in names:
             file = os.path.join(place, name)
-            if not name.startswith(LEFT_OUT) and not os.path.islink(file):
+            if not name.startswith(LEFT_OUT) and os.path.isfile(file):
                 lines.append(f"{_sha256(file)} {Path(file).relative_to(folder).as_posix()}\n")
     content = hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape"))
     return times, letters(content.digest(), 12)

@@ -34,7 +34,7 @@ class Images(Dataset[tuple[Tensor, int]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), self.targets[index]
+        return self.transform(Image.fromarray(self.images[index].squeeze())), self.targets[index]
 
 
 class Loop:
@@ -42,7 +42,8 @@ class Loop:
 
     def __init__(self, run: Run) -> None:
         dataset = data.load(run.data, run.fold)
-        crop = [transforms.RandomCrop(32, padding=run.augment["pad"])] if run.augment.get("pad") else []
+        size, pad = dataset.input_shape[1:], run.augment.get("pad")
+        crop = [transforms.RandomCrop(size, padding=pad)] if pad else []
         flip = [transforms.RandomHorizontalFlip()] if run.augment.get("flip") else []
         steps = transforms.Compose(
             [*crop, *flip, transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)]

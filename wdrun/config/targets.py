@@ -23,9 +23,9 @@ def _decays(spec: Mapping[str, Any]) -> Iterator[str]:
         yield from _decays(term)
 
 
-def announce(jobs: Sequence[Job]) -> None:
-    """Say which code of the user's a config imports, and let it be found in the current folder."""
-    own = sorted({found for job in jobs for found in own_classes(job.run)})
+def announce(jobs: Sequence[Job], groups: Sequence[str] = ("data", "decay", "model")) -> None:
+    """Say which code of the user's a config imports for these groups, and let it be found in the current folder."""
+    own = sorted({found for job in jobs for found in own_classes(job.run) if found[0] in groups})
     if own and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for group, target in own:

@@ -49,7 +49,7 @@ class Batches:
         self.rows = split.rows
         self.targets = split.targets
         self.images = split.inputs.dtype == torch.uint8
-        self.pad, self.flip, self.cut = _augmentation(augment, split.inputs.shape[1] if self.images else 0)
+        self.pad, self.flip, self.cut = _augmentation(augment, min(split.inputs.shape[1:3]) if self.images else 0)
         # Images that are only gathered are kept in the layout they are wanted in; crops and flips need whole pixels.
         self.planar = self.images and not channels_last and not (self.pad or self.flip or self.cut)
         self.table = _resident(split.inputs, self.device, self.planar)

@@ -53,5 +53,5 @@ def _parts(root: Path, _digest: object) -> Parts:
     try:
         found = reading.read(root)
     except BadSource as error:
-        raise ConfigError(f"data.root={root}: {error}") from error
+        raise ConfigError(f"data.root={root} {error}; readable are {reading.READABLE}") from error
     return Parts(found.parts, found.classes, found.layout)

@@ -64,7 +64,7 @@ def _classes(pool: Pool) -> str:
 
 def _size(shape: tuple[int, ...]) -> str:
     _, height, width, channels = shape
-    return f"{height}×{width} {({1: 'grey', 3: 'RGB'}.get(channels) or counted(channels, 'channel'))}"
+    return f"{height}×{width} { ({1: 'grey', 3: 'RGB'}.get(channels) or counted(channels, 'channel')) }"
 
 
 @lru_cache(maxsize=2)
@@ -84,7 +84,9 @@ def _pooled(found: Parts, test_size: object, split_seed: int, source: str) -> Po
     own_val = len(val)
     if own_val:
         train, labels = np.concatenate([train, val]), np.concatenate([labels, val_labels])
-    tables = [torch.from_numpy(np.require(table, requirements=["C", "W"])) for table in (train, labels, test, test_labels)]
+    tables = [
+        torch.from_numpy(np.require(table, requirements=["C", "W"])) for table in (train, labels, test, test_labels)
+    ]
     digest = hashlib.sha256("\n".join(found.names).encode(errors="surrogateescape"))
     for table in tables:
         digest.update(f"\n{tuple(table.shape)}\n".encode())
