@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from wdrun import contents
 from wdrun.config import run as run_
 from wdrun.config.axes import key_of
 from wdrun.config.compose import compose, opened

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from wdrun.data import cache, canonical, download, source
+from wdrun.data import cache, canonical, download, reading, source
 from wdrun.data.canonical import BadSource, Tables
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
@@ -77,7 +77,7 @@ def _read_root(root: Path) -> Tables:
             return tables
     except (BadSource, cache.Damaged) as error:
         wrong = str(error)
-    ways = f"give {source.READABLE}, or leave it out to download, or use data=synthetic"
+    ways = f"give {reading.READABLE}, or leave it out to download, or use data=synthetic"
     raise ConfigError(f"data.root={root} {wrong}; {ways}")
 
 

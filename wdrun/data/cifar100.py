@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from wdrun.data import archive, cache, download
+from wdrun.data import cache, download
 from wdrun.data.canonical import BadSource
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
 from wdrun.data.parts import Parts, pooled
-from wdrun.data.pickles import restricted_loads
+from wdrun.data.reading.archive import tar_tree, zip_tree
+from wdrun.data.reading.kinds import HEAD, kind_of
+from wdrun.data.reading.pickles import restricted_loads
+from wdrun.data.reading.tree import OnDisk, Tree
 from wdrun.errors import ConfigError, StorageError
 
 OPTIONS = ("root", "label_noise")
 ARCHIVE, FOLDER = "cifar-100-python.tar.gz", "cifar-100-python"
 SHAPE = (-1, 3, 32, 32)  # of the pickled rows
-LIMIT = 256 * 2**20  # bytes; its largest file has 155 MB
+LARGEST = 256 * 2**20  # bytes; its largest file has 155 MB
 
 
 def official_md5() -> dict[str, str]:
@@ -100,15 +104,28 @@ def _parts(path: Path) -> Parts:
     return Parts(parts, tuple(name.decode() for name in names), "the official archive")
 
 
-def _members(path: Path, wanted: frozenset[str]) -> archive.Members:
-    """The wanted files of the archive or folder, or of either one level down."""
+def _members(path: Path, wanted: frozenset[str]) -> dict[str, bytes]:
+    """The wanted files of the archive or folder, or of either in a folder."""
     if not path.exists():
         raise BadSource("does not exist")
-    if not path.is_dir():
-        return archive.members(path, wanted, LIMIT)
-    for folder in (path, path / FOLDER):
-        if (folder / "train").is_file():
-            return {name: (folder / name).read_bytes() for name in wanted if (folder / name).is_file()}
-    if (path / ARCHIVE).is_file():
-        return archive.members(path / ARCHIVE, wanted, LIMIT)
-    raise BadSource(f"holds neither {ARCHIVE} nor its folder")
+    archive = path / ARCHIVE if path.is_dir() else path
+    tree = OnDisk(path) if path.is_dir() and not archive.is_file() else _unpacked(archive, wanted)
+    tree = tree.inside(FOLDER) if FOLDER in tree.folders() else tree
+    found = {}
+    for name in wanted & set(tree.files()):
+        with tree.open(name) as file:
+            found[name] = file.read(LARGEST)
+    return found
+
+
+def _unpacked(path: Path, wanted: frozenset[str]) -> Tree:
+    """The wanted files of an archive, in memory."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        kind = kind_of(head)
+        if not head.strip() or kind.refusal:
+            raise BadSource(kind.refusal or "is empty")
+        file.seek(0)
+        if kind.name == "zip":
+            return zip_tree(BytesIO(file.read()))
+        return tar_tree(file, lambda inner: inner.rpartition("/")[2] in wanted, wanted)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,14 +85,16 @@ def _pooled(found: Parts, test_size: object, split_seed: int, source: str) -> Po
     own_val = len(val)
     if own_val:
         train, labels = np.concatenate([train, val]), np.concatenate([labels, val_labels])
-    tables = [
-        torch.from_numpy(np.require(table, requirements=["C", "W"])) for table in (train, labels, test, test_labels)
-    ]
+    x, y, z, v = (_tensor(table) for table in (train, labels, test, test_labels))
     digest = hashlib.sha256("\n".join(found.names).encode(errors="surrogateescape"))
-    for table in tables:
+    for table in (x, y, z, v):
         digest.update(f"\n{tuple(table.shape)}\n".encode())
         digest.update(table.numpy().data)
-    return Pool(*tables, classes, mean, std, digest.hexdigest(), found.names, own_val)
+    return Pool(x, y, z, v, classes, mean, std, digest.hexdigest(), found.names, own_val)
+
+
+def _tensor(table: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.require(table, requirements=["C", "W"]))
 
 
 def _held_out(labels: Rows, size: object, seed: int) -> NDArray[np.bool_]:

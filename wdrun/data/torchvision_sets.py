@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,8 @@ def _parts(text: str) -> Parts:
     """All parts that the class of these keys (JSON) has."""
     spec = json.loads(text)
     made, arguments = _class(spec), {**_arguments(spec), "root": spec["root"]}
-    found, names = {}, ()
+    found: dict[str, tuple[Images, Rows]] = {}
+    names: tuple[str, ...] = ()
     for part in PARTS:
         try:
             with seeded(stream_seed(0, f"data/{part}"), own=True):
@@ -102,7 +104,7 @@ def _made(made: Any, arguments: Mapping[str, Any], part: str, fetch: bool = Fals
     try:
         taken = inspect.signature(made).parameters
     except (TypeError, ValueError):
-        taken = {}
+        taken = MappingProxyType({})
     name = f"data._target_={getattr(made, '__module__', '')}.{getattr(made, '__qualname__', made)}"
     if "root" in taken and taken["root"].default is inspect.Parameter.empty and "root" not in given:
         raise ConfigError(f"data.root: must be given: the folder in which {name.partition('=')[2]} has its files")
@@ -142,7 +144,8 @@ def _read(given: Any, what: str) -> tuple[Images, Rows]:
 
 def _iterated(given: Any, what: str) -> tuple[Images, Rows]:
     """The same of what gives pairs of a PIL image, or a uint8 array, and a label."""
-    images, labels = [], []
+    images: list[Images] = []
+    labels: list[Any] = []
     try:
         for k in range(len(given)):
             image, label = given[k]
