@@ -87,7 +87,7 @@ def _too_small(channels: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     while len(edges) <= len(channels):
         edges.append(2 * edges[-1] + 4)
     fit = sum(edge <= min(input_shape[1:]) for edge in edges[1:])
-    fewer = f"model.channels={list(channels[:fit])} or " if fit else ""
+    fewer = f"{list(channels[:fit])} or " if fit else ""
     return (
         f"model.channels={list(channels)}: needs images of {edges[-1]}×{edges[-1]} or more, not "
         f"{input_shape[1]}×{input_shape[2]}; take {fewer}model=mlp"

@@ -65,7 +65,8 @@ def _classes(pool: Pool) -> str:
 
 def _size(shape: tuple[int, ...]) -> str:
     _, height, width, channels = shape
-    return f"{height}×{width} { ({1: 'grey', 3: 'RGB'}.get(channels) or counted(channels, 'channel')) }"
+    colours = {1: "grey", 3: "RGB"}.get(channels)
+    return f"{height}×{width} {colours or counted(channels, 'channel')}"
 
 
 @lru_cache(maxsize=2)
