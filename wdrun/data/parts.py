@@ -108,34 +108,28 @@ def _held_out(labels: Rows, size: object, seed: int) -> NDArray[np.bool_]:
 
 def _checked(found: Parts, source: str) -> int:
     """The number of classes, after seeing that all parts are of them and of one size."""
-    if "train" not in found.parts:
-        raise ConfigError(f"{source}: has no train part; it needs a folder train/, or x_train and y_train")
     images, labels = found.parts["train"]
-    classes = len(found.names) or int(labels.max(initial=-1)) + 1
     for part, (table, own) in found.parts.items():
         if not len(own):
             raise ConfigError(f"{source}: holds no images in its {part} part")
         if table.shape[1:] != images.shape[1:]:
-            raise ConfigError(
-                f"{source}: holds images of {_size(images.shape)} in train and of {_size(table.shape)} in {part}; "
-                "all must be of one size"
-            )
-        strange = [name(found, int(label)) for label in np.unique(own) if not 0 <= label < classes]
-        if part != "train" and not found.names and not strange:
-            strange = [str(label) for label in np.setdiff1d(own, labels)]
-        if strange and part != "train":
-            raise ConfigError(f"{source}: has the class {strange[0]} in {part} that is not in train; both must have it")
-    missing = np.setdiff1d(np.arange(classes), labels)
-    if labels.min() < 0 or labels.max() >= classes or (len(missing) and not found.names):
-        has = f"{counted(len(np.unique(labels)), 'class')} with labels {labels.min()} … {labels.max()}"
+            sizes = f"{_size(images.shape)} in train and of {_size(table.shape)} in {part}"
+            raise ConfigError(f"{source}: holds images of {sizes}; all must be of one size")
+    classes, there = len(found.names) or int(labels.max()) + 1, np.unique(labels)
+    if labels.min() < 0 or labels.max() >= classes or (len(there) < classes and not found.names):
+        has = f"{counted(len(there), 'class', 'classes')} with labels {there[0]} … {there[-1]}"
         raise ConfigError(f"{source}: labels must be 0 … K − 1, each of them on an image; it has {has}: renumber them")
-    if classes - len(missing) < 2:
-        one = name(found, int(labels[0]))
-        raise ConfigError(f"{source}: has the one class {one} in train; there is nothing to tell apart below two")
+    for part, (_, own) in found.parts.items():
+        if len(strange := np.setdiff1d(own, range(classes) if found.names else there)):
+            one = _name(found, int(strange[0]))
+            raise ConfigError(f"{source}: has the class {one} in {part} that is not in train; both must have it")
+    if len(there) < 2:
+        one = _name(found, int(there[0]))
+        raise ConfigError(f"{source}: has the one class {one} in train; must have two or more to tell apart")
     return classes
 
 
-def name(found: Parts, label: int) -> str:
+def _name(found: Parts, label: int) -> str:
     """A class as its source calls it, else its label."""
     return found.names[label] if 0 <= label < len(found.names) else str(label)
 
