@@ -68,5 +68,5 @@ def test_what_is_not_there_is_one_line(here, words, message):
 
 @pytest.mark.parametrize("name", ["cifar10", "synthetic"])
 def test_a_class_for_another_data_set_is_refused_with_the_words_to_write(name):
-    with pytest.raises(ConfigError, match="write data=torchvision data._target_=…"):
+    with pytest.raises(ConfigError, match=r"write data=torchvision data\._target_=…"):
         compose([f"data={name}", "data._target_=my.Set"])

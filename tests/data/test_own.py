@@ -111,7 +111,7 @@ def test_another_content_than_the_runs_is_refused(spec):
     given = spec(grey())
     assert data_digest(given) == load(given).digest
     spec(grey(seed=5))  # in the same place
-    with pytest.raises(ConfigError, match="has other content than the run was given: data.digest=[a-z]{12} of it now"):
+    with pytest.raises(ConfigError, match=r"has other content than the run was given: data.digest=[a-z]{12} of it now"):
         load(given)
 
 
@@ -149,7 +149,7 @@ def test_batches_of_any_shape(made, augment, channels_last):
 
 def test_a_crop_is_padded_by_no_more_than_the_shorter_edge(spec):
     dataset = load(spec(grey()))
-    with pytest.raises(ConfigError, match="augment.pad=21: must be a whole number from 0 to 20"):
+    with pytest.raises(ConfigError, match=r"augment\.pad=21: must be a whole number from 0 to 20"):
         Batches(dataset.splits["train"], batch_size=8, mean=dataset.mean, std=dataset.std, device="cpu",
                 dtype=torch.float32, augment={"pad": 21})  # fmt: skip
 

@@ -159,7 +159,9 @@ def test_what_does_not_fit_is_one_line(own, name, more, message):
 
 @pytest.mark.parametrize("target", [None, "Net", 5])
 def test_a_class_has_a_dotted_name(target):
-    with pytest.raises(ConfigError, match="data._target_=.*: must be a dotted name, such as torchvision.datasets.SVHN"):
+    with pytest.raises(
+        ConfigError, match=r"data\._target_=.*: must be a dotted name, such as torchvision.datasets.SVHN"
+    ):
         load(SPEC | {"_target_": target})
 
 
