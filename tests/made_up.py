@@ -2,7 +2,7 @@
 
 import yaml
 
-from wdrun.config.run import LETTERS
+from wdrun.contents import LETTERS
 from wdrun.tables.columns import FACTORS, RUN, SCHEMA, TABLES
 from wdrun.tables.write import render
 

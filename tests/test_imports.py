@@ -22,9 +22,9 @@ sweep [hydra omegaconf torch], report [matplotlib pandas scipy]
 tuning [hydra omegaconf pandas scipy]
 explain, laws [torch], selection [pandas scipy]
 training [torch torchvision], tables [pandas]
-config [hydra omegaconf], models [torch], decay [torch], optim [torch], data [torch torchvision]
+config [hydra omegaconf], models [torch], decay [torch], optim [torch], data [pyarrow scipy torch torchvision]
 conventions, schedules, terminal
-accepts, devices [torch], storage, streams [torch], tensors [torch]
+accepts, contents, devices [torch], storage, streams [torch], tensors [torch]
 wording, wdrun
 errors
 """

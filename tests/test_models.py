@@ -132,7 +132,10 @@ def test_a_users_module_gets_its_arguments(mine):
         (("model._target_=my_models.Net",), "model._target_=my_models.Net: .*missing.*'depth'"),
         (("model._target_=my_models.Net", "+model.deep=1"), "unexpected keyword argument 'deep'"),
         (("model._target_=my_models.five",), "gave a int, not a torch.nn.Module"),
-        (("model=cnn", "model.channels=[8,8,8,8]"), "the image is used up"),
+        (
+            ("model=cnn", "model.channels=[8,8,8,8]"),
+            "needs images of 76×76 or more, not 32×32; take .8, 8. or model=mlp",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(mine, words, message):

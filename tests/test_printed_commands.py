@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.own_sets import as_folders, grey
 from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
 from wdrun import selection
 from wdrun.config import experiments
@@ -39,6 +40,8 @@ def kind_of(line):
         (r"^wdrun tune|--watch$", "elsewhere"),  # of a folder: tests/sweep; tests/report/test_watching.py
         (r"hydra/", "engine"),
         (r"--(help|version|cfg|shell-completion)", "flag"),
+        (r"data=(cifar100|torchvision)", "elsewhere"),  # needs a network; tests/data/
+        (r"data\.root=(photos|my\.npz)", "own data"),
         (r"^wdrun data$", "data"),
         (r"^wdrun (bench|explain|verify)", "keeps nothing"),
         (r"^wdrun (status|select|best|report|evaluate)( |$)", "reads"),
@@ -135,6 +138,16 @@ def test_the_data_are_there_after_it(line, capsys):
 
 
 @pytest.mark.cifar10
+@pytest.mark.parametrize("line", KINDS["own data"])
+def test_a_command_takes_the_users_own_images(line, here, capsys):
+    np.savez(here / "my.npz", **grey())
+    as_folders(here / "photos", {"train": 60, "test": 12})
+    words = shlex.split(line)[1:]
+    code, out, err = called(words if words[0] == "data" else [*words, "epochs=1", "threads=1"], capsys)
+    assert code == 0, err
+    assert ("3 classes" in out) == (words[0] == "data")
+
+
 def test_the_block_is_what_a_run_prints(capsys):
     (block,) = [block for path, language, block in BLOCKS if path == FRONT and language == "text"]
     code, out, err = called(["explain", "decay=l2", "lambda=1e-4"], capsys)

@@ -246,10 +246,12 @@ def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> 
 
 
 def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
+    from wdrun.config import targets
     from wdrun.config.compose import compose
     from wdrun.config.parse import parse
 
     job = parse(compose(overrides, flags["config_dir"]))
+    targets.announce([job], ("data",))
     from wdrun import data
 
     print("\n".join(folded(data.fetch(job.run.data))))

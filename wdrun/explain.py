@@ -33,6 +33,7 @@ def block(trainer: Trainer) -> list[str]:
             [f"start    {first} (init_digest={run.init_digest}); optimizer and schedule begin anew"]
             * bool(run.init_from)
         ),
+        *([f"data     {run.data.get('root')} (data.digest={own})"] if (own := run.data.get("digest")) else []),
         f"machine  {machine.device.type}, {machine.precision}, {counted(machine.threads, 'thread')}",
         *_loss(run),
     ]

@@ -229,7 +229,7 @@ model=mlp model.hidden=abc   -> model.hidden=abc: <counts>
 model=mlp ~model.hidden      -> model.hidden: missing; mlp takes hidden, dropout, norm
 model=linear model.hidden=[1] -> model.hidden: unknown key; model takes name, _target_
 model=mlp +model.depth=3     -> model.depth: unknown key; mlp takes hidden, dropout, norm
-model.channels=[64,64,64,64] -> model.channels=[64, 64, 64, 64]: the image is used up before the last convolution
+model.channels=[8,8,8] -> model.channels=[8, 8, 8]: needs images of 36×36 or more, not 32×32; take [8, 8] or model=mlp
 model.width=0                -> model.width=0: must be a whole number ≥ 1
 model.dropout=1              -> model.dropout=1: must be a number in [0, 1)
 model.norm=layr              -> model.norm=layr: must be one of none, batch, group, layer; did you mean layer?

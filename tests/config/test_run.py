@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from wdrun import contents
 from wdrun.config import run as run_
 from wdrun.config.axes import key_of
 from wdrun.config.compose import compose, opened
@@ -129,7 +130,7 @@ def test_ids_are_read_as_text_by_every_reader():
     plain = run_of("data=synthetic")
     ids = [replace(plain, seed=seed).id for seed in range(5000)]
     assert len({*ids}) == 5000
-    assert {letter for id_ in ids for letter in id_} == set(run_.LETTERS)
+    assert {letter for id_ in ids for letter in id_} == set(contents.LETTERS)
     assert {len(id_) for id_ in ids} == {8}
     read = pd.read_csv(io.StringIO("\n".join(["id", *ids])))["id"]
     assert read.tolist() == ids

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wdrun.data import canonical, cifar10, source
+from wdrun.data import canonical, cifar10
 from wdrun.data.canonical import Tables
+from wdrun.data.reading import official
 
 EACH = 20  # images of each of the six batches
 SPEC: dict[str, object] = {"name": "cifar10", "root": None, "val_size": 10, "train_size": None, "folds": 1}
@@ -40,7 +41,7 @@ def batches(tables: Tables) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """The six batches: name, images, labels."""
     images = np.concatenate([tables["train_images"], tables["test_images"]]).reshape(6, EACH, 32, 32, 3)
     labels = np.concatenate([tables["train_labels"], tables["test_labels"]]).reshape(6, EACH)
-    return list(zip(source.BATCHES, images, labels, strict=True))
+    return list(zip(official.BATCHES, images, labels, strict=True))
 
 
 def planes(images: np.ndarray) -> np.ndarray:
@@ -112,7 +113,7 @@ def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
     tables = made()
     monkeypatch.setattr(canonical, "SHA256", {name: canonical.sha256(tables[name]) for name in canonical.SHA256})
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in python_members(tables).items()}
-    monkeypatch.setattr(source, "official_md5", lambda: md5)
+    monkeypatch.setattr(official, "official_md5", lambda: md5)
     monkeypatch.setattr(cifar10, "SOURCES", ())
     monkeypatch.setenv("WDRUN_DATA", str(tmp_path / "cache"))
     cifar10._pool.cache_clear()

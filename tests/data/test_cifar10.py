@@ -25,8 +25,9 @@ from tests.data.stand_in import (
     write_archive,
     write_folder,
 )
-from wdrun.data import archive, cache, canonical, cifar10, download, fetch, load, source
+from wdrun.data import cache, canonical, cifar10, download, fetch, load
 from wdrun.data.canonical import BadSource, Tables
+from wdrun.data.reading import archive, official
 from wdrun.errors import ConfigError, StorageError
 
 
@@ -94,8 +95,8 @@ def test_a_hostile_pickle_is_neither_run_nor_believed(tmp_path: Path, monkeypatc
     archive = archive_of(tmp_path / "x.tar.gz", "python", {"data_batch_3": hostile})
     with pytest.raises(ConfigError, match=r"data_batch_3 is damaged or altered .* not unpickled"):
         load(SPEC | {"root": str(archive)})
-    md5 = source.official_md5() | {"data_batch_3": hashlib.md5(hostile).hexdigest()}
-    monkeypatch.setattr(source, "official_md5", lambda: md5)  # even if the digest had matched
+    md5 = official.official_md5() | {"data_batch_3": hashlib.md5(hostile).hexdigest()}
+    monkeypatch.setattr(official, "official_md5", lambda: md5)  # even if the digest had matched
     with pytest.raises(ConfigError, match="pickle that is not plain arrays"):
         load(SPEC | {"root": str(archive)})
     assert not trace.exists()
@@ -167,8 +168,8 @@ def test_damage_is_named_in_one_line_whatever_the_reader_says(
     (tmp_path / "cache").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(tarfile, "open", broken)
-        with pytest.raises(BadSource) as caught:
-            archive.members(path, {"data_batch_1.bin"})
+        with path.open("rb") as file, pytest.raises(BadSource) as caught:
+            archive.tar_tree(file, lambda path: True, ())
     assert str(caught.value) == f"is truncated, damaged or not a tar archive {says}"
     monkeypatch.setattr(np, "load", broken)
     with pytest.raises(cache.Damaged) as damaged:

@@ -22,7 +22,8 @@ from tests.data import stand_in as cifar
 from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test here has: the stand-in is CIFAR-10
 from tests.runs import SMALLEST, changed
 from wdrun import cli
-from wdrun.data import archive, cache, canonical, load, source
+from wdrun.data import cache, canonical, load
+from wdrun.data.reading import archive, official
 from wdrun.errors import ConfigError, StorageError
 from wdrun.sweep import checkpoint, one_run
 from wdrun.sweep.execute import execute
@@ -484,7 +485,7 @@ def test_an_archive_that_unpacks_without_end_is_refused_by_size(kind, tmp_path, 
 
 
 def test_hostile_pictures_and_labels_are_refused_in_a_line(tmp_path):
-    tall = cifar.png(np.zeros((source.ROWS_LIMIT + 1, 1024, 3), np.uint8))
+    tall = cifar.png(np.zeros((official.ROWS_LIMIT + 1, 1024, 3), np.uint8))
     cases = {"test_batch.png": tall, "test_lables.json": b"[" * 100_000, "train_lables.json": b'{"a": 1}'}
     for name, content in cases.items():
         assert name in stand_in_or_why(cifar.archive_of(tmp_path / f"{name}.tgz", "npm", {name: content}))

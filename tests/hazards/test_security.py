@@ -24,9 +24,10 @@ from tests.runs import SMALLEST, changed, jobs
 from wdrun import cli
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
-from wdrun.data import load, source
+from wdrun.data import load
 from wdrun.data.canonical import BadSource
-from wdrun.data.pickles import restricted_loads
+from wdrun.data.reading import official
+from wdrun.data.reading.pickles import restricted_loads
 from wdrun.errors import ConfigError
 from wdrun.report import reproduce
 from wdrun.selection.overrides import recorded
@@ -53,7 +54,7 @@ UNSAFE = {
 UNSAFE_METHODS = {"extractall", "extract"}
 MEANT = {
     ("config/compose.py", "pickle.loads"),  # bytes that this process made a moment before
-    ("data/pickles.py", "pickle.Unpickler"),  # the restricted one
+    ("data/reading/pickles.py", "pickle.Unpickler"),  # the restricted one
     ("sweep/weights_file.py", "torch.load"),  # weights_only: tensors, and no code
     ("selection/overrides.py", "yaml.load"),  # with the safe loader in C, which knows no more tags than safe_load
 }
@@ -192,7 +193,7 @@ def test_a_hostile_pickle_runs_nothing_even_if_its_digest_matched(kind, tmp_path
     with pytest.raises(BadSource, match="holds a pickle that is not"):
         restricted_loads(content)
     root = cifar.archive_of(tmp_path / "x.tar.gz", "python", {"data_batch_3": content})
-    monkeypatch.setattr(source, "restricted_loads", lambda content: pytest.fail("unpickled before its digest"))
+    monkeypatch.setattr(official, "restricted_loads", lambda content: pytest.fail("unpickled before its digest"))
     with pytest.raises(ConfigError, match="data_batch_3 is damaged or altered"):
         load(cifar.SPEC | {"root": str(root)})
     monkeypatch.undo()
@@ -209,8 +210,8 @@ def test_the_pickle_is_trusted_by_its_digest_alone(tmp_path, monkeypatch):
     """A matching MD5 (which can be forged) still meets the restricted reader, and its arrays the SHA-256."""
     trace = tmp_path / "trace"
     content = hostile(trace)["os.system"]
-    md5 = source.official_md5() | {"data_batch_3": hashlib.md5(content).hexdigest()}
-    monkeypatch.setattr(source, "official_md5", lambda: md5)
+    md5 = official.official_md5() | {"data_batch_3": hashlib.md5(content).hexdigest()}
+    monkeypatch.setattr(official, "official_md5", lambda: md5)
     with pytest.raises(ConfigError, match="not plain arrays"):
         load(cifar.SPEC | {"root": str(cifar.archive_of(tmp_path / "x.tgz", "python", {"data_batch_3": content}))})
     assert not trace.exists()

@@ -35,7 +35,7 @@ class Images(Dataset[tuple[Tensor, int]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), self.targets[index]
+        return self.transform(Image.fromarray(self.images[index].squeeze())), self.targets[index]
 
 
 class Loop:
@@ -43,9 +43,9 @@ class Loop:
 
     def __init__(self, run: Run) -> None:
         dataset = data.load(run.data, run.fold)
+        size, pad = dataset.input_shape[1:], run.augment.get("pad")
         mode = "reflect" if run.augment.get("pad_mode") == "reflect" else "constant"
-        pad = run.augment.get("pad")
-        crop = [transforms.RandomCrop(32, padding=pad, padding_mode=mode)] if pad else []
+        crop = [transforms.RandomCrop(size, padding=pad, padding_mode=mode)] if pad else []
         flip = [transforms.RandomHorizontalFlip()] if run.augment.get("flip") else []
         steps = transforms.Compose(
             [*crop, *flip, transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)]

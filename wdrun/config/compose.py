@@ -146,6 +146,8 @@ def _one_line(error: Exception, words: Sequence[str], known: Sequence[str], conf
         key = match.group(1)
         if key in known:  # Hydra cannot delete a null
             return f"~{key}: cannot be left out; set it instead"
+        if key == "data._target_":
+            return f"{where}{key}: a class is for data=torchvision; write data=torchvision {key}=…"
         group, _, leaf = key.rpartition(".")
         siblings = [k.removeprefix(f"{group}.") for k in known if group and k.startswith(f"{group}.")]
         if not siblings:

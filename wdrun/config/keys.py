@@ -46,6 +46,7 @@ _counts = list_of(whole(1), "a list of one or more whole numbers ≥ 1, such as 
 _strengths = list_of(number(0), "a list of numbers ≥ 0, such as [0.1,0.2]; [] is off")
 _label = text("1 to 80 letters, digits, '.', '_' or '-', not starting with '.'", r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,79}")
 _class = "a dotted name such as my.module.Net"
+_digest = r"[b-df-hj-np-tv-xz]{12}"
 
 KEYS: dict[str, Accepts] = {
     "lambda": number(0),
@@ -56,7 +57,7 @@ KEYS: dict[str, Accepts] = {
     "batch_size": whole(1),
     "label_smoothing": number(0, below=1),
     "init_from": or_null(text("a path")),
-    "init_digest": or_null(text("twelve letters, as found for a file", r"[b-df-hj-np-tv-xz]{12}")),
+    "init_digest": or_null(text("twelve letters, as found for a file", _digest)),
     "init_skip": or_null(list_of(text("a glob"), "a list of globs of tensors, such as [fc2.*]")),
     "ema": or_null(number(0, below=1)),
     "early_stopping.patience": or_null(whole(1)),
@@ -94,6 +95,8 @@ KEYS: dict[str, Accepts] = {
     "require.val_accuracy": or_null(_share),
     "require.test_accuracy": or_null(_share),
     "data.folds": whole(1),
+    "data.digest": or_null(text("twelve letters, as found for the data", _digest)),
+    "data._target_": or_null(text(_class)),
     "augment.name": _label,
     "optimizer.name": _label,
     "optimizer.lr_scales": Accepts("a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]", _is_scales),

@@ -11,7 +11,7 @@ from typing import Any
 
 from wdrun import schedules
 from wdrun.accepts import check_known
-from wdrun.config import names, warm_start
+from wdrun.config import names, own_data, warm_start
 from wdrun.config.axes import key_of
 from wdrun.config.keys import DIAGNOSTICS, KEYS, check_key, flatten, in_section, spelled
 from wdrun.config.options import GROUPS, conf_dir, option_names
@@ -46,7 +46,8 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         optimizer=_optimizer(plain["optimizer"]),
         label_smoothing=float(plain["label_smoothing"]),
         **{k: plain[k] for k in ("seed", "fold", "epochs", "batch_size", "device", "precision", "threads")},
-        **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
+        **{k: plain[k] for k in ("augment", "schedule", "early_stopping", "evaluate")},
+        data=own_data.knobs(plain["data"]),
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
         **warm_start.knobs(plain),
         ema=plain["ema"],

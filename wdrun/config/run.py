@@ -12,6 +12,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from wdrun.contents import letters
 from wdrun.wording import short
 
 Group = Mapping[str, Any]  # a config group as plain JSON values
@@ -28,7 +29,6 @@ LATER |= {"init_from": None, "init_digest": None, "init_skip": None, "ema": None
 LATER |= {"label_smoothing": 0.0, "augment.pad_mode": "zeros"}
 # Of these, the ones that are not written where they have that value: tables stay as they were.
 UNWRITTEN = {key: value for key, value in LATER.items() if not key.startswith("decay.")}
-LETTERS = "bcdfghjklmnpqrstvwxz"  # no digit, no vowel: no reader of a CSV or of YAML takes an id for anything but text
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +193,6 @@ def digest(knobs: Mapping[str, Any]) -> str:
     """Eight letters of the SHA-256 of the knobs, canonical, as JSON, without OUTSIDE and what LATER leaves out."""
     known = {key: canonical(value) for key, value in knobs.items() if key not in OUTSIDE}
     return letters(hashlib.sha256(_json(_lasting(known)).encode()).digest(), 8)
-
-
-def letters(content: bytes, length: int) -> str:
-    """So many letters of a hash."""
-    number = int.from_bytes(content, "big")
-    return "".join(LETTERS[number // 20**place % 20] for place in range(length))
 
 
 def _lasting(node: Any, path: str = "") -> Any:

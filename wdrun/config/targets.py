@@ -12,7 +12,8 @@ from wdrun.config.run import Job, Run
 
 def own_classes(run: Run) -> list[tuple[str, str]]:
     """(group, dotted name) of each class of the user's that makes the run, those of a chain's terms too, sorted."""
-    named = {("model", run.model.get("_target_")), *(("decay", target) for target in _decays(run.decay))}
+    named = {(group, getattr(run, group).get("_target_")) for group in ("data", "model")}
+    named |= {("decay", target) for target in _decays(run.decay)}
     return sorted((group, target) for group, target in named if target and not target.startswith("wdrun."))
 
 
@@ -22,9 +23,9 @@ def _decays(spec: Mapping[str, Any]) -> Iterator[str]:
         yield from _decays(term)
 
 
-def announce(jobs: Sequence[Job]) -> None:
-    """Say which code of the user's a config imports, and let it be found in the current folder."""
-    own = sorted({found for job in jobs for found in own_classes(job.run)})
+def announce(jobs: Sequence[Job], groups: Sequence[str] = ("data", "decay", "model")) -> None:
+    """Say which code of the user's a config imports for these groups, and let it be found in the current folder."""
+    own = sorted({found for job in jobs for found in own_classes(job.run) if found[0] in groups})
     if own and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for group, target in own:

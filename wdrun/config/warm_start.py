@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from wdrun.config.run import letters
+from wdrun.contents import of_file
 from wdrun.errors import ConfigError
 
 LAST = "last.safetensors"  # of a run's folder
@@ -35,24 +32,13 @@ def knobs(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {"init_from": place, "init_digest": digest or _digest(place), "init_skip": skip or None}
 
 
-def of_bytes(content: bytes) -> str:
-    """Twelve letters of the SHA-256 of a file's bytes."""
-    return letters(hashlib.sha256(content).digest(), 12)
-
-
 def _digest(place: str) -> str:
     path = file_of(place)
     try:
-        found = os.stat(path)
-        return _of(str(path.absolute()), found.st_mtime_ns, found.st_size, found.st_ino)
+        return of_file(path)
     except RuntimeError:
         reason = "there is no home folder"
     except OSError as error:
         reason = str(error.strerror)
     what = f"its {LAST}: {reason}" if path.name == LAST and Path(place) != path else reason
     raise ConfigError(f"init_from={place}: must be a file of weights (.safetensors, .pt) or a run's folder; {what}")
-
-
-@lru_cache(maxsize=256)
-def _of(path: str, *_: int) -> str:
-    return of_bytes(Path(path).read_bytes())

@@ -50,7 +50,7 @@ class Augmentation(NamedTuple):
 def augmentation(spec: Mapping[str, object], size: tuple[int, int] | None) -> Augmentation:
     """The augmentation of an option's keys, for images of this height and width, None for no images. ConfigError."""
     check_known("augment", spec, ("name", "pad", "flip", "pad_mode", "size", *mixing.KEYS), "augment")
-    edge = size[0] if size else None
+    edge = min(size) if size else None
     reflect = check("augment.pad_mode", spec.get("pad_mode", "zeros"), one_of(*PAD_MODES)) == "reflect"
     most = min(size) - 1 if size and reflect else edge
     pad = integer(spec, "pad", 0, 0, most, group="augment")

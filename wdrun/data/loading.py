@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wdrun.accepts import check, check_known, one_of
-from wdrun.data import cifar10, regression, synthetic
+from wdrun.data import cifar10, cifar100, own, parts, regression, synthetic, torchvision_sets
 from wdrun.data.dataset import Dataset, Pool, Split
 from wdrun.data.label_noise import with_noise
 from wdrun.data.options import Spec, integer, real
@@ -17,11 +17,24 @@ from wdrun.data.splits import Partition, partition
 
 SPLITTING = ("val_size", "train_size", "folds", "split_seed")
 POOLS: dict[str, Callable[[Spec], Pool]] = {
+    "arrays": own.pool,
     "cifar10": cifar10.pool,
+    "cifar100": cifar100.pool,
+    "folder": own.pool,
     "regression": regression.pool,
     "synthetic": synthetic.pool,
+    "torchvision": torchvision_sets.pool,
 }
-OPTIONS = {"cifar10": cifar10.OPTIONS, "regression": regression.OPTIONS, "synthetic": synthetic.OPTIONS}
+OPTIONS = {
+    "arrays": own.OPTIONS,
+    "cifar10": cifar10.OPTIONS,
+    "cifar100": cifar100.OPTIONS,
+    "folder": own.OPTIONS,
+    "regression": regression.OPTIONS,
+    "synthetic": synthetic.OPTIONS,
+    "torchvision": torchvision_sets.OPTIONS,
+}
+GENERATED = ("regression", "synthetic")
 
 
 def load(spec: Spec, fold: int = 0) -> Dataset:
@@ -39,7 +52,8 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
         "test": Split(pool.test_images, pool.test_labels, torch.arange(len(pool.test_labels))),
     }
     *size, channels = pool.train_images.shape[1:]
-    return Dataset(name, splits, pool.classes, pool.mean, pool.std, _digest(name, pool, spec), (channels, *size))
+    shape = (channels, *size)
+    return Dataset(name, splits, pool.classes, pool.mean, pool.std, _digest(name, pool, spec), shape, pool.names)
 
 
 def digest(spec: Spec) -> str:
@@ -57,7 +71,7 @@ def _known_digest(text: str) -> str:
 
 def _noise(name: str, spec: Spec) -> float:
     """The share of label noise to put in; a generated set has its own in the pool."""
-    return real(spec, "label_noise", 0.0, 0, 1) if name == "cifar10" else 0.0
+    return 0.0 if name in GENERATED else real(spec, "label_noise", 0.0, 0, 1)
 
 
 def _digest(name: str, pool: Pool, spec: Spec) -> str:
@@ -80,7 +94,7 @@ def _partition(pool: Pool, fold: int, **options: object) -> Partition:
     """The split of the pool; remembered, as the runs of a sweep share it. A regression is one stratum."""
     labels = pool.train_labels
     strata = torch.zeros(len(labels), dtype=torch.int64) if labels.is_floating_point() else labels
-    return partition(strata.numpy(), options, fold)
+    return partition(strata.numpy(), options, fold, pool.own_val)
 
 
 def fetch(spec: Spec) -> str:
@@ -88,14 +102,20 @@ def fetch(spec: Spec) -> str:
     name = _name(spec)
     if name == "cifar10":
         return cifar10.fetch(spec)
+    if name == "torchvision":
+        torchvision_sets.download(spec)
     pool = POOLS[name](spec)
-    kind = "points" if pool.train_images.is_floating_point() else "images"
-    counts = f"{len(pool.train_images)} training and {len(pool.test_images)} test {kind}"
-    return f"{name}: {counts}, generated on the spot, nothing to fetch; SHA-256 {pool.digest}"
+    if name in GENERATED:
+        kind = "points" if pool.train_images.is_floating_point() else "images"
+        counts = f"{len(pool.train_images)} training and {len(pool.test_images)} test {kind}"
+        return f"{name}: {counts}, generated on the spot, nothing to fetch; SHA-256 {pool.digest}"
+    origin = {"cifar100": cifar100.origin, "torchvision": torchvision_sets.origin}.get(name, own.origin)
+    return f"{name}: {parts.counts(pool)}, {origin(spec)}; {parts.moments(pool)}; SHA-256 {pool.digest}"
 
 
 def _name(spec: Spec) -> str:
-    """The checked name, after checking that the other keys are options of that data set."""
+    """The checked name, after checking that the other keys are options of that data set, or arguments of its class."""
     name: str = check("data.name", spec.get("name"), one_of(*POOLS))
-    check_known("data", spec, ("name", *OPTIONS[name], *SPLITTING), name)
+    if name != "torchvision":
+        check_known("data", spec, ("name", *OPTIONS[name], *SPLITTING), name)
     return name

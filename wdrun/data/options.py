@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 from wdrun.accepts import Accepts, check, number, whole
+from wdrun.data.cache import expanded
 
 Spec = Mapping[str, object]
 
@@ -18,6 +20,13 @@ def integer(spec: Spec, key: str, default: int, low: int, high: int | None = Non
 def real(spec: Spec, key: str, default: float, low: float, high: float) -> float:
     """The number `spec[key]` from low to high."""
     return float(check(f"data.{key}", spec.get(key, default), number(low, high)))
+
+
+def root_of(spec: Spec, words: str = "a path") -> Path | None:
+    """Where the data are, absolute; None for null."""
+    root = spec.get("root")
+    check("data.root", root, Accepts(words, lambda v: v is None or (isinstance(v, str | Path) and bool(str(v)))))
+    return None if root is None else expanded("data.root", str(root))
 
 
 def share(spec: Spec, key: str, total: int, most: int, of: str) -> int | None:

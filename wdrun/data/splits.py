@@ -20,17 +20,20 @@ class Partition:
     val: Rows
 
 
-def partition(labels: Rows, spec: Spec, fold: int = 0) -> Partition:
+def partition(labels: Rows, spec: Spec, fold: int = 0, own_val: int = 0) -> Partition:
     """Split the pool of `labels` into train and validation as `spec` asks.
 
-    folds = 1: validation is `val_size` of the pool. folds = k > 1: validation is the fold-th of k parts.
+    folds = 1: validation is the last `own_val` of the pool, else `val_size` of it. folds = k > 1: validation is the
+    fold-th of k parts.
     Then `train_size` keeps a stratified part of train. A class gets its proportional share, rounded up or down.
     ConfigError for an option that the pool is too small for.
     """
     folds, seed = integer(spec, "folds", 1, 1), integer(spec, "split_seed", 0, 0)
     check("fold", fold, Accepts(f"a whole number ≥ 0 and below data.folds={folds}", whole(0, folds - 1).fits))
     queues = _class_queues(labels, seed)
-    if folds == 1:
+    if folds == 1 and own_val:
+        val = np.arange(len(labels) - own_val, len(labels))
+    elif folds == 1:
         part = share(spec, "val_size", len(labels), len(labels) - 1, "training examples")
         chosen = Accepts("a count or a fraction; λ is chosen on validation data", lambda v: v is not None)
         val = _take(queues, check("data.val_size", part, chosen))
@@ -48,9 +51,14 @@ def partition(labels: Rows, spec: Spec, fold: int = 0) -> Partition:
     return Partition(np.sort(train), np.sort(val))
 
 
-def _class_queues(labels: Rows, seed: int) -> list[Rows]:
+def stratified(labels: Rows, count: int, seed: int, stream: str) -> Rows:
+    """`count` rows, of each class its proportional share, rounded up or down."""
+    return _take(_class_queues(labels, seed, stream), count)
+
+
+def _class_queues(labels: Rows, seed: int, stream: str = "split") -> list[Rows]:
     """The rows of each class in random order, from raw generator words: numpy keeps those stable."""
-    words = np.random.PCG64(stream_seed(seed, "split")).random_raw(len(labels))
+    words = np.random.PCG64(stream_seed(seed, stream)).random_raw(len(labels))
     shuffled = np.argsort(words, kind="stable")
     return [shuffled[labels[shuffled] == c] for c in np.unique(labels)]
 

@@ -73,6 +73,8 @@ def _pool(
         mean=tuple(mean),
         std=tuple(max(v, 1e-3) for v in std),
         digest=digest.hexdigest(),
+        names=(),
+        own_val=0,
     )
 
 

@@ -21,7 +21,7 @@ from wdrun.wording import sort_key, typed
 USED = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}  # what a word came to
 CIRCUMSTANCES = ("epochs", *USED, "data_digest")
 ELSEWHERE = ("data.root",)  # where data lies does not say what it is
-OWN_CLASSES = ("model._target_", "decay._target_", "decay.terms")
+OWN_CLASSES = ("data._target_", "model._target_", "decay._target_", "decay.terms")
 MADE_WITH = ("wdrun_version", "commit", "torch_version", "python_version", "instruction_set", *USED.values())
 
 LeftOut = tuple[str, dict[str, Any]]  # kind and numbers of a finding

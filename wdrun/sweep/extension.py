@@ -17,7 +17,7 @@ from wdrun.sweep import checkpoint, own_code
 from wdrun.sweep.checkpoint import KEPT
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.resumption import ALONE, FUSED, UNKNOWN, Loaded, Start, differences, taken
-from wdrun.tables.read import otherwise_begun, shorter
+from wdrun.tables.read import on_other_data, otherwise_begun, shorter
 from wdrun.training.trainer import Trainer
 from wdrun.wording import counted
 
@@ -37,7 +37,7 @@ def begin(job: Job, trainer: Trainer, data_digest: str, way: str) -> tuple[Start
     """Where a run without a checkpoint, to be trained this way, begins: at the end of the longest shorter run that
     serves, else None, with its first epoch; and what is to be said of that.
     """
-    said, why = _other_weights(job, data_digest), ""
+    said, why = [*_other_weights(job, data_digest), *_other_data(job)], ""
     found = shorter(job.root, job.run, data_digest)
     for directory, row in sorted(found, key=lambda of: -int(of[1]["epochs"])):
         name = f"run {row['id']}, which had {counted(int(row['epochs']), 'epoch')}"
@@ -76,6 +76,16 @@ def _other_weights(job: Job, data_digest: str) -> list[Origin]:
     was = f"when run {row['id']} began with it (init_digest={row['init_digest']})"
     text = f"another run: {job.run.init_from} had other content, or was another file, {was}"
     return [Origin("start", text, "begin with other content of init_from than runs that are there")]
+
+
+def _other_data(job: Job) -> list[Origin]:
+    """Whether another run was trained on what lay at the same place before."""
+    row = on_other_data(job.root, job.run) if job.run.data.get("digest") else None
+    if row is None:
+        return []
+    was = f"when run {row['id']} was trained on it (data.digest={row['data.digest']})"
+    text = f"another run: {job.run.data['root']} had other content, or was another file, {was}"
+    return [Origin("data", text, "train on other content of data.root than runs that are there")]
 
 
 def _end(

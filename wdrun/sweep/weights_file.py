@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wdrun.config.run import Run
-from wdrun.config.warm_start import file_of, of_bytes
+from wdrun.config.warm_start import file_of
+from wdrun.contents import of_bytes
 from wdrun.errors import ConfigError
 from wdrun.training import network
 

@@ -154,9 +154,7 @@ RUN = (
 )
 
 # After those of RUN, in the row of a run that has such code.
-CODE = Column(
-    "code", str, "digest of the run's own code (model._target_, decay._target_), `a then b` of a run resumed with other"
-)
+CODE = Column("code", str, "digest of the run's own code (model._target_, …), `a then b` of a run resumed with other")
 
 # Of a regression, once at the end and by run; predictions.csv
 PREDICTIONS = (

@@ -263,6 +263,16 @@ def otherwise_begun(root: Path, run: Run, data_digest: str) -> dict[str, str] | 
     return next((row for _, row in found), None)
 
 
+def on_other_data(root: Path, run: Run) -> dict[str, str] | None:
+    """The run below `root` that differs from this one in what its `data.root` held then."""
+
+    def other(row: dict[str, str]) -> bool:
+        return row["data.root"] == run.data["root"] and row["data.digest"] not in ("", run.data["digest"])
+
+    found = _alike(_namesakes(root, run), run, None, ("data.digest",), other, ended=False)
+    return next((row for _, row in found), None)
+
+
 def _namesakes(root: Path, run: Run) -> list[Path]:
     """The run.csv of the folders below `root` whose names differ from this run's in the id alone, as few of a sweep do.
 
@@ -279,13 +289,13 @@ def _namesakes(root: Path, run: Run) -> list[Path]:
 def _alike(
     paths: Iterable[Path],
     run: Run,
-    data_digest: str,
+    data_digest: str | None,
     but: Sequence[str],
     asked: Callable[[dict[str, str]], bool],
     *,
     ended: bool = True,
 ) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Folder and row of such runs with the knobs of this one, but for some; one that ends in a dot is its group.
+    """Folder and row of such runs, on these data unless None, with this one's knobs but for some; `x.` is a group.
 
     A row that is broken, or may not be read, is none: `load` tells of it. Those of runs that are not done count where
     they need not have `ended`.
@@ -296,7 +306,7 @@ def _alike(
     for path in sorted(paths):
         try:
             row = run_of(*whole(path))
-            if row["data_digest"] != data_digest or (ended and row["status"] != "done") or not asked(row):
+            if data_digest not in (None, row["data_digest"]) or (ended and row["status"] != "done") or not asked(row):
                 continue
         except (OSError, ValueError, KeyError):
             continue

