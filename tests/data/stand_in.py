@@ -112,6 +112,8 @@ def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
         return
     tables = made()
     monkeypatch.setattr(canonical, "SHA256", {name: canonical.sha256(tables[name]) for name in canonical.SHA256})
+    digests = {name: (canonical.sha256(x), canonical.sha256(y)) for name, x, y in batches(tables)[:-1]}
+    monkeypatch.setattr(canonical, "BATCHES", digests)
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in python_members(tables).items()}
     monkeypatch.setattr(official, "official_md5", lambda: md5)
     monkeypatch.setattr(cifar10, "SOURCES", ())
