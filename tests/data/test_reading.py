@@ -325,8 +325,8 @@ def test_kaggle_without_a_cache_says_where_the_test_images_come_from(tmp_path: P
     assert "run `wdrun data` where there is a network" in refused(root)
 
 
-def test_the_rows_of_a_layout_are_unlike(tmp_path: Path) -> None:
-    for key in ("words", "holds"):
+def test_the_rows_of_the_table_are_unlike() -> None:
+    for key in ("words", "holds", "name"):
         texts = [getattr(layout, key) for layout in reading.LAYOUTS]
         assert len(set(texts)) == len(texts)
     assert all(layout.words in reading.READABLE for layout in reading.LAYOUTS)

