@@ -124,9 +124,9 @@ def _search(tree: Tree, levels: int = 2) -> Found:
         return layout.read(tree)
     candidates: dict[str, Callable[[], Found]] = {}
     for name in tree.folders():
-        inner, inner_layout = _below(tree.inside(name), levels - 1)
-        if inner_layout:
-            candidates[name] = partial(inner_layout.read, inner)
+        inner = _below(tree.inside(name), levels - 1)
+        if inner:
+            candidates[name] = inner
     if levels:
         candidates |= {name: partial(_inner, tree, name, levels - 1) for name in _archives(tree)}
     chosen = next((name for name in KNOWN if name in candidates), None)
@@ -137,13 +137,15 @@ def _search(tree: Tree, levels: int = 2) -> Found:
     return candidates[chosen or next(iter(candidates))]()
 
 
-def _below(tree: Tree, levels: int) -> tuple[Tree, Layout | None]:
-    """The tree, or the only folder in it, or in that, which a layout claims."""
+def _below(tree: Tree, levels: int) -> Callable[[], Found] | None:
+    """What reads the data set of a folder in a tree, or of the only folder or archive in that; None without one."""
     layout = _claimed(tree)
-    names = tree.folders()
-    if layout is None and levels > 0 and len(names) == 1:
-        return _below(tree.inside(names[0]), levels - 1)
-    return tree, layout
+    if layout:
+        return partial(layout.read, tree)
+    folders, packed = tree.folders(), _archives(tree) if levels else []
+    if len(packed) == 1:
+        return partial(_inner, tree, packed[0], levels - 1)
+    return _below(tree.inside(folders[0]), levels - 1) if levels and len(folders) == 1 else None
 
 
 def _inner(tree: Tree, name: str, levels: int) -> Found:

@@ -6,6 +6,7 @@ The order of rows is the publisher's: of CIFAR-10 the batches are 4, 3, 2, 5, 1.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from wdrun.data.reading import archive
 from wdrun.data.reading.folders import PARTS
 from wdrun.data.reading.found import Found, labels_of
 from wdrun.data.reading.pictures import stacked
-from wdrun.data.reading.tree import Tree, natural, shown
+from wdrun.data.reading.tree import Lone, Tree, natural, shown
 from wdrun.wording import first_line
 
 PICTURES, LABELS = ("img", "image"), ("label", "labels", "fine_label")
@@ -23,7 +24,8 @@ ROWS = 1000  # read at once
 
 
 def _names(tree: Tree) -> list[str]:
-    return sorted((name for name in tree.files() if name.endswith(".parquet")), key=natural)
+    lone = isinstance(tree, Lone)  # by its first bytes, whatever its name
+    return sorted((name for name in tree.files() if lone or name.endswith(".parquet")), key=natural)
 
 
 def claims(tree: Tree) -> bool:
@@ -50,20 +52,21 @@ def read(tree: Tree) -> Found:
         raise BadSource(f"holds {shown(unknown)}: must be named train-…, test-… or validation-….parquet")
     if unknown:
         files = {"train": files.popitem()[1]}  # a lone file of whatever name
-    held = {part: [_open(*file) for file in files[part]] for part in ("train", "val", "test") if files.get(part)}
-    if "train" not in held:
-        raise BadSource(f"has no train part, only {shown(files)}: give the folder of all of them")
-    classes = _classes(held["train"][0][1].schema_arrow)
-    return Found({part: _part(opened) for part, opened in held.items()}, classes, "Hugging Face parquet")
+    with ExitStack() as stack:
+        held = {part: [_open(stack, *f) for f in files[part]] for part in ("train", "val", "test") if files.get(part)}
+        if "train" not in held:
+            raise BadSource(f"has no train part, only {shown(files)}: give the folder of all of them")
+        classes = _classes(held["train"][0][1].schema_arrow)
+        return Found({part: _part(opened) for part, opened in held.items()}, classes, "Hugging Face parquet")
 
 
-def _open(tree: Tree, name: str) -> tuple[str, Any]:
+def _open(stack: ExitStack, tree: Tree, name: str) -> tuple[str, Any]:
     """A file by its path in the source, after its own account of its size was found to be within bounds."""
     from pyarrow.parquet import ParquetFile
 
     path = f"{tree.where}{name}"
     try:
-        file = ParquetFile(tree.open(name))
+        file = ParquetFile(stack.enter_context(tree.open(name)))
         groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
         unpacked, names = sum(group.total_byte_size for group in groups), file.schema_arrow.names
     except Exception as error:  # what a damaged file raises is not documented
