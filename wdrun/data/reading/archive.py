@@ -35,6 +35,7 @@ def tar_tree(file: BinaryIO, wanted: Callable[[str], bool], once: Collection[str
     file.seek(0)
     found: dict[str, Member] = {}
     names: set[str] = set()
+    total = 0
     try:
         with (
             gzip.GzipFile(fileobj=file) if packed else file as plain,
@@ -47,6 +48,9 @@ def tar_tree(file: BinaryIO, wanted: Callable[[str], bool], once: Collection[str
                 base = path.rpartition("/")[2]
                 if path in found or base in names & set(once):
                     raise BadSource(f"holds {base} twice")
+                total += entry.size  # as told: a sparse file has zeros that no byte of the archive stands for
+                if total > most:
+                    raise too_large(most)
                 content = archive.extractfile(entry)
                 found[path] = _held(content.read() if content else b"")
                 names.add(base)

@@ -4,16 +4,13 @@ Nothing pickled is read, and no array larger than its file says it is.
 """
 
 from collections.abc import Callable
-from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from wdrun.data.canonical import BadSource
-from wdrun.data.reading import archive
 from wdrun.data.reading.found import Found, Part, images_of, labels_of
-from wdrun.data.reading.kinds import HEAD, kind_of
 from wdrun.data.reading.tree import Tree, shown
 from wdrun.wording import first_line
 
@@ -22,33 +19,13 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 NAMES = {name.format(part) for pair in PAIRS for name in pair for part in PARTS}
 
 
-def _packed(tree: Tree) -> list[str]:
-    return [name for name in tree.files() if name.lower().endswith(".npz")]
-
-
 def claims(tree: Tree) -> bool:
-    """Whether there is one .npz, or an .npy with the name of a part."""
-    return any(name.endswith(".npy") for name in tree.files()) or len(_packed(tree)) == 1
+    """Whether there is an .npy: an .npz is a zip of such."""
+    return any(name.endswith(".npy") for name in tree.files())
 
 
 def read(tree: Tree) -> Found:
-    """The pairs of images and labels under the first of the known names that is there for train."""
-    layout = "a folder of .npy arrays"
-    npz = _packed(tree)
-    if npz and not any(name.endswith(".npy") for name in tree.files()):
-        with tree.open(npz[0]) as file:
-            return _read(archive.zip_tree(_zip(file, f"{tree.where}{npz[0]}")), ".npz arrays")
-    return _read(tree, layout)
-
-
-def _zip(file: BinaryIO, name: str) -> BinaryIO:
-    kind = kind_of(file.read(HEAD))
-    if kind.name != "zip":
-        raise BadSource(f"holds {name}, which {kind.refusal or 'is not an .npz'}")
-    return file
-
-
-def _read(tree: Tree, layout: str) -> Found:
+    """The pairs of images and labels, each under one of the known names."""
     stems = {name.removesuffix(".npy"): name for name in tree.files() if name.endswith(".npy")}
     parts: dict[str, Part] = {}
     for part, key in PARTS.items():
@@ -65,7 +42,7 @@ def _read(tree: Tree, layout: str) -> Found:
     if "train" not in parts:
         known = ", ".join(f"{x.format('train')} and {y.format('train')}" for x, y in PAIRS)
         raise BadSource(f"holds the arrays {shown(stems, 8)}; must be named {known}, and likewise test and val")
-    return Found(parts, (), layout)
+    return Found(parts, (), "arrays")
 
 
 def _array(tree: Tree, name: str) -> NDArray[np.generic]:

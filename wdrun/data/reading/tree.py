@@ -85,6 +85,22 @@ class OnDisk(Tree):
         return (self.path / name).open("rb")
 
 
+class Lone(OnDisk):
+    """A folder of which only the file at `path` is looked at."""
+
+    def folders(self) -> list[str]:
+        return []
+
+    def files(self) -> list[str]:
+        return [self.path.name]
+
+    def size(self, name: str) -> int:
+        return self.path.stat().st_size
+
+    def open(self, name: str) -> BinaryIO:
+        return self.path.open("rb")
+
+
 class Member(NamedTuple):
     """A file in an archive."""
 
