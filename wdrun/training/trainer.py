@@ -76,7 +76,7 @@ class Trainer:
         self.steps = self.steps_per_epoch * run.epochs
         self.schedule, self.decay_schedule = self._schedules()
         self.optimizer = optim.build(run.optimizer)
-        self.layers = decay.Layers(decay.kinds(self.model), self._normed, own)
+        self.layers = decay.Layers(decay.kinds(self.model), self._normed, models.norms_itself(run.model))
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         self.step = self._step()
