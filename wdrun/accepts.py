@@ -115,7 +115,12 @@ def or_null(accepts: Accepts) -> Accepts:
 
 def or_auto(accepts: Accepts) -> Accepts:
     """The same, or the word auto."""
-    return Accepts(f"{accepts.words}, or auto", lambda v: v == "auto" or accepts.fits(v), accepts.options)
+    return or_word("auto", accepts)
+
+
+def or_word(word: str, accepts: Accepts) -> Accepts:
+    """The same, or this word."""
+    return Accepts(f"{accepts.words}, or {word}", lambda v: v == word or accepts.fits(v), accepts.options)
 
 
 def _is_plain(value: Any) -> bool:

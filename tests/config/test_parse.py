@@ -204,8 +204,13 @@ data.train_examples=1        -> data.train_examples=1: must be a whole number fr
 data.label_noise=2           -> data.label_noise=2: must be a number from 0 to 1
 data.shift=abc               -> data.shift=abc: must be a whole number from 0 to 32
 augment.pad=-1               -> augment.pad=-1: must be a whole number from 0 to 32
-augment.flip=2               -> augment.flip=2: must be true or false
-augment.nosuch=1             -> augment.nosuch: unknown key; augment takes name, pad, flip
+augment.flip=2               -> augment.flip=2: must be true or false, or alternate
+augment.pad_mode=mirror      -> augment.pad_mode=mirror: must be one of zeros, reflect
+augment.pad=32 augment.pad_mode=reflect -> augment.pad=32: must be a whole number from 0 to 31
+augment.nosuch=1             -> augment.nosuch: unknown key; augment takes name, pad, flip, pad_mode
+label_smoothing=1            -> label_smoothing=1: must be a number in [0, 1)
+label_smoothing=-0.1         -> label_smoothing=-0.1: must be a number in [0, 1)
+label_smoothing=true         -> label_smoothing=true: must be a number in [0, 1)
 # model
 model=mlp model.hidden=[]    -> model.hidden=[]: <counts>
 model=mlp model.hidden=[0]   -> model.hidden=[0]: <counts>
@@ -880,6 +885,8 @@ ACCEPTED = [
         "schedule=one_cycle",
         "augment=none",
         "augment=cutout",
+        "augment.flip=alternate augment.pad_mode=reflect",
+        "label_smoothing=0.1",
     ),
     *("parallel=1", "parallel=auto", "parallel=8", "fuse=auto", "fuse=false", "fail_fast=true"),
     *("objective=val_accuracy", "logger=null", "require.test_accuracy=0", "article.refuse=null"),

@@ -73,6 +73,9 @@ SAME = [  # one training, typed in two ways
     ("optimizer.clip_norm=1", "optimizer.clip_norm=1.0"),
     ("optimizer.clip_norm=1", "optimizer.clip_norm=1 optimizer.clip=all"),
     ("", "optimizer.clip=data"),
+    ("", "label_smoothing=0"),
+    ("label_smoothing=0.25", "label_smoothing=.25"),
+    ("", "augment.pad_mode=zeros"),
     ("data.noise=1", "data.noise=1.0"),
     ("data.train_examples=400", "data.train_examples=4e2"),
     ("data=regression data.test_x=[0,1]", "data=regression data.test_x=[-0.0,1.0]"),
@@ -148,6 +151,16 @@ def test_a_later_knob_enters_the_digest_only_where_it_changes_the_run(monkeypatc
     assert (grown(1).id, grown(1.0, -0.0).structure) == (before.id, before.structure)
     others = [grown(2), grown(True), grown(None), grown(1, 0.5), grown(1, False), grown(1, 0, "up")]
     assert len({before.id, *(run.id for run in others)}) == 7
+
+
+def test_a_knob_that_is_not_written_is_written_where_it_changes_the_run():
+    """Where it has the value that runs always had, neither tables nor config.yaml name it."""
+    usual = run_of("data=synthetic", "label_smoothing=0", "augment.pad_mode=zeros")
+    assert not run_.UNWRITTEN.keys() & {*usual.knobs, *usual.nested, *(f"augment.{k}" for k in usual.nested["augment"])}
+    other = run_of("data=synthetic", "label_smoothing=0.1", "augment.pad_mode=reflect")
+    assert (other.knobs["label_smoothing"], other.nested["label_smoothing"]) == (0.1, 0.1)
+    assert (other.knobs["augment.pad_mode"], other.nested["augment"]["pad_mode"]) == ("reflect", "reflect")
+    assert other.id != usual.id == run_of("data=synthetic").id
 
 
 def test_knobs_are_flat_in_a_fixed_order_and_nested_is_as_typed():

@@ -1,8 +1,12 @@
 """Batches against a slow readable reference: exact on uint8, rounded once on the way to the dtype."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import functional
 
 from wdrun.data import Batches, Split
 from wdrun.errors import ConfigError
@@ -16,6 +20,9 @@ AUGMENTS = {
     "flip_crop": {"name": "flip_crop", "pad": 4, "flip": True},
     "cutout": {"name": "cutout", "pad": 2, "flip": True, "size": 7},
     "cutout_even": {"name": "cutout", "pad": 4, "flip": True, "size": 8},
+    "alternate": {"name": "flip_crop", "pad": 0, "flip": "alternate"},
+    "reflect": {"name": "flip_crop", "pad": 4, "flip": False, "pad_mode": "reflect"},
+    "all_new": {"name": "cutout", "pad": 3, "flip": "alternate", "pad_mode": "reflect", "size": 5},
 }
 
 
@@ -36,7 +43,11 @@ def reference(split: Split, augment: dict[str, object], size: int, seed: int, ep
     order = torch.randperm(len(split), generator=generator(seed, "order", epoch))[: len(split) // size * size]
     draws = generator(seed, "augment", epoch)
     n, pad, cut = len(order), int(augment.get("pad", 0)), int(augment.get("size", 0))  # type: ignore[call-overload]
-    flips = torch.randint(2, (n,), generator=draws) if augment.get("flip") else torch.zeros(n)
+    if augment.get("flip") == "alternate":
+        drawn = torch.randint(2, (len(split.inputs),), generator=generator(seed, "flip"))[split.rows[order]]
+        flips = drawn if epoch % 2 == 0 else 1 - drawn
+    else:
+        flips = torch.randint(2, (n,), generator=draws) if augment.get("flip") else torch.zeros(n)
     top, left = torch.randint(2 * pad + 1, (2, n), generator=draws)
     cut_y, cut_x = torch.randint(32, (n,), generator=draws), torch.randint(32, (n,), generator=draws)
     grey = (torch.tensor(MEAN) * 255).round().to(torch.uint8)
@@ -47,6 +58,8 @@ def reference(split: Split, augment: dict[str, object], size: int, seed: int, ep
             image = image.flip(1)
         canvas = torch.zeros(32 + 2 * pad, 32 + 2 * pad, 3, dtype=torch.uint8)
         canvas[pad : pad + 32, pad : pad + 32] = image
+        if augment.get("pad_mode") == "reflect":
+            canvas = torch.from_numpy(np.pad(image.numpy(), ((pad, pad), (pad, pad), (0, 0)), mode="reflect"))
         image = canvas[top[k] : top[k] + 32, left[k] : left[k] + 32].clone()
         if cut:
             y, x = int(cut_y[k]) - cut // 2, int(cut_x[k]) - cut // 2
@@ -149,7 +162,9 @@ def test_features_pass_as_they_are() -> None:
         ({"name": "x", "padd": 4}, "augment.padd: unknown key; did you mean augment.pad?"),
         ({"name": "x", "pad": -1}, "augment.pad=-1: must be a whole number from 0 to 32"),
         ({"name": "x", "size": 33}, "augment.size=33: must be a whole number from 0 to 32"),
-        ({"name": "x", "flip": 1}, "augment.flip=1: must be true or false"),
+        ({"name": "x", "flip": 1}, "augment.flip=1: must be true or false, or alternate"),
+        ({"name": "x", "pad": 32, "pad_mode": "reflect"}, "augment.pad=32: must be a whole number from 0 to 31"),
+        ({"name": "x", "pad_mode": "edge"}, "augment.pad_mode=edge: must be one of zeros, reflect"),
     ],
 )
 def test_a_bad_augmentation_is_one_line(split: Split, augment: dict[str, object], words: str) -> None:
@@ -183,3 +198,50 @@ def test_planar_batches_hold_the_same_numbers_in_the_other_layout(split, augment
         assert flat.is_contiguous()
         assert torch.equal(x, flat)
         assert torch.equal(y, labels)
+
+
+@pytest.mark.parametrize("size", [(9, 6), (6, 9), (2, 2)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_reflecting_border_is_that_of_torchvision_whatever_the_edges(size, flip, monkeypatch):
+    """Every crop there is of the widest border there can be, on both ways of a batch."""
+    monkeypatch.setattr("wdrun.data.batches.SPAN", 3)
+    height, width = size
+    pad = min(size) - 1
+    images = torch.randint(256, (1, height, width, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    corners = torch.cartesian_prod(torch.arange(2 * pad + 1), torch.arange(2 * pad + 1))
+    n = len(corners)
+    one = Batches(
+        Split(images, torch.zeros(1, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)), batch_size=1, mean=(0.5,),
+        std=(0.5,), device="cpu", dtype=torch.float32, augment={"name": "x", "pad": pad, "pad_mode": "reflect"},
+    )  # fmt: skip
+    drawn = torch.full((n,), int(flip)), *corners.T, torch.zeros(n), torch.zeros(n)
+    monkeypatch.setattr(type(one.augment), "draws", lambda *_: drawn)
+    image = images[0, ..., 0].flip(1) if flip else images[0, ..., 0]
+    padded = functional.pad(image[None], [pad] * 4, padding_mode="reflect")[0]
+    expected = torch.stack([padded[y : y + height, x : x + width] for y, x in corners.tolist()])
+    assert torch.equal(torch.cat([x.clone() for x in one._augmented(one.rows, 0, 1)])[..., 0], expected)
+    assert torch.equal(torch.cat([x.clone() for x in one._spans(one.rows, 0, 1)])[..., 0], expected)
+
+
+def test_an_alternating_flip_shows_each_image_the_other_way_round_in_the_next_epoch(split: Split) -> None:
+    """Which way an image begins is drawn by its seed alone: in another fold, or beside fewer images, it is the same."""
+    made = batches(split, "alternate", size=30)
+    part = Batches(
+        replace(split, rows=split.rows[5:15]), batch_size=10, mean=MEAN, std=STD, device="cpu", dtype=torch.float32,
+        augment=AUGMENTS["alternate"],
+    )  # fmt: skip
+
+    def by_row(of: Batches, seed: int, epoch: int) -> dict[int, Tensor]:
+        order = torch.randperm(len(of.rows), generator=generator(seed, "order", epoch))
+        ((x, _),) = of.epoch(seed, epoch)
+        return dict(zip(of.rows[order].tolist(), pixels(x), strict=True))
+
+    first, second, third = (by_row(made, 0, epoch) for epoch in (1, 2, 3))
+    assert all(torch.equal(second[row], image.flip(1)) for row, image in first.items())
+    assert all(torch.equal(third[row], image) for row, image in first.items())
+    assert all(torch.equal(image, second[row]) for row, image in by_row(part, 0, 2).items())
+    as_it_is = {
+        seed: [torch.equal(x, split.inputs[r]) for r, x in sorted(by_row(made, seed, 1).items())] for seed in (0, 1)
+    }
+    assert as_it_is[0] != as_it_is[1]
+    assert 0 < sum(as_it_is[0]) < 30

@@ -163,3 +163,8 @@ def test_on_the_command_line_accuracy_is_empty_and_predictions_are_a_table(wdrun
 def test_classification_has_no_predictions():
     made = ready(parse(compose(["data=synthetic", "data.train_examples=100", "threads=1"])).run)
     assert made.predictions(made.initial()) == []
+
+
+def test_labels_of_a_regression_cannot_be_smoothed():
+    with pytest.raises(ConfigError, match=r"label_smoothing=0\.1: must be 0 for a regression, whose targets are no"):
+        trainer("label_smoothing=0.1")

@@ -183,8 +183,9 @@ def test_every_pair_steps_as_alone(name, coupling):
         (("augment=flip_crop",), [{"lam": 0.0}, {"lam": 0.1, "lr": 0.05}]),
         (("augment=cutout", "data.folds=3", "evaluate=calibration"), [*mixed(), {"fold": 1}, {"fold": 2, "seed": 5}]),
         (("model.channels=[20,4]", "schedule=one_cycle", "decay.schedule=cosine"), mixed()),
+        (("label_smoothing=0.2", "augment.flip=alternate", "augment.pad_mode=reflect"), mixed()),
     ],
-    ids=["shared", "folds", "wide"],
+    ids=["shared", "folds", "wide", "smoothed"],
 )
 def test_every_way_of_a_cnn_trains_as_alone(words, changes, way):
     assert_fused_is_serial((*IMAGES, *words), *changes, way=way)

@@ -4,6 +4,7 @@ import importlib
 import random
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def trainer(name, *words):
     return runs.trainer(f"{HERE}{name}", *words, base=BASE)
 
 
-def loop(ours, optimizer, clip=None):
+def loop(ours, optimizer, clip=None, loss_of=F.cross_entropy):
     """The run's first epoch by plain torch: its losses, and the module after it."""
     run, machine = ours.run, ours.machine
     with seeded(stream_seed(run.seed, "init"), own=True):
@@ -63,7 +64,7 @@ def loop(ours, optimizer, clip=None):
     with seeded(stream_seed(run.seed, "model", 1), own=True):
         for x, y in ours.train_batches.epoch(run.seed, 1):
             steps.zero_grad()
-            loss = F.cross_entropy(model(x.contiguous()), y)
+            loss = loss_of(model(x.contiguous()), y)
             loss.backward()
             for p in model.parameters():
                 if p.grad is not None and p.grad.is_sparse:
@@ -77,9 +78,9 @@ def loop(ours, optimizer, clip=None):
     return losses, model
 
 
-def agrees(ours, optimizer, tolerance, clip=None):
+def agrees(ours, optimizer, tolerance, clip=None, loss_of=F.cross_entropy):
     (epoch,) = ours.train()
-    losses, model = loop(ours, optimizer, clip)
+    losses, model = loop(ours, optimizer, clip, loss_of)
     assert len(losses) >= 5
     assert epoch.metrics[0]["data_loss"] == pytest.approx(np.mean(losses), rel=tolerance)
     params, kept = network.trained(model), network.kept(model)
@@ -284,6 +285,16 @@ def test_what_is_clipped(clip, gradient):
                 p -= 0.05 * g * min(1.0, 0.1 / (size + 1e-6))
     for name, p in model.named_parameters():
         torch.testing.assert_close(epoch.state.tensors[f"params/{name}"], p.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_smoothed_labels_train_as_in_a_loop_in_torch_and_are_not_validated_with():
+    ours = trainer("Base", *SGD, "label_smoothing=0.2", "precision=fp64")
+    agrees(ours, sgd, 1e-12, loss_of=partial(F.cross_entropy, label_smoothing=0.2))
+    (epoch,) = ours.train()
+    _, model = loop(ours, sgd, loss_of=partial(F.cross_entropy, label_smoothing=0.2))
+    for row, split in zip(epoch.metrics[1:], ("val", "test"), strict=True):
+        x, y = next(ours.evaluator.batches(split, row["examples"]).sequential())
+        assert row["data_loss"] == pytest.approx(F.cross_entropy(model.eval()(x), y).item(), rel=1e-12)
 
 
 REFUSED = {

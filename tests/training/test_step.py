@@ -41,6 +41,29 @@ def test_of_real_targets_the_loss_is_the_mean_squared_error_and_nothing_is_right
     assert accuracy(math.nan, 2) is None
 
 
+def test_a_smoothed_label_gives_each_class_its_share_of_the_loss():
+    """1 − ε + ε/K of the label, ε/K of every other class; timm and torch have the same convention."""
+    logits, labels, epsilon = double([2.0, 1.0, 0.0], [0.0, 3.0, -1.0]), torch.tensor([1, 1]), 0.3
+    logs = logits.log_softmax(-1)
+    by_hand = -(0.8 * logs[:, 1] + 0.1 * logs[:, 0] + 0.1 * logs[:, 2]).mean()
+    assert data_loss(logits, labels, epsilon).item() == pytest.approx(by_hand.item(), rel=1e-15)
+    assert hits(logits, labels).item() == 1
+
+
+def test_shares_of_the_classes_are_no_regression():
+    logits = double([2.0, 1.0, 0.0], [0.0, 3.0, -1.0], [1.0, 0.0, 0.0])
+    shares = torch.tensor([[0.25, 0.75, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]])
+    logs = logits.log_softmax(-1)
+    assert data_loss(logits, shares, shares=True).item() == pytest.approx(-(shares * logs).sum().item() / 3, rel=1e-15)
+    smoothed = 0.9 * shares.double() + 0.1 / 3
+    found = data_loss(logits, shares, 0.1, shares=True).item()
+    assert found == pytest.approx(-(smoothed * logs).sum().item() / 3, rel=1e-7)
+    assert hits(logits, shares, shares=True).item() == 2  # the larger share's class; of equal ones the first
+    labels = torch.tensor([1, 1, 0])
+    assert torch.equal(data_loss(logits, labels, shares=True), data_loss(logits, labels))
+    assert hits(logits, labels, shares=True).item() == 2
+
+
 class Affine(nn.Module):
     """w·x and a parameter that nothing uses."""
 

@@ -32,6 +32,7 @@ def rows(epochs):
         CNN,
         (*CNN, "model.norm=batch", "optimizer=adamw"),
         (*CNN, "model.norm=group", "augment=cutout"),
+        (*CNN, "label_smoothing=0.1", "augment=flip_crop", "augment.flip=alternate", "augment.pad_mode=reflect"),
         ("model.dropout=0.5", "decay=l1", "decay.coupling=proximal"),
         ("optimizer=nadam", "decay=elastic_net", "schedule=warm_restarts"),
         ("optimizer=muon", "early_stopping.patience=1"),

@@ -111,7 +111,7 @@ def words_of(name: str, config_dir: str | None = None) -> list[str]:
     top = {key.partition(".")[0] for key in target}
     with opened(config_dir) as composed:
         known = {key.partition(".")[0] for key in parse(composed([])).run.knobs}
-        for key in sorted(top - known - UNWRITTEN):
+        for key in sorted(top - known - UNWRITTEN.keys()):
             raise ConfigError(f"{shown}: {key} is no knob of a run{nearest(key, known)}; it takes a run's config.yaml")
         for key in sorted(known - top):
             raise ConfigError(f"{shown}: {key} is missing; the config.yaml of a run has every knob of it")

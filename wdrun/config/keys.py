@@ -54,6 +54,7 @@ KEYS: dict[str, Accepts] = {
     "fold": whole(0),
     "epochs": whole(1, 1_000_000),
     "batch_size": whole(1),
+    "label_smoothing": number(0, below=1),
     "init_from": or_null(text("a path")),
     "init_digest": or_null(text("twelve letters, as found for a file", r"[b-df-hj-np-tv-xz]{12}")),
     "init_skip": or_null(list_of(text("a glob"), "a list of globs of tensors, such as [fc2.*]")),

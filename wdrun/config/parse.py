@@ -44,6 +44,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         decay=decay,
         model=_model(plain["model"]),
         optimizer=_optimizer(plain["optimizer"]),
+        label_smoothing=float(plain["label_smoothing"]),
         **{k: plain[k] for k in ("seed", "fold", "epochs", "batch_size", "device", "precision", "threads")},
         **{k: plain[k] for k in ("data", "augment", "schedule", "early_stopping", "evaluate")},
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],

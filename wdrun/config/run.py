@@ -24,7 +24,9 @@ OUTSIDE = ("data.root", "decay.couplings", "init_from")
 # enters the digest only where it differs from it; one inside a value by its path, as in `decay.terms.new`.
 LATER: dict[str, Any] = {f"decay.{term}corrected": "auto" for term in ("", "terms.", "terms.terms.")}
 LATER |= {"optimizer.clip": "all", "init_from": None, "init_digest": None, "init_skip": None}
-UNWRITTEN = {key for key, value in LATER.items() if value is None}  # where they are null: tables stay as they were
+LATER |= {"label_smoothing": 0.0, "augment.pad_mode": "zeros"}
+# Of these, the ones that are not written where they have that value: tables stay as they were.
+UNWRITTEN = {key: value for key, value in LATER.items() if not key.startswith("decay.")}
 LETTERS = "bcdfghjklmnpqrstvwxz"  # no digit, no vowel: no reader of a CSV or of YAML takes an id for anything but text
 
 
@@ -50,6 +52,7 @@ class Run:
     device: str
     precision: str
     threads: int | str
+    label_smoothing: float = 0.0
     init_from: str | None = None
     init_digest: str | None = None
     init_skip: Sequence[str] | None = None
@@ -58,7 +61,11 @@ class Run:
     def nested(self) -> dict[str, Any]:
         """All knobs as a user sees them, groups nested; the caller's own copy."""
         nested = {"lambda" if key == "lam" else key: value for key, value in asdict(self).items()}
-        return {key: value for key, value in nested.items() if value is not None or key not in UNWRITTEN}
+        for path, usual in UNWRITTEN.items():
+            group, dot, key = path.rpartition(".")
+            if (node := nested[group] if dot else nested).get(key) == usual:
+                node.pop(key, None)
+        return nested
 
     @property
     def knobs(self) -> dict[str, Any]:
@@ -67,9 +74,9 @@ class Run:
         for field in fields(self):  # without asdict's copies, each name once: a sweep has thousands of runs
             key, value = "lambda" if field.name == "lam" else field.name, getattr(self, field.name)
             flat |= {intern(f"{key}.{k}"): v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-        for key in UNWRITTEN:
-            if flat[key] is None:
-                del flat[key]
+        for key, usual in UNWRITTEN.items():
+            if flat.get(key) == usual:
+                flat.pop(key, None)
         return flat
 
     @cached_property

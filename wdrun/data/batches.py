@@ -12,9 +12,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from wdrun.accepts import Accepts, boolean, check, check_known
+from wdrun.accepts import Accepts, check
+from wdrun.data.augmentation import augmentation, mirror
 from wdrun.data.dataset import Split
-from wdrun.data.options import integer
 from wdrun.streams import generator
 
 SPAN = 16
@@ -49,9 +49,11 @@ class Batches:
         self.rows = split.rows
         self.targets = split.targets
         self.images = split.inputs.dtype == torch.uint8
-        self.pad, self.flip, self.cut = _augmentation(augment, split.inputs.shape[1] if self.images else 0)
+        height, width = split.inputs.shape[1:3] if self.images else (0, 0)
+        self.augment = augmentation(augment, (height, width) if self.images else None)
+        self.pad, self.cut = self.augment.pad, self.augment.cut
         # Images that are only gathered are kept in the layout they are wanted in; crops and flips need whole pixels.
-        self.planar = self.images and not channels_last and not (self.pad or self.flip or self.cut)
+        self.planar = self.images and not channels_last and not self.augment.moves
         self.table = _resident(split.inputs, self.device, self.planar)
         if self.images:
             self.height, self.width, self.channels = split.inputs.shape[1:]
@@ -79,7 +81,7 @@ class Batches:
         order = torch.randperm(len(self.rows), generator=generator(seed, "order", epoch))[: steps * size]
         rows = self.rows[order]
         targets = self.targets[rows].to(self.device).split(size)
-        if not (self.images and (self.pad or self.flip or self.cut)):
+        if not (self.images and self.augment.moves):
             for index, y in zip(rows.to(self.device).split(size), targets, strict=True):
                 yield self._finish(self.table.index_select(0, index)), y
             return
@@ -99,7 +101,7 @@ class Batches:
     def _augmented(self, rows: Tensor, seed: int, epoch: int) -> Iterator[Tensor]:
         """Yield uint8 (B, H, W, C) batches, flipped, cropped and cut as drawn for the whole epoch at once."""
         size, pad, h, w = self.batch_size, self.pad, self.height, self.width
-        flips, top, left, cut_y, cut_x = self._draws(len(rows), seed, epoch)
+        flips, top, left, cut_y, cut_x = self._draws(rows, seed, epoch)
         # within a batch, images to flip are gathered after the others; `place` says where each one then lies
         flips = flips.view(-1, size)
         gather = flips.argsort(dim=1, stable=True)
@@ -123,26 +125,34 @@ class Batches:
             inside[:k] = images[:k]
             if k < size:
                 inside[k:] = images[k:].flip(2)
+            if self.augment.reflect:
+                self._mirrored(canvas)
             starts = (corner[step, :, None] + lines).view(-1)
             x = windows.index_select(0, starts).view(size, h, w, self.channels)
             if squares is not None:
                 x.view(-1, self.channels)[(squares[step] + images_at).view(-1)] = self.grey
             yield x
 
-    def _draws(self, n: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
-        """Flip (0 or 1), first line and column of the crop, and the cut's middle (y, x) of n images."""
-        draws, pad = generator(seed, "augment", epoch), self.pad
-        flips = torch.randint(2, (n,), generator=draws) if self.flip else torch.zeros(n, dtype=torch.int64)
-        top, left = torch.randint(2 * pad + 1, (2, n), generator=draws)
-        return flips, top, left, *(torch.randint(edge, (n,), generator=draws) for edge in (self.height, self.width))
+    def _draws(self, rows: Tensor, seed: int, epoch: int) -> tuple[Tensor, ...]:
+        return self.augment.draws(rows, len(self.table), (self.height, self.width), seed, epoch)
+
+    def _mirrored(self, canvas: Tensor) -> None:
+        """Fill the border of a canvas with the mirror image of what lies inside of it."""
+        pad, h, w = self.pad, self.height, self.width
+        canvas[:, :, :pad] = canvas[:, :, pad + 1 : 2 * pad + 1].flip(2)
+        canvas[:, :, pad + w :] = canvas[:, :, w - 1 : w + pad - 1].flip(2)
+        canvas[:, :pad] = canvas[:, pad + 1 : 2 * pad + 1].flip(1)
+        canvas[:, pad + h :] = canvas[:, h - 1 : h + pad - 1].flip(1)
 
     def _spans(self, rows: Tensor, seed: int, epoch: int) -> Iterator[Tensor]:
         """Yield the same images as `_augmented`, SPAN batches at a time: one gather of pixels by line and column."""
-        draws = [rows, *self._draws(len(rows), seed, epoch)]
+        draws = [rows, *self._draws(rows, seed, epoch)]
         lines, columns = (torch.arange(edge, device=self.device) for edge in (self.height, self.width))
         for part in zip(*(d.to(self.device).split(SPAN * self.batch_size) for d in draws), strict=True):
             index, flips, top, left, cut_y, cut_x = (p[:, None] for p in part)
             y, x = top + lines - self.pad, left + columns - self.pad  # (n, H), (n, W) in the image
+            if self.augment.reflect:
+                y, x = mirror(y, self.height), mirror(x, self.width)
             inside = ((y >= 0) & (y < self.height))[:, :, None] & ((x >= 0) & (x < self.width))[:, None]
             x = torch.where(flips > 0, self.width - 1 - x, x).clamp(0, self.width - 1)
             images = self.table[index[:, None], y.clamp(0, self.height - 1)[:, :, None], x[:, None]]
@@ -176,11 +186,3 @@ class Batches:
             return flat.view(-1, self.channels, self.height, self.width)
         nchw = flat.view(-1, self.height, self.width, self.channels).permute(0, 3, 1, 2)
         return nchw if self.channels_last else nchw.contiguous()
-
-
-def _augmentation(augment: Mapping[str, object], edge: int) -> tuple[int, bool, int]:
-    """Return (pad, flip, side of the cut square), checked; an option that is absent is off."""
-    check_known("augment", augment, ("name", "pad", "flip", "size"), "augment")
-    pad = integer(augment, "pad", 0, 0, edge or None, group="augment")
-    flip: bool = check("augment.flip", augment.get("flip", False), boolean())
-    return pad, flip, integer(augment, "size", 0, 0, edge or None, group="augment")

@@ -19,6 +19,7 @@ from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
 from wdrun.selection.question import LeftOut, data_of, made_apart, of_one_question, texts
 from wdrun.selection.varying import REPLICATE, elsewhere_of, facets_of, is_outcome
+from wdrun.tables.identity import filled
 from wdrun.wording import nearest
 
 METRICS = ("val_loss", "val_accuracy")
@@ -167,6 +168,7 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     for name in facets:
         frame[name] = texts(frame[name])
     for name in nuisance:
+        frame[name] = filled(frame[name])
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
             frame[name] = texts(frame[name])
     frame["outcome"] = np.where(

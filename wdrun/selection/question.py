@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wdrun.tables.columns import CODE
+from wdrun.tables.identity import filled
 from wdrun.tables.read import rungs
 from wdrun.wording import sort_key, typed
 
@@ -58,7 +59,7 @@ def of_one_question(runs: pd.DataFrame, finished: pd.Series) -> tuple[pd.DataFra
 
 def texts(column: pd.Series) -> pd.Series:
     """The cells as a user would type them; each value is put into words once, however many runs have it."""
-    codes, values = pd.factorize(column, use_na_sentinel=False)
+    codes, values = pd.factorize(filled(column), use_na_sentinel=False)
     return pd.Series(np.array([typed(value) for value in values], dtype=object)[codes], index=column.index)
 
 

@@ -39,7 +39,11 @@ METRICS = (
     Column("corruption", str, "what was done to the images (a key of evaluate=); empty: nothing"),
     Column("severity", int, "its strength as a rank, from 1; 0: clean"),
     Column("strength", float, "its strength as configured: σ, a factor, or ε in 1/255; empty: clean"),
-    Column("data_loss", float, "mean cross-entropy in nats (the NLL), without the penalty"),
+    Column(
+        "data_loss",
+        float,
+        "mean cross-entropy in nats (the NLL), without the penalty; train: the loss trained on, with label_smoothing",
+    ),
     Column("accuracy", float, "share of right answers, 0 to 1"),
     Column("ece", float, "expected calibration error, 15 bins, 0 to 1 (evaluate=calibration, full)"),
     Column("brier", float, "Σ_k (p_k − 1[k = label])², mean, 0 to 2 (evaluate=calibration, full)"),

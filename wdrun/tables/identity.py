@@ -11,12 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wdrun.config.run import SCALARS, canonical, digest
+from wdrun.config.run import SCALARS, UNWRITTEN, canonical, digest
 from wdrun.tables.columns import CODE, FACTORS, RUN
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.write import cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMER = re.compile(r"[0-9a-f]{8}")
 NO_KNOBS = {c.name for c in (*FACTORS, *RUN, CODE)} - set(SCALARS) | {"dir"}
@@ -99,3 +102,9 @@ def knob(cell: Any) -> Any:
     if plain_cell is None or plain_cell != plain_cell:
         return None
     return value(plain_cell) if isinstance(plain_cell, str) else canonical(plain_cell)
+
+
+def filled(column: pd.Series) -> pd.Series:
+    """A column of a typed table, its empty cells with the value that this knob has where it is not written."""
+    usual = UNWRITTEN.get(str(column.name))
+    return column if usual is None else column.fillna(usual)

@@ -6,7 +6,7 @@ weights changed in forward. Decay and optimizer are those of `step.py`. Shapes: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -17,19 +17,23 @@ from wdrun import optim
 from wdrun.decay import Context, Knobs
 from wdrun.tensors import Tensors, axpy
 from wdrun.training import network
-from wdrun.training.step import Step, Training, data_loss, hits
+from wdrun.training.step import Step, Training, data_loss
 
 LATE = "steps"  # the optimizer's slot with the steps taken by each parameter that was without gradient in some
 
 
 def backward(
-    model: nn.Module, x: Tensor, y: Tensor, autocast: AbstractContextManager[object]
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    autocast: AbstractContextManager[object],
+    loss_of: Callable[[Tensor, Tensor], Tensor] = data_loss,
 ) -> tuple[Tensor, Tensor, Tensors]:
     """Outputs, data loss, and the gradient of each parameter that learns and got one; a sparse one as a dense one."""
     model.zero_grad(set_to_none=True)
     with autocast:
         outputs: Tensor = model(x)
-        loss = data_loss(outputs, y)
+        loss = loss_of(outputs, y)
     loss.backward()
     found = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     grads = {n: network.real(g.to_dense() if g.is_sparse else g) for n, g in found.items() if g is not None}
@@ -60,11 +64,11 @@ class EagerStep(Step):
 
     def gradients(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         network.write(self.model, params, buffers)
-        outputs, loss, grads = backward(self.model, self._laid_out(x), y, self.machine.autocast())
+        outputs, loss, grads = backward(self.model, self._laid_out(x), y, self.machine.autocast(), self.data_loss)
         network.check_learns(self.model, params.keys(), f"model={type(self.model).__name__}")
         after = network.kept(self.model)
         buffers |= {name: after[name].clone() for name in buffers}
-        return grads, loss, hits(outputs, y)
+        return grads, loss, self.hits(outputs, y)
 
     def __call__(
         self, now: Training, buffers: Tensors, x: Tensor, y: Tensor, knobs: Knobs

@@ -28,17 +28,26 @@ class Training(NamedTuple):
     decay: Tensors
 
 
-def data_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of logits (B, K) and labels (B,); mean squared error when the targets are real numbers."""
-    if targets.is_floating_point():
+def data_loss(outputs: Tensor, targets: Tensor, smoothing: float = 0.0, shares: bool = False) -> Tensor:
+    """Mean cross-entropy of logits (B, K) and labels (B,); mean squared error when the targets are real numbers.
+
+    With label smoothing ε it is (1 − ε)·CE + ε·mean_k(−log p_k): that of the label's 1 − ε, and of ε/K for each class
+    (Szegedy et al. 2016). `shares`: real targets are no regression's, but each example's shares of the classes (B, K).
+    """
+    if targets.is_floating_point() and not shares:
         return F.mse_loss(outputs.to(targets.dtype), targets)
-    return F.cross_entropy(outputs.float() if outputs.dtype == torch.bfloat16 else outputs, targets)
+    logits = outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+    if shares and targets.is_floating_point():
+        targets = targets.to(logits.dtype)
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
 
 
-def hits(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Number of right answers of logits (B, K); nan for regression."""
+def hits(outputs: Tensor, targets: Tensor, shares: bool = False) -> Tensor:
+    """Number of right answers of logits (B, K); nan for regression. Of `shares` the class of the largest is right."""
     if targets.is_floating_point():
-        return torch.full((), float("nan"), device=targets.device)
+        if not shares:
+            return torch.full((), float("nan"), device=targets.device)
+        targets = targets.argmax(-1)
     return (outputs.argmax(-1) == targets).sum()
 
 
@@ -62,6 +71,8 @@ class Step:
     clip_value: float | None
     machine: Machine
     clip_data: bool = False  # clip the gradient of the data loss alone, as a loop in torch does; else λcΩ' with it
+    smoothing: float = 0.0  # ε of the labels
+    shares: bool = False  # whether targets are shares of the classes (B, K), as of mixed images
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -84,9 +95,17 @@ class Step:
         return {n: p.to(torch.bfloat16) if n.rpartition(".")[0] in chosen else p for n, p in params.items()}
 
     def loss(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Data loss and number of right answers on a batch x (B, C, H, W), y (B,)."""
+        """Data loss and number of right answers on a training batch x (B, C, H, W), y (B,) or shares (B, K)."""
         outputs = self.outputs(params, buffers, x)
-        return data_loss(outputs, y), hits(outputs.detach(), y)
+        return self.data_loss(outputs, y), self.hits(outputs.detach(), y)
+
+    def data_loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss that is trained on, of outputs (B, K): smoothed, and of mixed targets where the run has such."""
+        return data_loss(outputs, y, self.smoothing, self.shares)
+
+    def hits(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Number of right answers in a training batch."""
+        return hits(outputs, y, self.shares)
 
     def gradients(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         """Gradient of the data loss, the loss, the hits: by plain autograd, the fast way for one run."""

@@ -33,6 +33,7 @@ from wdrun.training.evaluation.predictions import predict
 from wdrun.training.state import Epoch, Standing, State, flatten, laid_out, unflatten
 from wdrun.training.step import Step, Training, accuracy
 from wdrun.training.warm_start import begin
+from wdrun.wording import short
 
 Rows = list[dict[str, Any]]
 CHECK_EVERY = 100  # steps between looks at the losses for one that is not finite
@@ -88,12 +89,12 @@ class Trainer:
     def _step(self) -> Step:
         options = self.run.optimizer
         parts = (self.model, self.rule, self.optimizer, options["clip_norm"], options["clip_value"], self.machine)
-        data_alone = options.get("clip") == "data"
+        loss: dict[str, Any] = {"clip_data": options.get("clip") == "data", "smoothing": self.run.label_smoothing}
         if self.found is None:
-            return Step(*parts, data_alone)
+            return Step(*parts, **loss)
         if "hessian" in self.run.diagnostics and self.found.no_function:
             raise ConfigError(f"diagnostics=[hessian]: not of this model: {self.found.no_function}")
-        return EagerStep(*parts, data_alone, self.found.channels_last, self.found.no_function)
+        return EagerStep(*parts, **loss, channels_last=self.found.channels_last, no_function=self.found.no_function)
 
     def _weights(self) -> list[str]:
         """The names of the weights of layers, in the scope of a decay or not: no biases, no norms."""
@@ -140,6 +141,9 @@ class Trainer:
 
     def _train_batches(self) -> Batches:
         run, machine, data = self.run, self.machine, self.dataset
+        if data.classes == 1 and run.label_smoothing:
+            given = f"label_smoothing={short(run.label_smoothing)}"
+            raise ConfigError(f"{given}: must be 0 for a regression, whose targets are no classes")
         return Batches(
             data.splits["train"], batch_size=run.batch_size, mean=data.mean, std=data.std, device=machine.device,
             dtype=machine.input_dtype if self.found is None else machine.dtype, augment=run.augment,

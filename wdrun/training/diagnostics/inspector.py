@@ -20,7 +20,7 @@ from wdrun.training.diagnostics.curvature import Told, curvature, nobody, plan, 
 from wdrun.training.diagnostics.histograms import histogram
 from wdrun.training.diagnostics.layers import layers, stable_rank
 from wdrun.training.diagnostics.patterns import patterns
-from wdrun.training.step import Step, Training, data_loss
+from wdrun.training.step import Step, Training
 from wdrun.wording import named
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Inspector:
 
         def loss(w: Tensors, x: Tensor, y: Tensor) -> Tensor:
             with self.evaluating():  # the same draws every time: one function of the weights
-                return data_loss(models.forward(model, w, buffers, x), y)
+                return self.step.data_loss(models.forward(model, w, buffers, x), y)
 
         with sdpa_kernel(SDPBackend.MATH):  # the attention that has second derivatives
             found = plan(loss, params, x, y, self.own)

@@ -12,7 +12,7 @@ from torch import Tensor
 from wdrun.decay import Knobs
 from wdrun.tensors import Tensors
 from wdrun.training.fused.forward import forward
-from wdrun.training.step import Step, Training, data_loss, hits
+from wdrun.training.step import Step, Training
 from wdrun.training.trainer import Trainer
 
 T = TypeVar("T")
@@ -44,8 +44,8 @@ class Lift:
         leaves = {n: w.detach().requires_grad_() for n, w in params.items()}
         axis = None if shared else 0
         outputs = self.outputs(leaves, buffers, x, shared)
-        loss = torch.func.vmap(data_loss, in_dims=(0, axis))(outputs, y)
-        right = torch.func.vmap(hits, in_dims=(0, axis))(outputs.detach(), y)
+        loss = torch.func.vmap(self.first.step.data_loss, in_dims=(0, axis))(outputs, y)
+        right = torch.func.vmap(self.first.step.hits, in_dims=(0, axis))(outputs.detach(), y)
         grads = torch.autograd.grad(loss.sum(), tuple(leaves.values()), materialize_grads=True)
         return dict(zip(leaves, grads, strict=True)), loss.detach(), right
 
