@@ -40,6 +40,7 @@ DESCRIBED = (
     "api",
     "config",
     "data",
+    "models",
     "report",
     "selection",
     "sweep",

@@ -42,8 +42,8 @@ def test_it_takes_images_of_any_size_and_gives_k_logits(shape, classes, widths, 
 @pytest.mark.parametrize(
     ("shape", "words", "message"),
     [
-        ((3, 8, 32), (), "model.widths=[64, 128, 256]: the image is used up before the last block; 3 blocks need one of "
-         "9 pixels or more, this has 8"),
+        ((3, 8, 32), (), "model.widths=[64, 128, 256]: the image is used up before the last block; 3 blocks need one "
+         "of 9 pixels or more, this has 8"),
         ((12,), (), "model=resnet: needs images; these data are features, which model=linear and model=mlp take"),
     ],
 )  # fmt: skip
