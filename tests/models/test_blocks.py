@@ -127,10 +127,25 @@ def test_the_loss_does_not_feel_the_length_of_a_convolution(words):
     torch.testing.assert_close(F.cross_entropy(model(x), y), before, rtol=1e-4, atol=0)  # up to eps
 
 
+TINY = runs.changed(runs.TINY, *SMALL, "schedule=constant")
+
+
 def test_adamc_corrects_its_convolutions_alone_unasked():
-    tiny = ("data=synthetic", "data.train_examples=60", "data.test_examples=10", "data.train_size=null",
-            "batch_size=20", "epochs=1", "threads=1", "precision=fp32", "decay=adamc")  # fmt: skip
-    trainer = runs.trainer(*tiny, *SMALL)
+    trainer = runs.trainer(*TINY, "decay=adamc", base=())
     assert set(trainer.rule.scope()) - trainer.rule.steady == convolutions(trainer.model)
-    everything = runs.trainer(*tiny, *SMALL, "decay.corrected=all")
-    assert not everything.rule.steady
+    assert not runs.trainer(*TINY, "decay=adamc", "decay.corrected=all", base=()).rule.steady
+
+
+def test_a_sweep_over_lr_and_lambda_has_the_figure_of_their_product(wdrun, here, capsys):
+    code, _, err = wdrun("-m", *TINY, "lr=0.05,0.1", "lambda=0.01,0.1", capture=capsys)
+    assert code == 0, err
+    assert wdrun("report", "outputs/default", "formats=svg", capture=capsys)[0] == 0
+    assert (here / "outputs/default/figures/lr-times-lambda.svg").is_file()
+
+
+def test_a_question_about_it_ends_and_has_a_report(wdrun, here, capsys):
+    words = ("decay=l2", "lambda=interval(0.01,1)", "lr=interval(0.01,0.1)", "runs=6")
+    code, out, err = wdrun("tune", *TINY, *words, capture=capsys)
+    assert code == 0, err
+    assert wdrun("report", "outputs/default", "formats=svg", capture=capsys)[0] == 0
+    assert "verdict" in (here / "outputs/default/report.html").read_text(encoding="utf-8").lower()

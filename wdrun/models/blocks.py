@@ -88,7 +88,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, width: int, depth: int, *, residual: bool, norm: str, activation: str) -> None:
         super().__init__()
-        self.depth, self.residual = depth, residual
+        self.depth, self.residual, self.normed = depth, residual, norm != "none"
         for i in range(1, depth + 1):
             conv = nn.Conv2d(channels, width, 3, padding=1, bias=norm == "none")
             if not residual:
@@ -100,11 +100,9 @@ class Block(nn.Module):
         self.pool, self.act = nn.MaxPool2d(2), ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        layers = self._modules
         for i in range(1, self.depth + 1):
-            y = layers[f"conv{i}"](x)
+            y = self.get_submodule(f"conv{i}")(x)
             y = self.pool(y) if i == 1 else y
-            y = layers[f"norm{i}"](y) if f"norm{i}" in layers else y
-            y = self.act(y)
+            y = self.act(self.get_submodule(f"norm{i}")(y) if self.normed else y)
             x = x + y if self.residual and i > 1 else y
         return x

@@ -51,11 +51,12 @@ def rotations(layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
 def table(layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """A row a cell with λ > 0: lr, lambda, product = lr·λ, means over replicates of val_loss, the rotations, reached.
 
-    Empty unless the rotations are known of two lr or more and of two λ or more: then there is something to compare.
+    Empty unless the rotations are known of two lr or more at two λ or more each, as in a grid: these are the lines.
     """
     found = facet.finished[facet.finished["lambda"] > 0].merge(rotations(layers, facet), on="id")
     found = found.astype({"last_rotation": float, "last_rotation_equilibrium": float})
-    if "lr" not in found or min(found["lr"].nunique(), found["lambda"].nunique()) < 2:
+    found = found[found.groupby("lr")["lambda"].transform("nunique") > 1]
+    if found["lr"].nunique() < 2:
         return pd.DataFrame()
     found["reached"] = found["last_rotation"] / found["last_rotation_equilibrium"]
     values = ["val_loss", "last_rotation", "last_rotation_equilibrium", "reached"]
