@@ -145,7 +145,7 @@ def test_a_sweep_over_lr_and_lambda_has_the_figure_of_their_product(wdrun, here,
 
 def test_a_question_about_it_ends_and_has_a_report(wdrun, here, capsys):
     words = ("decay=l2", "lambda=interval(0.01,1)", "lr=interval(0.01,0.1)", "runs=6")
-    code, out, err = wdrun("tune", *TINY, *words, capture=capsys)
+    code, _, err = wdrun("tune", *TINY, *words, capture=capsys)
     assert code == 0, err
     assert wdrun("report", "outputs/default", "formats=svg", capture=capsys)[0] == 0
     assert "verdict" in (here / "outputs/default/report.html").read_text(encoding="utf-8").lower()
