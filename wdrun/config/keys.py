@@ -118,10 +118,6 @@ KEYS: dict[str, Accepts] = {
     "model.hidden": _counts,
     "model.channels": _counts,
     "model.width": whole(1),
-    "model.widths": _counts,
-    "model.depth": whole(1),
-    "model.residual": boolean(),
-    "model.activation": one_of("relu", "gelu"),
     "model.dropout": number(0, below=1),
     "model.norm": one_of("none", "batch", "group", "layer"),
 }

@@ -7,10 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wdrun.accepts import boolean, check, list_of, one_of, whole
 from wdrun.errors import ConfigError
 from wdrun.models.parts import norm_layer
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
+# What its own keys accept; a user's own module may have keys of these names, so they are checked here.
+ACCEPTS = {
+    "widths": list_of(whole(1), "a list of one or more whole numbers ≥ 1, such as [64,64]", least=1),
+    "depth": whole(1),
+    "residual": boolean(),
+    "activation": one_of(*ACTIVATIONS),
+}
 # Variance of natural images along the cosines of a 2×2 patch (rows: over the channels, columns: over its pixels), of
 # CIFAR-10 standardised by channel. There the covariance is diagonal but for correlations of at most 0.26.
 VARIANCES = ((10.06, 0.328, 0.393, 0.055), (0.822, 0.0143, 0.0166, 0.0016), (0.187, 0.0045, 0.005, 0.00063))
@@ -34,6 +42,9 @@ def resnet(
     """
     if len(input_shape) != 3:
         raise ConfigError("model=resnet: needs images; these data are features, which model=linear and model=mlp take")
+    given = {"widths": list(widths) if isinstance(widths, tuple) else widths, "depth": depth, "residual": residual}
+    for key, value in (given | {"activation": activation}).items():
+        check(f"model.{key}", value, ACCEPTS[key])
     channels, height, across = input_shape
     layers: OrderedDict[str, nn.Module] = OrderedDict(stem=Whitening(channels), act=ACTIVATIONS[activation]())
     channels, height, across = 8 * channels, height - 1, across - 1
