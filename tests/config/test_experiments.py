@@ -40,8 +40,8 @@ FEW = {
     "kfold": ["folds=2", "lambda=1e-2"],
     "label_noise": ["lambda=0,1e-1", "seed=0"],
     "lr_lambda": ["optimizer=adam", "lr=1e-3", "decay.coupling=coupled,decoupled", "lambda=1e-2", "seed=0"],
-    "resnet": ["model.widths=[4,8]", "seed=0,1"],
-    "resnet_lambda": ["lr=0.1", "lambda=0,1e-2", "seed=0", "model.widths=[4,8]"],
+    "resnet": ["model.widths=[4,8]", "seed=0,1", "data.val_size=50"],
+    "resnet_lambda": ["lr=0.1", "lambda=0,1e-2", "seed=0", "model.widths=[4,8]", "data.val_size=50"],
     "robustness": ["lambda=0,1e-2", "seed=0", "evaluate=accuracy", "evaluate.fgsm=[8]"],
     "smoke": ["lambda=0,1e-1", "seed=0"],
 }  # fmt: skip

@@ -228,9 +228,6 @@ model=resnet model.widths=64 -> model.widths=64: <counts>
 model=resnet model.depth=0   -> model.depth=0: must be a whole number ≥ 1
 model=resnet model.residual=1 -> model.residual=1: must be true or false
 model=resnet model.activation=rlu -> model.activation=rlu: must be one of relu, gelu; did you mean relu?
-model=resnet model.channels=[8] -> model.channels: unknown key; model takes name, widths, depth, residual, norm, activation, _target_
-model=resnet model.widths=[8,8,8,8,8,8] -> model.widths=[8, 8, 8, 8, 8, 8]: the image is used up before the last block; 6 blocks need one of 65 pixels or more, this has 32
-data=regression model=resnet -> model=resnet: needs images; these data are features, which model=linear and model=mlp take
 model._target_=3             -> model._target_=3: must be a dotted name such as my.module.Net, or null
 # optimizer and schedule
 optimizer.momentum=1.5       -> optimizer.momentum=1.5: must be a number in [0, 1)

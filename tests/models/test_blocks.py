@@ -44,6 +44,8 @@ def test_it_takes_images_of_any_size_and_gives_k_logits(shape, classes, widths, 
     [
         ((3, 8, 32), (), "model.widths=[64, 128, 256]: the image is used up before the last block; 3 blocks need one "
          "of 9 pixels or more, this has 8"),
+        (IMAGE, ("+model.channels=[8]",), "model.channels: unknown key; resnet takes widths, depth, residual, norm, "
+         "activation"),
         ((12,), (), "model=resnet: needs images; these data are features, which model=linear and model=mlp take"),
     ],
 )  # fmt: skip
