@@ -84,7 +84,7 @@ def test_keys_that_resnet_has_too_are_free_in_a_module_of_ones_own(mine):
     assert (given["depth"], given["activation"], given["residual"]) == (0.5, "silu", 0.1)
     assert given["widths"] == (0,)
     of_resnet = build("model=resnet", "model._target_=my_models.Anything", "model.depth=3").given
-    assert of_resnet == {"depth": 3, "activation": "relu"}
+    assert of_resnet == {"depth": 3, "activation": "relu"}  # what its signature names
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def build(spec: Mapping[str, Any], input_shape: tuple[int, ...], classes: int, s
             return _built_in(spec["name"], arguments, input_shape, classes)
     made = factory(target)
     offered: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
-    ours = (*BUILT_IN, *_keys(spec["name"])) if spec["name"] in MODELS else BUILT_IN
+    of_resnet = _keys("resnet")  # all of them where its class takes that option's place, else they are the user's own
+    ours = (*BUILT_IN, *of_resnet) if arguments.keys() >= set(of_resnet) else BUILT_IN
     offered |= {k: arguments.pop(k) for k in ours if k in arguments}
     with seeded(stream_seed(seed, "init"), own=True):
         try:
