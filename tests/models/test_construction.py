@@ -79,10 +79,9 @@ class Anything(nn.Module):
 
 def test_keys_that_resnet_has_too_are_free_in_a_module_of_ones_own(mine):
     sys.modules["my_models"].Anything = Anything
-    words = ("+model.depth=0.5", "+model.activation=silu", "+model.residual=0.1", "+model.widths=[0]")
+    words = ("+model.depth=0.5", "+model.activation=silu", "+model.residual=0.1")
     given = build("model._target_=my_models.Anything", *words).given
     assert (given["depth"], given["activation"], given["residual"]) == (0.5, "silu", 0.1)
-    assert given["widths"] == (0,)
     of_resnet = build("model=resnet", "model._target_=my_models.Anything", "model.depth=3").given
     assert of_resnet == {"depth": 3, "activation": "relu"}  # what its signature names
 
