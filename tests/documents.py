@@ -42,6 +42,7 @@ DESCRIBED = (
     "api",
     "config",
     "data",
+    "models",
     "report",
     "selection",
     "sweep",

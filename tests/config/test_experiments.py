@@ -25,7 +25,8 @@ ARTICLES = {
 }  # fmt: skip
 JOBS = {
     "linear_regression": 1, "l2_mlp": 2, "decay_curve": 90, "l1_mlp": 12, "visualize": 3, "cifar_cnn": 2,
-    "decay_comparison": 108, "kfold": 30, "label_noise": 40, "lr_lambda": 440, "robustness": 15, "smoke": 12,
+    "decay_comparison": 108, "kfold": 30, "label_noise": 40, "lr_lambda": 440, "resnet": 1, "resnet_lambda": 36,
+    "robustness": 15, "smoke": 12,
 }  # fmt: skip
 # What is left of each grid: two jobs, or what the experiment is without one.
 FEW = {
@@ -39,6 +40,8 @@ FEW = {
     "kfold": ["folds=2", "lambda=1e-2"],
     "label_noise": ["lambda=0,1e-1", "seed=0"],
     "lr_lambda": ["optimizer=adam", "lr=1e-3", "decay.coupling=coupled,decoupled", "lambda=1e-2", "seed=0"],
+    "resnet": ["model.widths=[4,8]", "seed=0,1", "data.val_size=50"],
+    "resnet_lambda": ["lr=0.1", "lambda=0,1e-2", "seed=0", "model.widths=[4,8]", "data.val_size=50"],
     "robustness": ["lambda=0,1e-2", "seed=0", "evaluate=accuracy", "evaluate.fgsm=[8]"],
     "smoke": ["lambda=0,1e-1", "seed=0"],
 }  # fmt: skip
@@ -66,7 +69,7 @@ def test_its_file_says_how_it_is_run_and_how_long_it_takes(name):
     assert re.fullmatch(rf"# {article}[a-zλ].{{20,110}}", title)
     (line,) = [line for line in rest if re.match(rf"#   wdrun experiment={name} +\S.*(minute|second)", line)]
     assert re.search(r"measured|estimated", line)
-    if (runs := re.search(r"(\d+) runs", line)) or name not in ARTICLES:
+    if (runs := re.search(r"(\d+) runs?", line)) or name not in ARTICLES:
         assert int(runs[1]) == JOBS[name]
     assert f"\nname: {name}\n" in text(name)
 
@@ -76,7 +79,7 @@ def test_every_job_of_its_line_is_a_sound_config(name):
     jobs = experiments.jobs([f"experiment={name}"], multirun=False)
     assert len(jobs) == len({job.run.id for job in jobs}) == JOBS[name]
     assert {job.options.name for job in jobs} == {name}
-    assert {job.run.augment["name"] for job in jobs} == {"none"}
+    assert {job.run.augment["name"] for job in jobs} == {"flip_crop" if name == "resnet" else "none"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -288,6 +291,21 @@ def test_the_lr_lambda_plane_is_a_full_grid_for_each_optimizer_and_coupling():
         assert 0.0 in lams
         assert max(lrs) / min(lrs) == pytest.approx(100)
     assert max(lr * lam for lr, lam, _ in planes["sgd", "decoupled"]) > 2  # there decay alone diverges
+
+
+def test_resnet_lambda_has_products_of_lr_and_lambda_in_common_that_do_and_do_not_settle():
+    """Getting to the equilibrium takes (1 − μ)/(2ηλ) steps: more than the run has at its weakest, a tenth at others."""
+    jobs = experiments.jobs(["experiment=resnet_lambda"], multirun=False)
+    products = {}
+    for job in jobs:
+        products.setdefault(round(job.run.lr * job.run.lam, 12), set()).add(job.run.lr)
+    assert sum(len(lrs) > 1 for product, lrs in products.items() if product) >= 3
+    run = jobs[0].run
+    steps = run.epochs * run.data["train_size"] / run.batch_size
+    times = [(1 - run.optimizer["momentum"]) / (2 * product) for product in products if product]
+    assert max(times) > 2 * steps
+    assert sum(time < steps / 10 for time in times) >= 4
+    assert {job.run.schedule["name"] for job in jobs} == {"constant"}
 
 
 def test_the_folds_of_kfold_cover_the_data():

@@ -10,7 +10,7 @@ def test_the_shipped_conf_has_every_group_and_no_other():
 
 
 def test_options_are_sorted_files_without_the_shared_part():
-    assert option_names("model") == ["cnn", "linear", "mlp"]
+    assert option_names("model") == ["cnn", "linear", "mlp", "resnet"]
     assert "_shared" not in option_names("decay")
     assert (conf_dir() / "decay" / "_shared.yaml").is_file()
     assert option_names("nosuch") == []
@@ -20,6 +20,6 @@ def test_a_users_options_are_added(tmp_path):
     (tmp_path / "model").mkdir()
     for name in ("net.yaml", "cnn.yaml", "_part.yaml", "note.txt"):
         (tmp_path / "model" / name).write_text("name: x\n")
-    assert option_names("model", str(tmp_path)) == ["cnn", "linear", "mlp", "net"]
+    assert option_names("model", str(tmp_path)) == ["cnn", "linear", "mlp", "net", "resnet"]
     assert option_names("decay", str(tmp_path)) == option_names("decay")
-    assert option_names("model") == ["cnn", "linear", "mlp"]
+    assert option_names("model") == ["cnn", "linear", "mlp", "resnet"]

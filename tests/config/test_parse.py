@@ -235,7 +235,12 @@ model.channels=[8,8,8] -> model.channels=[8, 8, 8]: needs images of 36×36 or mo
 model.width=0                -> model.width=0: must be a whole number ≥ 1
 model.dropout=1              -> model.dropout=1: must be a number in [0, 1)
 model.norm=layr              -> model.norm=layr: must be one of none, batch, group, layer; did you mean layer?
-model.name=resnet            -> model.name=resnet: must be one of linear, mlp, cnn, or set model._target_
+model.name=lenet             -> model.name=lenet: must be one of linear, mlp, cnn, resnet, or set model._target_
+model=resnet model.widths=[8,0] -> model.widths=[8,0]: <counts>
+model=resnet model.widths=64 -> model.widths=64: <counts>
+model=resnet model.depth=0   -> model.depth=0: must be a whole number ≥ 1
+model=resnet model.residual=1 -> model.residual=1: must be true or false
+model=resnet model.activation=rlu -> model.activation=rlu: must be one of relu, gelu; did you mean relu?
 model._target_=3             -> model._target_=3: must be a dotted name such as my.module.Net, or null
 # optimizer and schedule
 optimizer.momentum=1.5       -> optimizer.momentum=1.5: must be a number in [0, 1)

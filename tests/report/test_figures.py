@@ -1,5 +1,6 @@
 """Figures show the numbers of the tables, the same bytes for the same input, and any name as it is."""
 
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from scipy import stats
 
-from wdrun.report.figures import curve, drawings, heatmap, layers, learning, robustness, style, tables, weights
+from wdrun.report.figures import curve, drawings, heatmap, layers, learning, product, robustness, style, tables, weights
 from wdrun.report.figures.lambda_axis import LambdaAxis
 from wdrun.report.figures.ridge import ridge
 from wdrun.selection import select
@@ -353,6 +354,71 @@ def test_robustness_and_calibration_are_means_over_seeds():
         (found.metrics["split"] == "val") & (found.metrics["epoch"] == 3) & (found.metrics["lr"] == 0.1)
     ]
     np.testing.assert_allclose(got, val.groupby("lambda")["ece"].mean())
+
+
+# --- lr·λ behind a normalisation ---
+
+
+def turned(runs, norm="block1.norm1.weight"):
+    """Results in which a step turns conv weights by √(lr·λ)·(seed + 1)°, 1° at equilibrium, and halves once lr falls.
+
+    Three epochs, the last at a tenth of the lr; the head turns by 90°, and the norm's weight has no equilibrium.
+    """
+    found, rows = measured(runs), []
+    factors = runs[[c.name for c in FACTORS]]
+    for epoch, share in ((1, 0.2), (2, 1.0), (3, 0.1)):
+        for name, factor in (("conv1.weight", 0.5), ("conv2.weight", 1), ("conv3.weight", 1.5), ("fc.weight", 90)):
+            values = {"last_rotation": np.sqrt(runs["lr"] * runs["lambda"]) * (runs["seed"] + 1) * factor * share}
+            values |= {"last_rotation_equilibrium": share * (1.0 if factor < 90 else 7.0), "l2_norm": 3.0, "numel": 9}
+            values |= {"last_effective_lr": runs["lr"] * share / 9, "dead_filters": 0.0}
+            rows.append(factors.assign(epoch=epoch, parameter=name, **values))
+        rows.append(factors.assign(epoch=epoch, parameter=norm, l2_norm=1.0, numel=9, dead_filters=math.nan))
+    columns = [c.name for c in TABLES["layers"]]
+    table = pd.concat([one.reindex(columns=columns) for one in rows], ignore_index=True)
+    return dataclasses.replace(found, layers=table)
+
+
+def test_what_the_product_of_lr_and_lambda_does_is_read_where_there_still_is_lr():
+    found = turned(swept(bowl))
+    [facet] = chosen(found.runs)
+    cells = product.table(found.layers, facet)
+    assert len(cells) == len(LRS) * 3
+    assert list(cells["product"]) == pytest.approx(list(cells["lr"] * cells["lambda"]))
+    expected = np.sqrt(cells["product"]) * 2  # the mean of seeds 0, 1, 2; the median tensor; the epoch of the full lr
+    np.testing.assert_allclose(cells["last_rotation"], expected)
+    np.testing.assert_allclose(cells["last_rotation_equilibrium"], 1.0)
+    np.testing.assert_allclose(cells["reached"], expected)
+    losses = [np.mean([bowl("", lr, lam, seed) for seed in (0, 1, 2)]) for lr, lam in cells[["lr", "lambda"]].values]
+    np.testing.assert_allclose(cells["val_loss"], losses)
+
+
+def test_its_figure_is_one_of_the_reports():
+    found = turned(swept(bowl))
+    names = {d.name: d for d in drawings.drawings(found, select(found.runs))}
+    drawing = names["lr-times-lambda"]
+    loss, rotation, reached = drawing.figure.axes
+    assert [ax.get_xscale() for ax in drawing.figure.axes] == ["log"] * 3
+    assert [len(ax.lines) for ax in drawing.figure.axes] == [2, 4, 3]
+    assert loss.get_ylabel() == "validation data loss (nats)"
+    assert rotation.get_ylabel() == "rotation of a step (°)"
+    assert list(reached.lines[-1].get_ydata()) == [1.0, 1.0]
+    assert style.render(drawing.figure, "svg").startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        measured(swept(bowl)),
+        turned(swept(bowl), norm="fc2.bias"),
+        turned(swept(bowl, lrs=(0.1,))),
+        turned(swept(bowl, lams=(0.0, 1e-3))),
+        dataclasses.replace(turned(swept(bowl)), layers=empty("layers")),
+    ],
+    ids=["no such rows", "no norm", "one lr", "one λ", "no layers"],
+)
+def test_it_is_not_drawn_where_there_is_nothing_to_compare(found):
+    [facet] = chosen(found.runs)
+    assert product.table(found.layers, facet).empty
 
 
 # --- all drawings, bytes and names ---

@@ -586,6 +586,14 @@ def test_dropout_belongs_to_one_run():
     assert "dropout1 is a dropout" in fused.fusable(trainer)
 
 
+def test_resnets_train_as_alone_with_their_running_statistics():
+    words = tuple(w for w in IMAGES if not w.startswith("model"))
+    words += ("model=resnet", "model.widths=[3,4]", "model.residual=true", "model.activation=gelu", "decay=adamc")
+    found = assert_fused_is_serial(words, *mixed())
+    means = [epochs[-1].state.tensors["buffers/block1.norm1.running_mean"] for epochs in found]
+    assert len({tuple(mean.tolist()) for mean in means}) == 3
+
+
 def test_asking_leaves_the_trainer_as_it_was():
     words = (*IMAGES, "model.norm=batch")
     asked, fresh = trainers_of(words, {}, {})

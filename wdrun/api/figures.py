@@ -113,7 +113,7 @@ def _one(table: pd.DataFrame) -> FacetTables:
             f"the runs differ in {', '.join(differing)}: pick one, as table[table[{name!r}] == {value!r}]"
         )
     runs = table[[name for name in VARIES if name in table]].drop_duplicates("id")
-    return FacetTables("", "", pd.DataFrame(), runs, "", nan, nan)
+    return FacetTables("", "", pd.DataFrame(), runs, runs, "", nan, nan)
 
 
 def _some(found: Drawn, needed: str) -> Drawn:

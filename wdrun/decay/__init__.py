@@ -113,7 +113,7 @@ def build(
 def _steady(spec: Mapping[str, Any], scale: Mapping[str, Coefficient], layers: Layers | None) -> frozenset[str]:
     """The parameters in scope whose λ keeps off the schedule: by `corrected`, those that no normalisation follows."""
     asked = spec.get("corrected", "all")
-    if layers is None or asked == "all" or (asked == "auto" and not layers.own):
+    if layers is None or asked == "all" or (asked == "auto" and not layers.selective):
         return frozenset()
     return frozenset(scale) - layers.normed()
 

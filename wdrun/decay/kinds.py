@@ -31,12 +31,12 @@ Kinds = Mapping[str, Kind]  # by parameter name
 class Layers:
     """What a decay may ask of the module that holds the parameters: their kinds, and which a normalisation follows.
 
-    `normed()` gives the names of these, at the cost of a forward pass. `own`: the module is of a user's class.
+    `normed()` gives the names of these, at the cost of a forward pass. `selective`: `corrected: auto` asks for them.
     """
 
     kinds: Kinds
     normed: Callable[[], frozenset[str]]
-    own: bool
+    selective: bool
 
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

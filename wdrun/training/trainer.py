@@ -78,7 +78,7 @@ class Trainer:
         self.schedule, self.decay_schedule = self._schedules()
         self.optimizer = optim.build(run.optimizer)
         self.lr_factors = optim.lr_factors(run.optimizer.get("lr_scales", ()), params)
-        self.layers = decay.Layers(decay.kinds(self.model), self._normed, own)
+        self.layers = decay.Layers(decay.kinds(self.model), self._normed, models.norms_itself(run.model))
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         self.step = self._step()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wdrun.report.figures import curve, heatmap, layers, learning, narrowing, robustness, searched, weights
+from wdrun.report.figures import curve, heatmap, layers, learning, narrowing, product, robustness, searched, weights
 from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.cells import lower_is_better
 from wdrun.wording import counted
@@ -52,6 +52,7 @@ def drawings(results: Results, selection: Selection, records: Records | None = N
             yield from _choice(found, selection.metric)
         for i, facet in enumerate(found[:CLOSE], start=1):
             yield from _close(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
+            yield from _product(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
         yield from _together(results, found)
     speeds = learning.speeds(results.timing)
     if len(speeds):
@@ -161,6 +162,24 @@ def _close(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterat
             "Attacks may be on fewer images than the clean accuracy (evaluate.attack_examples)."
         )
         yield drawing("robustness", "Robustness", caption, robustness.robustness(table))
+
+
+def _product(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterator[Drawing]:
+    """Of a sweep over lr and λ with a normalised network: what its product does."""
+    cells = product.table(results.layers, facet)
+    if cells.empty:
+        return
+    caption = (
+        "Validation loss, rotation of a step and rotation over its equilibrium (Kosson et al. 2024) against lr·λ, a "
+        "line a learning rate; λ = 0 has no place. The loss does not feel the length of a weight that a normalisation "
+        "follows, so λ acts through the effective lr η/‖w‖²: where the ratio is 1 the length has settled, and the "
+        "lines fall on one. Where it is not, training was too short for this lr·λ. Medians over the weight tensors but "
+        "the last, from the last epoch that ended with half of the peak lr or more; "
+        f"{replicates([facet])}. {facet.label}.{_capped(of, CLOSE)}"
+    )
+    classes = bool(results.runs["val_accuracy"].notna().any())
+    title = "What lr·λ does behind a normalisation" + (f": {facet.label}" if suffix else "")
+    yield Drawing("lr-times-lambda" + suffix, title, caption, product.product(cells, classes))
 
 
 def _weights(results: Results, facet: FacetTables, drawing: Callable[..., Drawing], thin: str) -> Iterator[Drawing]:

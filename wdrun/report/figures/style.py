@@ -13,7 +13,7 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -196,10 +196,21 @@ def labelled(values: Sequence[float], most: int) -> list[float]:
 def log_y(ax: Axes) -> None:
     """A log axis with at most some five labels, written as every other number is."""
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(numticks=6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.tick_params(axis="y", which="minor", length=0)
+    _few_labels(ax, "y")
+
+
+def log_x(ax: Axes) -> None:
+    """The same across, with labels as `log_y` has them."""
+    ax.set_xscale("log")
+    _few_labels(ax, "x")
+
+
+def _few_labels(ax: Axes, which: Literal["x", "y"]) -> None:
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis=which, which="minor", length=0)
 
 
 def whole_x(ax: Axes, label: str) -> None:

@@ -42,12 +42,14 @@ class FacetTables:
 
     `cells` has one row a (lr, λ): the outcomes as `replicates` has them, counts of runs that came to nothing,
     total_decay, `best` (this lr is the best for this λ) and `setting`, the lr (and other nuisance knobs) in words.
-    `close` is runs to look at closely: those with the chosen lr. λ chosen are nan where nothing could be.
+    `finished` is all its finished runs, `close` those to look at closely: with the chosen lr. λ chosen are nan where
+    nothing could be.
     """
 
     label: str
     coupling: str
     cells: pd.DataFrame
+    finished: pd.DataFrame
     close: pd.DataFrame
     setting: str
     lambda_min: float
@@ -86,6 +88,7 @@ def _facet(selection: Selection, choice: pd.Series) -> FacetTables:
         label=_label(selection, choice),
         coupling=_coupling(own),
         cells=cells,
+        finished=done,
         close=done[done["setting"] == setting],
         setting=setting,
         lambda_min=float(choice["lambda_min"]),

@@ -1,4 +1,4 @@
-"""Models: the articles' shapes and sizes, norms, dropout, seeds, a user's own module."""
+"""How a model comes of its config: seeds, and a user's own module."""
 
 import importlib
 import random
@@ -9,62 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from tests.models.networks import build
 from wdrun import models
-from wdrun.config.compose import compose
-from wdrun.config.parse import parse
 from wdrun.errors import ConfigError
-
-IMAGE = (3, 32, 32)
-
-
-def build(*words, seed=0):
-    spec = parse(compose(["data=synthetic", *words])).run.model
-    return models.build(spec, IMAGE, 10, seed)
-
-
-@pytest.mark.parametrize(
-    ("words", "parameters"),
-    [
-        (("model=cnn",), 313_546),
-        (("model=mlp",), 3072 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10),
-        (("model=mlp", "model.hidden=[64]"), 3072 * 64 + 64 + 64 * 10 + 10),
-        (("model=linear",), 30_730),
-        (("model=cnn", "model.norm=batch"), 313_546 + 2 * (64 + 64 + 128)),
-    ],
-)
-def test_sizes(words, parameters):
-    model = build(*words)
-    assert sum(p.numel() for p in model.parameters()) == parameters
-    assert model.eval()(torch.zeros(2, *IMAGE)).shape == (2, 10)
-
-
-def test_the_cnn_is_article_004s_with_relu_before_or_after_pooling():
-    model, x = build("model=cnn"), torch.randn(4, *IMAGE, generator=torch.Generator().manual_seed(0))
-    f = nn.functional
-    h = f.max_pool2d(f.relu(model.conv1(x)), 2)
-    h = f.max_pool2d(f.relu(model.conv2(h)), 2)
-    assert h.shape == (4, 64, 5, 5)
-    h = model.fc2(f.relu(model.fc1(h.flatten(1))))
-    torch.testing.assert_close(model(x), h)
-
-
-@pytest.mark.parametrize("norm", models.NORMS)
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
-def test_norms_normalise(name, norm):
-    model = build(f"model={name}", f"model.norm={norm}", "model.dropout=0.5").train()
-    x = torch.randn(32, *IMAGE, generator=torch.Generator().manual_seed(0))
-    seen = {}
-    for part, module in model.named_children():
-        module.register_forward_hook(lambda m, i, out, part=part: seen.update({part: out}))
-    model(x)
-    layers = [part for part in seen if part.startswith("norm")]
-    assert len(layers) == (0 if norm == "none" else {"mlp": 2, "cnn": 3}[name])
-    for part in layers:
-        over = {"batch": [0, *range(2, seen[part].ndim)]}.get(norm, list(range(1, seen[part].ndim)))
-        torch.testing.assert_close(
-            seen[part].mean(over), torch.zeros(()).expand_as(seen[part].mean(over)), atol=1e-5, rtol=0
-        )
-    assert sum(isinstance(m, nn.Dropout) for m in model.modules()) == {"mlp": 2, "cnn": 1}[name]
 
 
 def test_initial_weights_depend_on_the_seed_alone():
@@ -124,6 +71,21 @@ def test_a_users_module_gets_its_arguments(mine):
     assert model.head.out_features == 10
 
 
+class Anything(nn.Module):
+    def __init__(self, depth=1, activation=None, **others):
+        super().__init__()
+        self.given, self.head = {"depth": depth, "activation": activation, **others}, nn.Linear(1, 1)
+
+
+def test_keys_that_resnet_has_too_are_free_in_a_module_of_ones_own(mine):
+    sys.modules["my_models"].Anything = Anything
+    words = ("+model.depth=0.5", "+model.activation=silu", "+model.residual=0.1")
+    given = build("model._target_=my_models.Anything", *words).given
+    assert (given["depth"], given["activation"], given["residual"]) == (0.5, "silu", 0.1)
+    of_resnet = build("model=resnet", "model._target_=my_models.Anything", "model.depth=3").given
+    assert of_resnet == {"depth": 3, "activation": "relu"}  # what its signature names
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -141,19 +103,3 @@ def test_a_users_module_gets_its_arguments(mine):
 def test_what_does_not_fit_is_a_sentence(mine, words, message):
     with pytest.raises(ConfigError, match=message):
         build(*words)
-
-
-@pytest.mark.parametrize(
-    "words", [("model=cnn",), ("model=mlp",), ("model=linear",), ("model=mlp", "model.norm=layer")]
-)
-def test_forward_is_functional_call_bit_for_bit(words):
-    model = build(*words)
-    params = {n: torch.randn_like(p) for n, p in model.named_parameters()}
-    x = torch.randn(4, *IMAGE)
-    direct = models.forward(model, params, {}, x)
-    assert torch.equal(direct, torch.func.functional_call(model, (params, {}), (x,)))
-    seen = []
-    handle = model[-1].register_forward_hook(lambda *given: seen.append(1))
-    assert torch.equal(models.forward(model, params, {}, x), direct)
-    handle.remove()
-    assert seen == [1]
