@@ -274,6 +274,6 @@ def test_parquet_that_is_hostile(tmp_path, monkeypatch):
 
 
 def test_a_labels_file_larger_than_any_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(tree, "FILE_LIMIT", 1000)
+    monkeypatch.setattr(tree, "FILE_LIMIT", 500)
     root = cifar.write_folder(tmp_path / "a", cifar.kaggle_members(cifar.made()))
     assert "trainLabels.csv of " in why(root)

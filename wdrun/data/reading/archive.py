@@ -97,7 +97,8 @@ def _unpacking(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> C
 
     def read() -> bytes:
         try:
-            return archive.read(entry)
+            with archive.open(entry) as file:  # archive.read unpacks all there is before it looks at the size
+                return file.read(entry.file_size)
         except MemoryError:
             raise
         except Exception as error:

@@ -19,6 +19,9 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 NAMES = {name.format(part) for pair in PAIRS for name in pair for part in PARTS}
 
 
+HEADER_LIMIT = 10_000  # bytes
+
+
 def claims(tree: Tree) -> bool:
     """Whether there is an .npy: an .npz is a zip of such."""
     return any(name.endswith(".npy") for name in tree.files())
@@ -50,6 +53,10 @@ def _array(tree: Tree, name: str) -> NDArray[np.generic]:
     with tree.open(name) as file:
         try:
             version = npy.read_magic(file)
+            length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+            if length > HEADER_LIMIT:  # numpy would make room for it first
+                raise ValueError(f"a header of {length} bytes")
+            file.seek(npy.MAGIC_LEN)
             readers: dict[tuple[int, int], Callable[..., tuple[tuple[int, ...], bool, np.dtype[np.generic]]]] = {
                 (1, 0): npy.read_array_header_1_0,
                 (2, 0): npy.read_array_header_2_0,

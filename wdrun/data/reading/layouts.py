@@ -92,7 +92,7 @@ def read(path: Path) -> Found:
         raise BadSource(f"cannot be read: {error.strerror or error}") from error
 
 
-def _unpacked(file: BinaryIO, levels: int = 2) -> Found:
+def _unpacked(file: BinaryIO, levels: int = 3) -> Found:
     """The data set of an archive, an .npz being one."""
     file.seek(0)
     head = file.read(HEAD)
@@ -117,7 +117,7 @@ def _claimed(tree: Tree) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.claims(tree)), None)
 
 
-def _search(tree: Tree, levels: int = 2) -> Found:
+def _search(tree: Tree, levels: int = 3) -> Found:
     """The data set of a tree, else of the one folder or the one archive in it that holds one."""
     layout = _claimed(tree)
     if layout:
