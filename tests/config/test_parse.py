@@ -248,8 +248,8 @@ optimizer.momentum=abc       -> optimizer.momentum=abc: must be a number in [0, 
 optimizer.dampening=1        -> optimizer.dampening=1: must be a number in [0, 1)
 optimizer.dampening=0.5 optimizer.nesterov=true -> optimizer.dampening=0.5: <nesterov>
 optimizer=adam optimizer.amsgrad=1 -> optimizer.amsgrad=1: must be true or false
-optimizer.lr_scales=[[fc]]   -> optimizer.lr_scales=[[fc]]: must be <factors>
-optimizer.lr_scales=[[fc,-1]] -> optimizer.lr_scales=[[fc,-1]]: must be <factors>
+optimizer.lr_scales=[[fc]]   -> optimizer.lr_scales=[[fc]]: <factors>
+optimizer.lr_scales=[[fc,-1]] -> optimizer.lr_scales=[[fc,-1]]: <factors>
 model=linear optimizer.lr_scales=[[x,1]] -> optimizer.lr_scales: 'x' matches no parameter; <linear>
 optimizer.nesterov=1         -> optimizer.nesterov=1: must be true or false
 optimizer.momentm=1          -> optimizer.momentm: unknown key; did you mean optimizer.momentum?
