@@ -1,4 +1,4 @@
-"""lp, pwd, dwf and nuclear against closed forms and bisection, at zeros, at their ends, and fused."""
+"""lp, pwd, dwf and nuclear against closed forms and bisection, at zeros, and at their ends."""
 
 import math
 
@@ -12,9 +12,10 @@ from wdrun.decay import Context, Knobs, rate
 from wdrun.decay.dwf import Dwf
 from wdrun.decay.l1 import L1
 from wdrun.decay.lp import Lp
+from wdrun.decay.pwd import Pwd
 from wdrun.decay.schatten import Schatten
 from wdrun.errors import ConfigError
-from wdrun.laws import weights
+from wdrun.laws import powers, weights
 
 EXPONENTS = (0.01, 0.1, 0.5, 2 / 3, 0.8, 0.95, 0.999, 1.0, 1.001, 1.1, 1.5, 1.9, 2.0)
 
@@ -168,3 +169,17 @@ def test_lp_from_p_1_on_does_every_coupling():
     for name in ("lp", "nuclear"):
         for coupling in decay.COUPLINGS:
             assert rule_of(name, weights(), p=1.5, coupling=coupling).coupling == coupling
+
+
+@pytest.mark.parametrize(
+    ("answer", "cls", "method", "broken"),
+    [
+        (powers.padam, Pwd, "after_one", lambda self, name, new, k, ctx: new / (1 + 1.01 * ctx.lr(name) * k)),
+        (powers.factors, Dwf, "prox", lambda self, w, t: Lp(self.p).prox(w, t)),
+        (powers.singular_values, Schatten, "prox", lambda self, w, t: L1().prox(w, t)),
+    ],
+    ids=["padam", "factors", "singular_values"],
+)
+def test_a_wrong_step_breaks_its_known_answer(answer, cls, method, broken, monkeypatch):
+    monkeypatch.setattr(cls, method, broken)
+    assert answer() is not None
