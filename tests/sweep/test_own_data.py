@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.own_sets import ANIMALS, as_folders, grey, many
+from wdrun.contents import of_path
 
 WORDS = ["data=arrays", "data.root=my.npz", "model=mlp", "model.hidden=[8]", "epochs=1", "batch_size=16", "threads=1",
          "precision=fp32", "device=cpu", "augment=none"]  # fmt: skip
@@ -93,7 +94,9 @@ def test_of_two_data_sets_each_is_chosen_for(wdrun, mine, capsys):
     assert wdrun("-m", *WORDS, "data.root=my.npz,other.npz", "lambda=0,0.1", "name=two", capture=capsys)[0] == 0
     code, out, err = wdrun("select", "outputs/two", capture=capsys)
     assert code == 0, err
-    assert "my.npz" in out + err or "data" in out + err
+    for name in ("my.npz", "other.npz"):
+        assert f"data.digest={of_path(mine / name)}: val_loss by λ" in out + err
+    assert "the runs are of different data" in out + err
 
 
 def test_a_class_is_code_of_the_users(wdrun, mine, capsys, monkeypatch):

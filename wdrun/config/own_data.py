@@ -13,8 +13,11 @@ from wdrun.errors import ConfigError
 def knobs(data: Mapping[str, Any]) -> dict[str, Any]:
     """The knobs of `data`; its `digest`, in the options that have one, is that of its root unless it is typed.
 
-    ConfigError where there is nothing at the root; what a class is yet to download has no digest.
+    ConfigError where there is nothing at the root, and for a class elsewhere than in data=torchvision. What that is
+    yet to download has no digest.
     """
+    if data.get("_target_") and data.get("name") != "torchvision":
+        raise ConfigError("data._target_: a class is for data=torchvision; write data=torchvision data._target_=…")
     place = data.get("root")
     if "digest" not in data or data["digest"] is not None or not isinstance(place, str):
         return dict(data)
