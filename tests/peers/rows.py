@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from wdrun.config.options import conf_dir, option_names
-
 SHAPES = {"conv.weight": (4, 2, 2, 2), "fc.weight": (8, 4), "fc.bias": (8,), "norm.weight": (4,)}
 EVERY, MATRICES = tuple(SHAPES), ("conv.weight", "fc.weight")
 LAM = 0.125  # a power of two, which CPR's float32 holds
@@ -48,6 +46,7 @@ ADAGRAD, ADADELTA, RMSPROP, MUON = (f"optimizer={name}" for name in ("adagrad", 
 NESTEROV = f"{SGD} optimizer.nesterov=true"
 CENTERED = f"{RMSPROP} optimizer.centered=true optimizer.momentum=0.9"
 NO_EPS = f"{ADAMW} optimizer.eps=0"
+AMSGRAD, DAMPED = "optimizer.amsgrad=true", f"{SGD} optimizer.dampening=0.5"
 EXACT_MUON = f"{MUON} optimizer.ns_dtype=float64"
 
 L2, DECOUPLED, INDEPENDENT, ADAMC = (f"decay={name}" for name in ("l2", "decoupled", "independent", "adamc"))
@@ -75,6 +74,9 @@ TORCH = [
         MUON, L2, "torch.optim.Muon", {"adjust_lr_fn": "match_rms_adamw", **WD}, COUPLED,
         tensors=("fc.weight",), note=BFLOAT16,
     ),
+    Row(f"{ADAM} {AMSGRAD}", L2, "torch.optim.Adam", {"amsgrad": True, **WD}, DECOUPLED),
+    Row(f"{ADAMW} {AMSGRAD}", L2, "torch.optim.AdamW", {"amsgrad": True, **WD}, COUPLED),
+    Row(DAMPED, L2, "torch.optim.SGD", {**MOMENTUM, "dampening": 0.5, **WD}, DECOUPLED),
 ]  # fmt: skip
 
 TIMM = [
@@ -86,6 +88,8 @@ TIMM = [
     Row(NESTEROV, ADAMC, "timm.optim.create_optimizer_v2", {"opt": "sgdc", **WD}, DECOUPLED),
     Row(ADAMW, ADAMC, "timm.optim.create_optimizer_v2", {"opt": "adamc", **WD}, DECOUPLED),
     Row(LION, ADAMC, "timm.optim.create_optimizer_v2", {"opt": "lionc", **WD}, DECOUPLED),
+    Row(f"{ADAMW} {AMSGRAD}", L2, "timm.optim.AdamWLegacy", {"amsgrad": True, **WD}, COUPLED),
+    Row(DAMPED, DECOUPLED, "timm.optim.SGDW", {**MOMENTUM, "dampening": 0.5, **WD}, COUPLED),
 ]
 
 LION_PYTORCH = [
@@ -108,25 +112,11 @@ CWD = {"cautious_weight_decay": True, **HEAVY, **WD}
 HEAVYBALL = [
     Row(NO_EPS, CAUTIOUS, "heavyball.AdamW", {**BETAS, **CWD}, DECOUPLED, note=EPS),
     Row(SGD, CAUTIOUS, "heavyball.SGD", {"beta": 0.9, **CWD}, DECOUPLED),
-]
-if "hyperball" in option_names("decay"):
-    HEAVYBALL += [
-        Row(
-            f"{ADAM} optimizer.beta1=0 optimizer.eps=0", "decay=hyperball lambda=1", "heavyball.HyperBallAdamW",
-            {**BETAS, **HEAVY}, "decay=rescale lambda=1", tensors=MATRICES, note=EPS,
-        )
-    ]  # fmt: skip
-if "amsgrad" in (conf_dir() / "optimizer" / "adam.yaml").read_text(encoding="utf-8"):
-    AMSGRAD = "optimizer.amsgrad=true"
-    TORCH += [
-        Row(f"{ADAM} {AMSGRAD}", L2, "torch.optim.Adam", {"amsgrad": True, **WD}, DECOUPLED),
-        Row(f"{ADAMW} {AMSGRAD}", L2, "torch.optim.AdamW", {"amsgrad": True, **WD}, COUPLED),
-    ]
-    TIMM += [Row(f"{ADAMW} {AMSGRAD}", L2, "timm.optim.AdamWLegacy", {"amsgrad": True, **WD}, COUPLED)]
-if "dampening" in (conf_dir() / "optimizer" / "sgd.yaml").read_text(encoding="utf-8"):
-    DAMPED = {**MOMENTUM, "dampening": 0.5, **WD}
-    TORCH += [Row(f"{SGD} optimizer.dampening=0.5", L2, "torch.optim.SGD", DAMPED, DECOUPLED)]
-    TIMM += [Row(f"{SGD} optimizer.dampening=0.5", DECOUPLED, "timm.optim.SGDW", DAMPED, COUPLED)]
+    Row(
+        f"{ADAM} optimizer.beta1=0 optimizer.eps=0", "decay=hyperball lambda=1", "heavyball.HyperBallAdamW",
+        {**BETAS, **HEAVY}, "decay=rescale lambda=1", tensors=MATRICES, note=EPS,
+    ),
+]  # fmt: skip
 
 
 def cpr(kappa: str, key: str, method: str, value: float, optimizer: str = ADAM, **changes: Any) -> Row:

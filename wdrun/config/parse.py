@@ -156,7 +156,6 @@ def _optimizer(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The optimizer without its lr, and without what came later where that is as it was: off, or clipping all."""
     limited = spec["clip_norm"] is not None or spec["clip_value"] is not None
     left_out = {"lr"} if limited and spec.get("clip") == "data" else {"lr", "clip"}
-    left_out |= {key for key in ("lr_scales", "amsgrad", "dampening") if not spec.get(key)}
     return {key: value for key, value in spec.items() if key not in left_out}
 
 
