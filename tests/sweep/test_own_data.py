@@ -49,7 +49,7 @@ def test_a_changed_file_is_another_run_and_said(wdrun, mine, capsys):
     code, out, err = wdrun("evaluate", json.loads(out)["dir"], capture=capsys)
     assert code == 0, err
     shutil.copy(mine / "many.npz", mine / "my.npz")
-    _, _, err = wdrun("evaluate", folder, capture=capsys)
+    _, _, err = wdrun("evaluate", folder, "evaluate=calibration", capture=capsys)
     assert "has other content than the run was given" in err
 
 
