@@ -149,6 +149,8 @@ def test_penalty_and_rate_count_the_factors():
         ({"least": 0.5}, "decay.least=0.5: must be a whole number ≥ 1"),
         ({"ends": 2}, "decay.ends=2: must be true or false"),
         ({"coupling": "projected"}, "alpha_decay is not made for projected"),
+        ({"reduction": "mean"}, "decay.reduction=mean: must be sum for alpha_decay, which acts on whole tensors"),
+        ({"scales": [["fc.weight[:, :3]", 2.0]]}, "alpha_decay (decoupled) acts on whole tensors, so not on a part of"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(changes, message):

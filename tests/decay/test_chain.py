@@ -77,6 +77,16 @@ def test_a_chains_scales_multiply_those_of_its_terms():
     assert rule.scope() == ["fc.weight", "fc.bias", "norm.weight"]
 
 
+def test_a_part_in_a_chains_scales_is_refused_only_by_a_term_that_holds_it():
+    terms = "decay.terms=[{decay: l2}, {decay: rescale, coupling: projected, scope: conv}]"
+    rule = decay.build(spec("decay=chain", terms, "decay.scales=[['fc.weight[:, :2]', 3]]"), PARAMS, flat)
+    assert [sorted(r.scale) for r in rule.rules] == [["conv.weight", "fc.weight"], ["conv.weight"]]
+    with pytest.raises(
+        ConfigError, match=r"^decay\.scales: a term of the chain acts on whole tensors, so not on a part"
+    ):
+        decay.build(spec("decay=chain", terms, "decay.scales=[['conv.weight[:2]', 3]]"), PARAMS, flat)
+
+
 def test_the_terms_have_schedules_and_memory_of_their_own():
     terms = "decay.terms=[{decay: adamc}, {decay: l2_init, weight: 2}, {decay: rescale, weight: 0}]"
     resolved = spec("decay=chain", terms, "schedule=step")

@@ -1,6 +1,9 @@
 """Decay against closed forms and limit identities; scope; what a regularizer cannot do."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from inspect import get_annotations
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +13,14 @@ from wdrun import decay, optim
 from wdrun.config.compose import compose
 from wdrun.config.options import option_names
 from wdrun.config.parse import parse
-from wdrun.decay import Context, Decay, Knobs, Regularizer, coefficients
+from wdrun.decay import Context, Decay, Knobs, Regularizer, Rule, coefficients
 from wdrun.decay.elastic_net import ElasticNet
 from wdrun.decay.l1 import L1
 from wdrun.decay.l2 import L2
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.laws import cases, noise, nothing, weights
-from wdrun.laws.cases import train
+from wdrun.laws.cases import LAM, LR, step_of, train
 from wdrun.training.step import Step, Training
 
 CPU64 = Machine(torch.device("cpu"), "fp64", 1)
@@ -291,3 +294,31 @@ def test_a_tensor_without_elements_is_left_alone_and_changes_nothing_else(name):
                 continue
             assert all(torch.equal(w, ends[1][n]) for n, w in ends[0].items()), (case, changes)
             assert {n: ends[1][n].shape for n in empty} == {n: w.shape for n, w in empty.items()}
+
+
+@pytest.mark.parametrize("name", option_names("decay"))
+def test_a_parameter_whose_learning_rate_has_the_factor_0_stays_as_it_is(name):
+    """Bit for bit, under every decay and coupling, also where λ is free of the lr or a radius."""
+    for case in {case.coupling: case for case in cases([name])}.values():
+        rule, params = case.rule(weights()), weights()
+        step = replace(step_of(rule, case.by()), lr_factors={"fc.weight": 0.0})
+        now = Training(params, step.optimizer.init(params), rule.init(params))
+        for t in range(1, 4):
+            grads = {n: noise(t, n, w) for n, w in now.params.items()}
+            now = step.update(now, grads, Knobs(LAM, LR, 1.0, rule.lam_scales(0.0), t))
+        assert torch.equal(now.params["fc.weight"], params["fc.weight"]), case
+        assert not any(torch.equal(now.params[n], params[n]) for n in params.keys() - {"fc.weight"}), case
+
+
+def test_the_readme_says_what_each_attribute_of_a_class_means():
+    text = (Path(decay.__file__).parent / "README.md").read_text().partition("What a class says of itself")[2]
+    told = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+?) \|", text, re.MULTILINE))
+    of = {
+        name: getattr(cls, name)
+        for cls in (Rule, Decay, Regularizer)
+        for name, kind in get_annotations(cls).items()
+        if str(kind).startswith("ClassVar")
+    }
+    assert told.keys() == of.keys() | {"lacks_at"}
+    shown = {name: '`""`' if value == "" else f"`{value}`" for name, value in of.items()}
+    assert told == shown | {"formula": "that of the coupling", "lacks_at": '`""`'}

@@ -336,7 +336,7 @@ def test_what_only_bounds_adds_no_penalty_and_a_pull_across_w_has_no_rate():
         ("swd", {"beta2": 1.0}, "decay.beta2=1.0: must be a number in [0, 1)"),
         ("cpr", {"kappa": "late"}, "decay.kappa=late: must be one of uniform, init, warm_up, inflection"),
         ("cpr", {"kappa_after": 0}, "decay.kappa_after=0: must be a whole number ≥ 1"),
-        ("cpr", {"reduction": "mean"}, "decay.reduction=mean: cpr has no sum over weights to average"),
+        ("cpr", {"reduction": "mean"}, "decay.reduction=mean: must be sum for cpr, which acts on whole tensors"),
         ("cpr", {"coupling": "coupled"}, "decay.coupling=coupled: cpr is not made for coupled; it can do independent"),
         ("max_norm", {"coupling": "decoupled"}, "max_norm has no grad, which decoupled needs; it can do projected"),
         ("cautious", {"coupling": "proximal"}, "cautious is not made for proximal; it can do cautious"),

@@ -60,6 +60,17 @@ def test_a_decay_with_a_memory_is_held_against_how_far_the_weights_came(decay):
     assert totals[:4] == sorted(totals[:4])
 
 
+def test_a_chain_of_one_is_held_against_what_its_rule_is():
+    """A memory that is not of where the weights were makes no difference to D, nor does being in a chain."""
+    for name, coupling in (("alpha_decay", "coupled"), ("l2_init", "coupled"), ("spd", "independent")):
+        term = f"decay.terms=[{{decay: {name}, coupling: {coupling}}}]"
+        alone, chained = (
+            trainer(*MLP, *words, "optimizer=adam", base=LEARNING)
+            for words in ((f"decay={name}", f"decay.coupling={coupling}"), ("decay=chain", term))
+        )
+        assert total_decays(chained) == total_decays(alone) != ()
+
+
 def test_of_a_projection_a_smaller_radius_takes_more():
     totals = [total for _, total in total_decays(trainer(*MLP, "decay=l2_ball", base=LEARNING))]
     assert totals == sorted(totals, reverse=True)

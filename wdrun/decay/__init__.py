@@ -14,7 +14,7 @@ from wdrun.decay.chain import Chain
 from wdrun.decay.kinds import Kind, Layers, kinds
 from wdrun.decay.l2 import L2
 from wdrun.decay.normed import normed
-from wdrun.decay.rate import rate
+from wdrun.decay.rate import pulls_elsewhere, rate
 from wdrun.decay.regularizer import Anchored, Coefficient, Constraint, Regularizer
 from wdrun.decay.scope import SCOPES, chosen_scope, coefficients, holds
 from wdrun.errors import ConfigError
@@ -44,6 +44,7 @@ __all__ = [
     "holds",
     "kinds",
     "normed",
+    "pulls_elsewhere",
     "rate",
 ]
 
@@ -98,7 +99,7 @@ def build(
     scale = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"], layers.kinds if layers else None)
     if spec["reduction"] == "mean":
         if not (is_omega or getattr(cls, "by_element", False)):
-            raise ConfigError(f"{key}.reduction=mean: {spec['name']} has no sum over weights to average")
+            raise ConfigError(f"{key}.reduction=mean: must be sum for {spec['name']}, which acts on whole tensors")
         # λcΩ/n is a decay by c/n; as a bound, Ω/n ≤ λc is Ω ≤ λcn.
         sizes = {n: params[n].numel() for n in scale}
         scale = {n: c * sizes[n] if coupling == "projected" else c / sizes[n] for n, c in scale.items()}
@@ -158,8 +159,9 @@ def _within(rule: Rule, common: Mapping[str, Coefficient]) -> Rule:
         return dataclasses.replace(rule, rules=tuple(_within(r, common) for r in rule.rules))
     if not isinstance(rule, Decay):
         return rule
-    _check_parts(rule, common, "decay.scales: a term of the chain")
-    return dataclasses.replace(rule, scale={n: c * common[n] for n, c in rule.scale.items() if n in common})
+    within = {n: common[n] for n in rule.scale if n in common}
+    _check_parts(rule, within, "decay.scales: a term of the chain")
+    return dataclasses.replace(rule, scale={n: rule.scale[n] * c for n, c in within.items()})
 
 
 def _coupling(spec: Mapping[str, Any], regularizer: Regularizer, preferred: str, key: str) -> str:
@@ -168,7 +170,8 @@ def _coupling(spec: Mapping[str, Any], regularizer: Regularizer, preferred: str,
     able = [k for k, c in COUPLINGS.items() if regularizer.can(c.needs) and (among is None or k in among)]
     if chosen in able:
         return chosen
-    what = f"has no {need}, which {chosen} needs" if not regularizer.can(need) else f"is not made for {chosen}"
+    at = f" at {regularizer.lacks_at}" * bool(regularizer.lacks_at)
+    what = f"has no {need}{at}, which {chosen} needs" if not regularizer.can(need) else f"is not made for {chosen}"
     raise ConfigError(f"{key}.coupling={chosen}: {spec['name']} {what}; it can do {', '.join(able)}")
 
 

@@ -49,7 +49,7 @@ class Chain(Rule):
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         common = lam * self.schedule(progress)
         terms = zip(self.rules, self.weights, strict=True)
-        parts = [rule.penalty(params, _of(i, state), common * w, progress) for i, (rule, w) in enumerate(terms)]
+        parts = [rule.penalty(params, part_of(i, state), common * w, progress) for i, (rule, w) in enumerate(terms)]
         return sum(parts, torch.zeros(()))
 
     @property
@@ -65,11 +65,11 @@ class Chain(Rule):
         for i, (rule, weight) in enumerate(zip(self.rules, self.weights, strict=True)):
             mine = len(rule.lam_scales(0.0))
             knobs = ctx.knobs._replace(lam=ctx.knobs.lam * common * weight, lam_scales=tuple(left[:mine]))
-            yield rule, replace(ctx, knobs=knobs, state=_of(i, ctx.state))
+            yield rule, replace(ctx, knobs=knobs, state=part_of(i, ctx.state))
             left = left[mine:]
 
 
-def _of(i: int, state: Tensors) -> Tensors:
+def part_of(i: int, state: Tensors) -> Tensors:
     """The part of a chain's memory that is rule i's."""
     prefix = f"{i}."
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -33,6 +33,10 @@ class Dwf(Regularizer):
     def can(self, ability: str) -> bool:
         return super().can(ability) and Lp(self.p).can(ability)
 
+    @property
+    def lacks_at(self) -> str:
+        return "depth > 2" if self.depth > 2 else ""
+
     def each(self, w: Tensor) -> Tensor:
         return self.p * Lp(self.p).each(w)
 

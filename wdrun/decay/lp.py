@@ -34,7 +34,11 @@ class Lp(Regularizer):
         check("decay.p", self.p, number(above=0, high=2))
 
     def can(self, ability: str) -> bool:
-        return super().can(ability) and (self.p >= 1 or ability not in ("grad", "project"))
+        return super().can(ability) and not (self.lacks_at and ability in ("grad", "project"))
+
+    @property
+    def lacks_at(self) -> str:
+        return "p < 1" if self.p < 1 else ""
 
     def each(self, w: Tensor) -> Tensor:
         size = w.abs()

@@ -24,6 +24,11 @@ class Regularizer:
     convex: ClassVar[bool] = True  # whether `project` can be had from `prox`
     capturable: ClassVar[bool] = True  # False for a decomposition, which asks the device how it went: no CUDA graph
 
+    @property
+    def lacks_at(self) -> str:
+        """Where its keys leave it less than its class can do, as a user types them: `p < 1`; else ""."""
+        return ""
+
     def each(self, w: Tensor) -> Tensor:
         """ω(w_i) of every weight, shaped like w, where Ω = Σ ω(w_i)."""
         raise TypeError(f"{type(self).__name__} is not a sum over single weights")

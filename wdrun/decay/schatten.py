@@ -28,6 +28,10 @@ class Schatten(Regularizer):
     def can(self, ability: str) -> bool:
         return super().can(ability) and Lp(self.p).can(ability)
 
+    @property
+    def lacks_at(self) -> str:
+        return Lp(self.p).lacks_at
+
     def value(self, w: Tensor) -> Tensor:
         return Lp(self.p).value(torch.linalg.svdvals(finite(rows(w))))
 

@@ -92,7 +92,7 @@ class EagerStep(Step):
         params, remembered = self.rule.after(stepped, replace(context, grads=seen, updates=updates))
         rest = {n: now.params[n] for n in idle}
         still = {key: m for key, m in now.decay.items() if self.rule.holder(key) in idle}
-        params = {n: rest.get(n, w) for n, w in params.items()}
+        params = self.held(now.params, {n: rest.get(n, w) for n, w in params.items()})
         return now._replace(params=params, optimizer=memory, decay=remembered | still)
 
     def _laid_out(self, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from wdrun import devices
-from wdrun.decay import Knobs
+from wdrun.decay import Knobs, pulls_elsewhere
 from wdrun.tensors import Tensors
 from wdrun.training.state import unflatten
 from wdrun.training.trainer import Trainer
@@ -88,8 +88,8 @@ def _probe(trainer: Trainer, steps: int) -> tuple[Callable[[float], float], floa
         ]
         return math.sqrt(torch.stack(parts).sum().item()) if parts else 0.0
 
-    remembers = bool(trainer.decay_start) and run.coupling != "projected" and not trainer.rule.to_zero
-    whole = size(free.params, first.params) if remembers else size(free.params)
+    from_start = run.coupling != "projected" and pulls_elsewhere(trainer.rule, trainer.decay_start)
+    whole = size(free.params, first.params) if from_start else size(free.params)
 
     def replay(lam: float) -> float:
         now = start

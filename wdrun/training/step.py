@@ -135,7 +135,11 @@ class Step:
         updates, memory = self.optimizer.direction(grads, now.optimizer, knobs.t, now.params)
         stepped = {n: axpy(-context.lr(n), updates[n], w) for n, w in now.params.items()}
         params, remembered = self.rule.after(stepped, replace(context, grads=grads, updates=updates))
-        return now._replace(params=params, optimizer=memory, decay=remembered)
+        return now._replace(params=self.held(now.params, params), optimizer=memory, decay=remembered)
+
+    def held(self, before: Tensors, params: Tensors) -> Tensors:
+        """The parameters after a step, those whose η has the factor 0 as before it: no decay moves them either."""
+        return params | {n: before[n] for n, factor in self.lr_factors.items() if not factor}
 
     def context(self, now: Training, knobs: Knobs) -> Context:
         """What a step begins with, as its decay sees it."""

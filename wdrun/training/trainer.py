@@ -115,9 +115,7 @@ class Trainer:
 
     @property
     def frozen(self) -> list[str]:
-        """The parameters that nothing moves: η × 0 by optimizer.lr_scales, under a decay that goes with η."""
-        if self.run.coupling in ("independent", "projected") or isinstance(self.rule, decay.Chain):
-            return []
+        """The parameters that nothing moves: η × 0 by optimizer.lr_scales."""
         return [name for name, factor in self.lr_factors.items() if not factor]
 
     def at(self, lam: float) -> Trainer:
