@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from wdrun import optim
+from wdrun.decay import Chain, Decay
+from wdrun.decay.l2 import L2
 from wdrun.laws.cases import Case, noise, train, weights
 
 CASE = Case("hyperball", "projected", "adam")
@@ -54,6 +56,18 @@ def test_it_is_its_formula_under_adam(lam):
 def test_without_an_update_only_the_norm_is_set_and_zeros_stay():
     start = {"w": weights()["fc.weight"], "zero": torch.zeros(2, 2, dtype=torch.float64)}
     still = lambda t, p: {n: torch.zeros_like(w) for n, w in p.items()}  # noqa: E731
-    found = train(CASE.rule(start), optim.Sgd(0.9, False), start, still, 0.5, 0.1, [1.0, 1.0])[-1]
+    rule = CASE.rule(start)
+    found = train(rule, optim.Sgd(0.9, False), start, still, 0.5, 0.1, [1.0, 1.0])[-1]
     torch.testing.assert_close(found["w"], 0.5 * start["w"], rtol=0, atol=1e-15)
     assert torch.equal(found["zero"], start["zero"])
+    memory = rule.init(start)
+    assert (rule.remark("w", memory), rule.remark("zero", memory)) == ("", "begins at 0 and stays there")
+
+
+def test_in_a_chain_it_takes_its_step_from_where_the_rules_before_it_moved_the_weights():
+    w, u, lam, lr = weights()["fc.weight"], noise(1, "w", weights()["fc.weight"]), 0.5, 0.1
+    rule = Chain((Decay(L2(), "decoupled", {"w": 1.0}), CASE.rule({"w": w})), (1.0, 2.0))
+    found = train(rule, optim.Sgd(0.0, False), {"w": w}, lambda t, p: {"w": u}, lam, lr, [1.0])[-1]["w"]
+    radius = 2 * lam * w.norm()
+    expected = (1 - lr * lam) * w - lr * radius * u / u.norm()
+    torch.testing.assert_close(found, radius * expected / expected.norm(), rtol=0, atol=1e-14)

@@ -24,6 +24,7 @@ class Hyperball(Rescale):
     tries = "lr=0.003,0.01,0.03,0.1"
 
     def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
-        u = ctx.updates[name]
+        w, u, eta = ctx.params[name], ctx.updates[name], ctx.lr(name)
         step = u * over(k * ctx.state[name], torch.linalg.vector_norm(u))
-        return super().after_one(name, axpy(-ctx.lr(name), step, ctx.params[name]), k, ctx)
+        others = new - axpy(-eta, u, w)  # what rules before it in a chain did, 0 to the bit without them
+        return super().after_one(name, axpy(-eta, step, w) + others, k, ctx)

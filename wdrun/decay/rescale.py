@@ -22,5 +22,8 @@ class Rescale(Decay):
     def init(self, params: Tensors) -> Tensors:
         return {n: torch.linalg.vector_norm(params[n].detach()) for n in self.scale}
 
+    def remark(self, name: str, memory: Tensors) -> str:
+        return "" if memory[name] else "begins at 0 and stays there"
+
     def after_one(self, name: str, new: Tensor, k: Scalar, ctx: Context) -> Tensor:
         return new * over(k * ctx.state[name], torch.linalg.vector_norm(new))
