@@ -1,4 +1,6 @@
-"""SPD: what a step adds to the distance from w₀ is taken back where the gradient points to w₀."""
+"""SPD: what a step adds to the distance from w₀ is taken back where −g points to w₀."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,15 +8,17 @@ import torch
 from tests import runs
 from tests.runs import MLP
 from wdrun import decay, optim
+from wdrun.decay import Knobs
 from wdrun.errors import ConfigError
-from wdrun.laws.cases import Case, noise, option, train, weights
+from wdrun.laws.cases import Case, noise, option, step_of, train, weights
+from wdrun.training.step import Training
 
 CASE = Case("spd", "independent", "adam")
 ADAM, SGD = optim.Adam(0.9, 0.999, 1e-8), optim.Sgd(0.0, False)
 
 
 def gradient(t, p):
-    """Noise, which leads away from where the weights start and half of the time points back."""
+    """Noise, which leads away from where the weights start; half of the time downhill is back there."""
     return {n: noise(t, n, w) for n, w in p.items()}
 
 
@@ -41,7 +45,7 @@ def test_it_is_its_formula_under_adam(anchor, lam):
     assert acted > 3
 
 
-def test_lambda_one_keeps_the_distance_where_the_gradient_points_home():
+def test_lambda_one_keeps_the_distance_where_downhill_is_toward_the_anchor():
     params = {"w": weights()["fc.weight"]}
     rule, past = CASE.rule(params), torch.zeros_like(params["w"])
 
@@ -54,6 +58,18 @@ def test_lambda_one_keeps_the_distance_where_the_gradient_points_home():
     assert [d.norm().item() for d in seen[:3]] == [d.norm().item() for d in free[:3]]  # g points away: nothing is done
     assert [d.norm().item() for d in seen[3:]] == pytest.approx([seen[2].norm().item()] * 4, rel=1e-14)
     assert free[3].norm() > 1.2 * free[2].norm()
+
+
+def test_the_gradient_that_decides_is_the_one_the_optimizer_saw():
+    """Clipped, as in a loop in torch: of (5, −0.2) at 0.1 nothing points away from w₀ any more."""
+    start, moved = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
+    rule = CASE.rule({"w": start})
+    step = replace(step_of(rule, SGD), clip_value=0.1)
+    for second, acts in ((-0.2, False), (0.2, True)):
+        g = {"w": torch.tensor([[5.0, second]], dtype=torch.float64)}
+        ends = [step.update(Training({"w": moved}, {}, rule.init({"w": start})), g, Knobs(lam, -1.0, 1.0, (1.0,), 2))
+                for lam in (0.0, 1.0)]  # fmt: skip
+        assert torch.equal(ends[0].params["w"], ends[1].params["w"]) == (not acts)
 
 
 def test_its_schedule_is_that_of_lambda_not_of_the_lr():

@@ -1,8 +1,8 @@
 """SPD: w⁺ ← w̃ − λr(w̃ − w₀) where ⟨g, w − w₀⟩ > 0, else w̃, with w̃ = w − ηu (Tian, Huang & Kira 2024).
 
 Selective projection decay: r = (1 − ‖w − w₀‖/‖w̃ − w₀‖)₊ is how far the step leads away from w₀. It is held back only
-where the gradient points there too, tensor by tensor; λ = 1 puts it back to its former distance. w₀ is the weight
-that training starts from (`decay.anchor=initial`: fine-tuning, with `init_from`) or 0.
+where −g points to w₀ all the same, tensor by tensor; λ = 1 puts it back to its former distance. w₀ is the weight that
+training starts from (`decay.anchor=initial`: fine-tuning, with `init_from`) or 0.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Spd(Decay):
     by_element = False
     formula = "w⁺ ← w̃ − λcr(w̃ − w₀) where ⟨g, w − w₀⟩ > 0, w̃ = w − ηu, r = (1 − ‖w − w₀‖/‖w̃ − w₀‖)₊"
     about = (
-        "λ is free of the lr and of its schedule: 1 keeps the distance to w₀ where g points there, above 1 shortens it"
+        "λ is free of the lr and of its schedule: 1 keeps the distance to w₀ where −g points there, above 1 shortens it"
     )
     tries = "lambda=0,0.1,0.3,1,3"
 
@@ -43,7 +43,7 @@ class Spd(Decay):
         before, after = ctx.params[name] - ctx.state[name], new - ctx.state[name]
         norm = torch.linalg.vector_norm(after)
         share = over(norm - torch.linalg.vector_norm(before), norm).clamp_min(0)
-        back = (ctx.grads[name] * before).sum() > 0  # downhill is toward w₀
+        back = (ctx.grads[name] * before).sum() > 0  # −g points to w₀
         return axpy(-k * torch.where(back, share, 0.0), after, new)
 
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
