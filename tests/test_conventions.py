@@ -106,7 +106,7 @@ def test_the_same_lambda_of_a_power_is_that_of_padams_code_and_of_factors():
     for name in ("lp", "pwd"):
         (theirs,) = conventions.elsewhere(lam, regularizer=name, p=0.8, **any_coupling).values()
         assert theirs * w.abs().pow(0.8).sum() == pytest.approx(lam * Lp(0.8).value(w).item(), rel=1e-12)
-    ((where, of_a_factor),) = conventions.elsewhere(lam, regularizer="dwf", p=2 / 3, **any_coupling).items()
+    ((where, of_a_factor),) = conventions.elsewhere(lam, regularizer="dwf", depth=3, **any_coupling).items()
     assert where == "torch weight_decay of 3 factors"
     assert of_a_factor / 2 * 3 * w.abs().pow(1 / 3).square().sum() == pytest.approx(lam * Dwf(3).value(w).item())
     left, sizes, right = torch.linalg.svd(w, full_matrices=False)

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -87,6 +88,16 @@ def test_explain_trains_nothing_and_says_what_the_run_would_do(here, capsys):
             ["decay=chain", "decay.terms=[{decay: l2, scope: conv}]"],
             {"conv1.weight": "decayed: convolution", "fc1.weight": "not decayed: fully connected, in no term"},
         ),
+        *(
+            (
+                ["optimizer.lr_scales=[[conv1.*,0],[fc1.*,3]]", f"decay={name}"],
+                {
+                    "conv1.weight": "not decayed: η × 0 by optimizer.lr_scales",
+                    "fc1.weight": "decayed: fully connected, η × 3 by optimizer.lr_scales",
+                },
+            )
+            for name in ("l2", "independent", "l2_ball", "hyperball", "chain")
+        ),
     ],
     ids=lambda of: " ".join(of) if isinstance(of, list) else "",
 )
@@ -110,6 +121,8 @@ def test_explain_says_what_lambda_is_and_what_to_sweep(words, says, sweep):
     lines = whole(ready(job(*words).run), [*SMALL, *words])
     (about,) = [line for line in lines if line.startswith("λ  ")]
     assert says in about
+    (budget,) = [line for line in lines if line.startswith("budget")]
+    assert budget.endswith(f"is not defined for this coupling and optimizer: sweep {sweep}")
     (line,) = [line.partition("wdrun ")[2] for line in lines if line.startswith("sweep")]
     typed = shlex.split(line)
     assert typed == ["-m", *SMALL, *(w for w in words if w.partition("=")[0] != sweep.partition("=")[0]), sweep]
@@ -120,6 +133,26 @@ def test_explain_names_each_rule_of_a_chain_whose_lambda_is_another():
     words = ["decay=chain", "decay.terms=[{decay: l2}, {decay: spd}, {decay: spd, anchor: zero}]"]
     lines = whole(ready(job(*words).run), words)
     assert [line.startswith("λ        λ is free of the lr") for line in lines if line.startswith("λ")] == [True]
+
+
+def test_explain_puts_each_rules_share_of_lambda_into_the_formulas_of_a_chain():
+    inner = "{decay: chain, weight: 0.5, terms: [{decay: l1, weight: 0.1, coupling: proximal, schedule: cosine}]}"
+    words = ["decay=chain", f"decay.terms=[{{decay: l2, weight: 2}}, {inner}]", "lambda=0.1", "lr=0.2"]
+    (line,) = [x for x in whole(ready(job(*words, "schedule=constant").run), words) if x.startswith("numbers")]
+    l2, l1 = "g ← g + 0.2·cΩ'(w), before the optimizer", "w⁺ ← prox_{0.2·0.005·m·cΩ}(w − 0.2·u)"
+    assert line == f"numbers  {l2}; then {l1}; then sgd with η = 0.2"
+
+
+def test_explain_takes_no_key_of_a_users_decay_for_its_own(monkeypatch):
+    @dataclass(frozen=True)
+    class Own(L1):
+        depth: int
+        p: str
+
+    monkeypatch.setattr("wdrun.decay.l1.Own", Own, raising=False)
+    run = job("decay=l1").run
+    run = replace(run, decay=run.decay | {"name": "own", "_target_": "wdrun.decay.l1.Own", "depth": 0, "p": "half"})
+    assert "decay    own, coupled, λ = 1e-5 on" in "\n".join(block(ready(run)))
 
 
 def test_explain_gives_the_factor_of_each_tensor():

@@ -70,19 +70,19 @@ def budget(
 
 
 def elsewhere(
-    lam: float, *, regularizer: str, coupling: str, lr: float, batch_size: int, p: float = 2.0
+    lam: float, *, regularizer: str, coupling: str, lr: float, batch_size: int, p: float = 2.0, depth: int = 1
 ) -> dict[str, float]:
     """This λ as other frameworks write it; empty for a regularizer they do not share.
 
     L2: Ω = ½Σw² here and in torch; Keras' l2(c) and c·Σw² double it; tf.nn.l2_loss has the ½; scikit-learn's MLP
     divides alpha by the batch. Decoupled decay in the AdamW paper and in Composer is not multiplied by the lr.
-    Lp with exponent `p`: PAdam's code leaves out the 1/p of Ω. Deep weight factorization (p = 2/D) and the nuclear norm
-    (p = 1) are weight decay on the factors of w.
+    Lp with exponent `p`: PAdam's code leaves out the 1/p of Ω. Deep weight factorization (`depth` factors) and the
+    nuclear norm (p = 1) are weight decay on the factors of w.
     """
     if regularizer in ("lp", "pwd"):
         return {"λ_p of PAdam's code": lam / p}
     if regularizer == "dwf":
-        return {f"torch weight_decay of {2 / p:.0f} factors": lam * p}
+        return {f"torch weight_decay of {depth} factors": 2 * lam / depth}
     if regularizer == "schatten" and p == 1:
         return {"torch weight_decay of A and B, AB = w": lam}
     if regularizer == "l1":
@@ -103,12 +103,16 @@ def elsewhere(
     return {}
 
 
-def sentences(found: Budget, lam: float) -> list[str]:
-    """The budget in words: what D and τ are, and whether decay can act; a warning names a λ that would."""
+def sentences(found: Budget, lam: float, tries: str = "") -> list[str]:
+    """The budget in words: what D and τ are, and whether decay can act; a warning names a λ that would.
+
+    `tries` is an axis worth sweeping where there is no D, if the decay has one.
+    """
     if found.verdict == "off":
         return ["λ = 0: no decay"]
     if found.total is None or found.timescale is None:
-        return ["total decay is not defined for this coupling and optimizer: only a sweep can tell which λ acts"]
+        advice = f"sweep {tries}" if tries else "only a sweep can tell which λ acts"
+        return [f"total decay is not defined for this coupling and optimizer: {advice}"]
     left = 100 * exp(-found.total)
     lines = [
         f"total decay D = {found.total:.3g}: a weight without gradient ends at {left:.3g} % of its size; "

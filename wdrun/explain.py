@@ -59,15 +59,15 @@ def block(trainer: Trainer) -> list[str]:
     # Decoupled, cautious, adamc … are l2 too, a user's l2.Mine is not.
     module = run.decay["_target_"].rpartition(".")[0]
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
-    exponent = run.decay.get("p", 2 / run.decay.get("depth", 1))
+    powers = {key: run.decay[key] for key in ("p", "depth") if key in run.decay}
     same = conventions.elsewhere(
-        run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size, p=exponent
+        run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size, **powers
     )
     if limits:  # torch clips before it adds λw, a framework with Ω in its loss after
         same = {where: value for where, value in same.items() if data_alone == (where == "torch weight_decay")}
     if same:
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
-    first, *others = conventions.sentences(found, run.lam)
+    first, *others = conventions.sentences(found, run.lam, trainer.rule.tries)
     apart = trainer.rule.steady if isinstance(trainer.rule, Decay) else frozenset()
     of = (
         f"; of the tensors with a constant λ, {len(apart)} of {len(inside)}, it is more"
@@ -189,14 +189,25 @@ def about(rule: Rule) -> list[str]:
 
 
 def in_numbers(trainer: Trainer) -> str:
-    """The rule's formula with this run's λ and peak lr put in; the factors of the schedules stay as s and m."""
-    run, text = trainer.run, formula(trainer.rule)
+    """The rule's formula with this run's λ and peak lr put in; the factors of the schedules stay as s and m.
+
+    Of a chain, the formula of each of its rules with that rule's share of λ.
+    """
+    run = trainer.run
     lr = short(run.lr) + ("" if run.schedule["name"] == "constant" else "·s")
-    lam = short(run.lam) + ("" if run.decay["schedule"]["name"] == "constant" else "·m")
-    for symbols, value in (("ηλ", f"{lr}·{lam}·"), ("λ", f"{lam}·"), ("ηu", f"{lr}·u"), ("η", lr)):
-        text = text.replace(symbols, value)
+
+    def put_in(rule: Rule, spec: Mapping[str, Any], lam: float, scheduled: bool) -> str:
+        scheduled = scheduled or spec["schedule"]["name"] != "constant"
+        if isinstance(rule, Chain):
+            links = zip(rule.rules, spec["terms"], rule.weights, strict=True)
+            return "; then ".join(put_in(link, term, lam * weight, scheduled) for link, term, weight in links)
+        text, strength = formula(rule), short(lam) + "·m" * scheduled
+        for symbols, value in (("ηλ", f"{lr}·{strength}·"), ("λ", f"{strength}·"), ("ηu", f"{lr}·u"), ("η", lr)):
+            text = text.replace(symbols, value)
+        return text
+
     where = f"; then {run.optimizer['name']} with η = {lr}" if run.coupling == "coupled" else ""
-    return text + where
+    return put_in(trainer.rule, run.decay, run.lam, False) + where
 
 
 def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
@@ -205,8 +216,9 @@ def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
     Where no formula gives them, what the decay itself says is worth trying.
     """
     if axis := trainer.rule.tries:
-        others = [w for w in words if key_of(w) not in (("optimizer.lr", "lr") if axis[:2] == "lr" else DECAYING[1:])]
-        return [f"sweep    {command_line(['-m', *others, axis])}"]
+        key = key_of(axis)
+        same = {"lr": ("lr", "optimizer.lr"), "lambda": DECAYING[1:]}.get(key, (key,))
+        return [f"sweep    {command_line(['-m', *(w for w in words if key_of(w) not in same), axis])}"]
     try:
         low, high = (lambda_for(trainer, total) for total in (conventions.CANNOT_ACT, conventions.DOMINATES / 2))
     except ConfigError:

@@ -113,6 +113,14 @@ def test_where_nothing_can_be_measured_lambda_starts_at_its_default():
     assert "cannot be told from a few steps; it starts at 1" in line
 
 
+def test_a_norm_that_is_kept_is_told_as_such_and_every_lambda_acts():
+    space, _, (line,) = strong("decay=hyperball")
+    assert "cannot be told from a few steps (λ is the norm that is kept, in initial norms; tune lr" in line
+    assert line.endswith("; it starts at 1")
+    assert space.axes[0].start == 1.0
+    assert all(space.acts((lam, 0.1)) for lam in (1e-3, 1.0, 1e3))
+
+
 def test_bounds_that_are_given_hold_and_are_said_to_be_in_vain():
     space, _, lines = strong("lambda=interval(1e-9,1e-8)")
     assert lines == ["decay=l2: no λ of the interval can act (D < 0.05)"]

@@ -116,9 +116,9 @@ def strength_of(trainer: Trainer) -> tuple[Strength, str]:
     curve = () if radius else _rising(found)
     default = run.lam or 1.0
     if not curve:
-        return Strength(
-            default
-        ), f"what λ does in {what} cannot be told from a few steps; it starts at {rough(default)}"
+        meant = f" ({trainer.rule.about})" * bool(trainer.rule.about)
+        told = f"what λ does in {what} cannot be told from a few steps{meant}"
+        return Strength(default), f"{told}; it starts at {rough(default)}"
     strength = Strength(default, curve)
     acts, useful = (rough(strength.at(total, ())) for total in (CANNOT_ACT, USEFUL))
     why = "has no formula" if per_lambda is None else "is at most what its formula says"
