@@ -103,7 +103,7 @@ def test_what_it_draws_is_the_same_in_every_process(own):
     from wdrun.data import torchvision_sets
 
     first = load(own("Drawn")).digest
-    torchvision_sets._parts.cache_clear()
+    torchvision_sets._found.cache_clear()
     np.random.seed(7)
     assert load(own("Drawn")).digest == first
 
@@ -139,7 +139,7 @@ def test_a_class_of_folders(here):
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("Sizes", {}, r"its train part gives images of 24×20×1 and 9×9×1 \(number 4\); all must be of one size"),
+        ("Sizes", {}, r"its train part gives images of 20×24 grey and 9×9 grey \(number 4\); all must be alike"),
         ("Floats", {}, "gives a ndarray of float64 and shape .*; must be a PIL image or a uint8 array"),
         ("Texts", {}, "has labels of <U3 and shape .*; must be a whole number for each of its 60 images"),
         ("Broken", {"root": "."}, "my_sets.Broken: OSError: no disk"),

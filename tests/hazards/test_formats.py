@@ -205,7 +205,7 @@ def test_pictures_larger_than_memory_are_refused_before_they_are_unpacked(tmp_pa
 def test_a_set_larger_than_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(found, "TABLE_LIMIT", 100 * 3072 - 1)
     root = cifar.write_folder(tmp_path / "a", cifar.folder_members(cifar.made()))
-    assert "has 100 images of 32×32×3 pixels, 0 GiB: must be at most 0 GiB in memory" in why(root)
+    assert "has 100 images of 32×32 RGB, 0 GiB: must be at most 0 GiB in memory" in why(root)
     monkeypatch.undo()
 
 
