@@ -17,7 +17,7 @@ from wdrun.errors import ConfigError
 OPTIONS = ("root", "digest", "label_noise", *TEST)
 NO_ROOT = (
     "data.root: must be given: a file or folder of images, such as my.npz (x_train, y_train, x_test, y_test) "
-    "or a folder with train/<class>/*.png"
+    "or a folder with <class>/*.png"
 )
 
 

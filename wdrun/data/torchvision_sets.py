@@ -24,7 +24,7 @@ from wdrun.data.own import same_content
 from wdrun.data.parts import TEST, pooled
 from wdrun.data.reading.found import Found, Images, size_of
 from wdrun.data.splits import Rows
-from wdrun.errors import ConfigError
+from wdrun.errors import ConfigError, StorageError
 from wdrun.streams import seeded, stream_seed
 from wdrun.wording import named
 
@@ -124,6 +124,8 @@ def _made(made: Any, arguments: Mapping[str, Any], part: str, fetch: bool = Fals
     except Exception as error:  # whatever the class raises
         if isinstance(error, ValueError) and given.get("split") == part != "train":
             raise _Lacking from error
+        if fetch and isinstance(error, OSError | RuntimeError):
+            raise StorageError(f"{name}: {named(error)}; it is downloaded where there is a network") from error
         hint = "" if fetch or "download" not in taken else "; `wdrun data` with the same words downloads it"
         raise ConfigError(f"{name}: {named(error)}{hint}") from error
 

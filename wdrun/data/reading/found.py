@@ -92,7 +92,8 @@ def checked(found: Found) -> Found:
 def size_of(shape: tuple[int, ...]) -> str:
     """Width, height and colours of an image of that shape (H, W, C): `640×480 RGB`."""
     height, width, channels = shape
-    return f"{width}×{height} {({1: 'grey', 3: 'RGB'}).get(channels) or counted(channels, 'channel')}"
+    colours = {1: "grey", 3: "RGB"}.get(channels) or counted(channels, "channel")
+    return f"{width}×{height} {colours}"
 
 
 def check_table(count: int, shape: tuple[int, ...]) -> None:

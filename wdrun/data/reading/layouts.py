@@ -111,11 +111,7 @@ def _unpacked(file: BinaryIO, known: Sequence[str] = (), levels: int = 3) -> Fou
     file.seek(0)
     if kind.name == "zip":
         return _search(archive.zip_tree(file), known, levels)
-    try:
-        tree = archive.tar_tree(file, _wanted, official.NAMES)
-    except BadSource as error:  # what has no first bytes of its own may be an old tar, or anything
-        raise error if kind.name == "gzip" else Unrecognised(str(error)) from error
-    return _search(tree, known, levels)
+    return _search(archive.tar_tree(file, _wanted, official.NAMES), known, levels)
 
 
 def _wanted(path: str) -> bool:

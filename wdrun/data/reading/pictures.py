@@ -53,7 +53,7 @@ def stacked(contents: Iterable[tuple[str, bytes]], count: int) -> Images:
             table = np.empty((count, *image.shape), dtype=np.uint8)
         if image.shape != table.shape[1:]:
             sizes = f"{name} of {size_of(image.shape)}, but {first} of {size_of(table.shape[1:])}"
-            raise BadSource(f"holds {sizes}: must be alike; cut and scale them first")
+            raise BadSource(f"holds {sizes}: must be alike: cut, scale or convert them first")
         table[row] = image
     assert table is not None
     return table
