@@ -13,8 +13,8 @@ from PIL import Image
 from tests.data.own_sets import as_folders, grey
 from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
 from wdrun import selection
-from wdrun.data import reading
 from wdrun.config import experiments
+from wdrun.data import reading
 from wdrun.tables.read import read_table
 from wdrun.tuning import asking
 
