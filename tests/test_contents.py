@@ -115,6 +115,8 @@ def test_what_takes_long_is_said_once(tmp_path, monkeypatch, capsys):
 
 def test_what_cannot_be_read_is_named(tmp_path):
     folder = tree(tmp_path / "a", FILES)
-    error = PermissionError(13, "Permission denied", str(folder.resolve() / "train" / "cat" / "1.png"))
-    assert contents.unreadable(error, folder) == "Permission denied (train/cat/1.png)"
-    assert contents.unreadable(PermissionError(13, "Permission denied", str(folder)), folder) == "Permission denied"
+    (tmp_path / "link").symlink_to(folder)
+    for path in (folder, tmp_path / "link"):
+        below = PermissionError(13, "Permission denied", str(path / "train" / "cat" / "1.png"))
+        assert contents.unreadable(below, path) == "Permission denied (train/cat/1.png)"
+        assert contents.unreadable(PermissionError(13, "Permission denied", str(path)), path) == "Permission denied"

@@ -73,9 +73,11 @@ def of_path(path: Path) -> str:
 
 def unreadable(error: OSError, path: Path) -> str:
     """Why the path cannot be read, with the file below it at which that was found."""
-    place = str(error.filename or "")
-    below = os.path.relpath(place, os.path.realpath(path)) if path.is_dir() and os.path.isabs(place) else "."
-    return f"{error.strerror or error}" + (f" ({below})" if below != "." else "")
+    place, reason = str(error.filename or ""), str(error.strerror or error)
+    if place in (str(path), os.path.realpath(path)) or not (path.is_dir() and os.path.isabs(place)):
+        return reason
+    folder, name = os.path.split(place)
+    return f"{reason} ({os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(path))})"
 
 
 @lru_cache(maxsize=256)
