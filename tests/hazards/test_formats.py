@@ -1,6 +1,7 @@
 """Hostile and damaged versions of each format of data: refused in a line or the same data, run nothing, stay small."""
 
 import io
+import os
 import pickle
 import random
 import struct
@@ -149,6 +150,15 @@ def test_a_size_that_lies_ends_the_reading(tmp_path):
 def test_ways_to_pack_that_have_no_bound_are_not_read(way, tmp_path):
     path = zipped(tmp_path / "a.zip", {"x_train.npy": bytes(2**24)}, way)
     assert f"holds x_train.npy compressed by a method that is not read ({way})" in why(path)
+
+
+def test_what_may_have_no_end_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert why(path) == "is neither a file nor a folder"
+    folder = cifar.write_folder(tmp_path / "a", cifar.binary_members(cifar.made()))
+    os.mkfifo(folder / "a.npz")
+    assert why(folder) is None
 
 
 def test_a_zip_in_a_zip_in_a_zip_is_not_followed(tmp_path):

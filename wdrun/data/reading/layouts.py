@@ -91,6 +91,8 @@ def read(path: Path, known: Sequence[str] = ()) -> Found:
             raise BadSource("does not exist")
         if path.is_dir():
             return checked(_search(OnDisk(path), known))
+        if not path.is_file():
+            raise BadSource("is neither a file nor a folder")
         with path.open("rb") as file:
             if kind_of(file.read(HEAD)).name == "parquet":
                 return checked(parquet.read(Lone(path)))
