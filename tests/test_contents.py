@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -51,12 +52,45 @@ def test_links_are_what_they_lead_to_and_may_go_in_a_circle(tmp_path):
     assert contents.of_path(linked) == letters
     (linked / "train" / "again").symlink_to(linked, target_is_directory=True)
     assert contents.of_path(linked) == letters
+    (linked / "itself").symlink_to("itself")
+    (linked / "broken").symlink_to("nowhere")
+    assert contents.of_path(linked) == letters
+
+
+def test_a_folder_counts_under_each_name_that_leads_to_it(tmp_path):
+    for root, link in ((tmp_path / "copied", shutil.copytree), (tmp_path / "linked", os.symlink)):
+        tree(root / "data", {"train/cat/1.png": "one"})
+        link(root / "data" / "train", root / "data" / "test")
+    letters = {contents.of_path(tmp_path / name / "data") for name in ("copied", "linked")}
+    assert len(letters) == 1
+    (tmp_path / "linked" / "data" / "test").unlink()
+    assert contents.of_path(tmp_path / "linked" / "data") not in letters
+
+
+def test_a_link_to_a_folder_is_followed_anew_where_it_leads_elsewhere(tmp_path):
+    ones = [tree(tmp_path / name, {"1.png": name}) for name in ("a", "b")]
+    link = tmp_path / "link"
+    for one in ones:
+        link.unlink(missing_ok=True)
+        link.symlink_to(one)
+        assert contents.of_path(link) == contents.of_path(one)
+
+
+def test_folders_that_link_to_one_another_are_each_read_once(tmp_path):
+    names = "abcdefghijkl"
+    for name in names:
+        tree(tmp_path / "web", {f"{name}/{name}.png": name})
+    for name in names:
+        for other in names:
+            (tmp_path / "web" / name / f"to_{other}").symlink_to(tmp_path / "web" / other)
+    assert len(contents.of_path(tmp_path / "web")) == 12
 
 
 def test_a_folder_is_read_once_until_its_names_change(tmp_path, monkeypatch):
     folder = tree(tmp_path / "a", FILES)
     read = []
-    monkeypatch.setattr(contents, "_sha256", lambda path, once=contents._sha256: read.append(path) or once(path))
+    once = contents._Reading.file
+    monkeypatch.setattr(contents._Reading, "file", lambda self, path: read.append(path) or once(self, path))
     letters = contents.of_path(folder)
     assert (contents.of_path(folder), len(read)) == (letters, 2)
     tree(folder, {"train/dog/3.png": "three"})
@@ -68,3 +102,21 @@ def test_a_folder_is_read_once_until_its_names_change(tmp_path, monkeypatch):
 def test_what_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         contents.of_path(tmp_path / "nothing")
+    with pytest.raises(OSError, match="it is neither a file nor a folder"):
+        contents.of_path(Path("/dev/zero"))
+
+
+def test_what_takes_long_is_said_once(tmp_path, monkeypatch, capsys):
+    folder = tree(tmp_path / "a", FILES)
+    monkeypatch.setattr(contents, "SAY_S", -1)
+    contents.of_path(folder)
+    assert capsys.readouterr().err == f"wdrun: reading all of {folder}, as its content is part of a run's id …\n"
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    folder = tree(tmp_path / "a", FILES)
+    (tmp_path / "link").symlink_to(folder)
+    for path in (folder, tmp_path / "link"):
+        below = PermissionError(13, "Permission denied", str(path / "train" / "cat" / "1.png"))
+        assert contents.unreadable(below, path) == "Permission denied (train/cat/1.png)"
+        assert contents.unreadable(PermissionError(13, "Permission denied", str(path)), path) == "Permission denied"

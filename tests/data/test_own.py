@@ -80,7 +80,7 @@ def test_a_val_part_takes_the_place_of_val_size(tmp_path):
     assert [len(part) for one in folded for part in one.splits.values()] == [26, 13, 6] * 3
     line = fetch(given)
     assert line.startswith(
-        "folder: 30 training, 9 validation and 6 test images of 24×20 grey in 3 classes (0 cat, 1 dog, 2 frog), "
+        "folder: 30 training, 9 validation and 6 test images of 20×24 grey in 3 classes (0 cat, 1 dog, 2 frog), "
     )
     for said in (str(root), f"mean {dataset.mean[0]:g}, std {dataset.std[0]:g}", f"SHA-256 {dataset.digest}"):
         assert said in line
@@ -182,6 +182,21 @@ def test_what_is_no_data_set_is_one_line(spec, arrays, more, message):
         load(given)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith("data.")
+
+
+def test_what_has_moved_is_said(spec, tmp_path):
+    given = spec(grey())
+    (tmp_path / "my.npz").rename(tmp_path / "other.npz")
+    with pytest.raises(ConfigError, match=r"my\.npz: cannot be read: No such file or directory; give the place where"):
+        load(given)
+
+
+def test_damage_is_told_without_a_list_of_layouts(tmp_path):
+    root = as_folders(tmp_path / "photos", {"train": 6})
+    (root / "train" / "cat" / "train0.png").write_bytes(b"")
+    with pytest.raises(ConfigError) as error:
+        load(SPEC | {"name": "folder", "root": str(root)})
+    assert str(error.value) == f"data.root={root} holds a damaged train/cat/train0.png (it is empty)"
 
 
 def test_what_reading_refuses_names_the_file(tmp_path):

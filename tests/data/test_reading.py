@@ -113,6 +113,25 @@ def test_a_hub_cache_of_links(tmp_path: Path) -> None:
     assert_same(source.read(tmp_path / "snapshot"))
 
 
+def test_class_folders_without_a_train_folder(cached: None, tmp_path: Path) -> None:
+    members = {k.removeprefix("train/"): v for k, v in folder_members(made()).items() if k.startswith("train/")}
+    for root in (
+        write_folder(tmp_path / "photos", members),
+        write_folder(tmp_path / "holds" / "photos", members).parent,
+    ):
+        found = reading.read(root)
+        assert (set(found.parts), found.classes) == ({"train"}, canonical.CLASS_NAMES)
+        assert_same(source.read(root))
+    write_folder(tmp_path / "photos", {"notes/readme.txt": b"x", "train/none.txt": b"x"})
+    told = "holds pictures in airplane/, automobile/, bird/ and 7 more, but not as they are read: must be two or more <"
+    assert told in refused(tmp_path / "photos")  # there is a train/, so the others are no classes
+
+
+def test_kaggles_train_folder_twice(cached: None, tmp_path: Path) -> None:
+    members = {k.replace("train/", "train/train/"): v for k, v in kaggle_members(made()).items()}
+    assert_same(source.read(write_folder(tmp_path / "kaggle", members)))
+
+
 def test_parts_of_parquet_in_folders_and_shards(tmp_path: Path) -> None:
     *train, (_, images, labels) = batches(made())
     members = {f"train/{k:04}.parquet": parquet(x, y) for k, (_, x, y) in enumerate(train)}
@@ -185,7 +204,10 @@ BAD_ARRAYS = {
     "halves": ({"y_train": Y / 2}, "y_train as float64 from 0 to 0.5, which must be whole numbers"),
     "text": ({"y_train": np.array(["a", "b"])}, "y_train of type <U1, which must be whole numbers"),
     "objects": ({"y_train": np.array([1, None])}, "y_train.npy of pickled objects, which are not read"),
-    "sizes": ({"x_test": X[:, :, :4], "y_test": Y}, "4×4×3 pixels in test and 5×4×3 pixels in train"),
+    "sizes": (
+        {"x_test": X[:, :, :4], "y_test": Y},
+        "images of 4×4 RGB in test and 5×4 RGB in train, which must be alike",
+    ),
     "no labels": ({"x_test": X}, "x_test without y_test; it holds x_test, x_train, y_train"),
     "empty": ({"x_train": X[:0]}, "without an image"),
 }
@@ -217,8 +239,9 @@ def refused(path: Path) -> str:
     text = str(caught.value)
     assert text.startswith(f"data.root={path} ")
     assert "\n" not in text
-    assert text.count("Hugging Face parquet") <= 2  # the list of layouts stands there once
-    assert text.count(reading.READABLE) == 1
+    unknown = "recognised: it holds" in text
+    assert text.endswith(f"; readable are {reading.READABLE}") == unknown  # the list of layouts, where it helps
+    assert ("; without data.root CIFAR-10 is fetched" in text) != unknown
     return text
 
 
@@ -267,14 +290,16 @@ def test_each_kind_of_damage_is_named(cached: None, tmp_path: Path) -> None:
         f"holds a damaged {cat} (": folders | {cat: b"\x89PNG no"},
         f"holds a damaged {cat} (it is empty)": folders | {cat: b""},
         f"holds a damaged {cat} (is a Git LFS pointer": folders | {cat: b"version https://git-lfs.github.com/spec/v1"},
-        f"holds {some} of 31×32 pixels, RGB, but ": folders | {some: png(np.zeros((32, 31, 3), np.uint8))},
-        f"holds {some} of 32×32 pixels, grey, but ": folders | {some: png(np.zeros((32, 32), np.uint8))},
+        f"holds {some} of 31×32 RGB, but ": folders | {some: png(np.zeros((32, 31, 3), np.uint8))},
+        f"holds {some} of 32×32 grey, but ": folders | {some: png(np.zeros((32, 32), np.uint8))},
         f"holds {cat} of mode RGBA, which must be RGB": folders | {cat: png(np.zeros((32, 32, 4), np.uint8))},
         "holds train/dog/ but no pictures in test/dog/": {k: v for k, v in folders.items() if k not in dogs},
         "holds both val/ and valid/": folders | {"val/cat/1.png": b"", "valid/cat/1.png": b""},
-        "holds class folders (airplane, automobile, bird and 7 more) but no train/": {
-            k.removeprefix("train/"): v for k, v in folders.items() if k.startswith("train/")
+        "holds no class folders with pictures in test/: must hold some, or not be there": {
+            "test/1.png" if k == some else k: v for k, v in folders.items() if k == some or k.startswith("train/")
         },
+        "holds pictures in cat/, but not as they are read: must be two or more <class>/, or train/": {"cat/1.png": b""},
+        "holds pictures in test/, train/, but not as they are read": {"train/1.png": b"", "test/1.png": b""},
         "has a val part (image folders), which CIFAR-10 has not": folders
         | {k.replace("test", "val"): v for k, v in folders.items() if k.startswith("test")},
         "has 9 classes (image folders), where CIFAR-10 has 10": {k: v for k, v in folders.items() if "/dog/" not in k},

@@ -90,7 +90,12 @@ def test_a_split_is_known_for_ever() -> None:
         ({"folds": 21, "label_noise": 0}, 0, "data.folds=21: must be at most 20"),
         ({"split_seed": -1}, 0, "data.split_seed=-1: must be"),
         ({"split_sed": 1}, 0, "did you mean data.split_seed?"),
-        ({"name": "cifar11"}, 0, "data.name=cifar11: must be one of cifar10, regression, synthetic"),
+        (
+            {"name": "cifar11"},
+            0,
+            "data.name=cifar11: must be one of arrays, cifar10, cifar100, folder, regression, "
+            "synthetic, torchvision; did you mean cifar10?",
+        ),
     ],
 )
 def test_a_bad_option_is_one_line(options: dict[str, object], fold: int, words: str) -> None:

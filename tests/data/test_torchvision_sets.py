@@ -9,7 +9,7 @@ import pytest
 from tests.data.own_sets import ANIMALS, as_folders, images
 from wdrun.contents import of_path
 from wdrun.data import fetch, load
-from wdrun.errors import ConfigError
+from wdrun.errors import ConfigError, StorageError
 
 SPEC = {"name": "torchvision", "root": None, "digest": None, "test_size": 0.2, "val_size": 0.2, "split_seed": 0}
 OWN = '''
@@ -54,6 +54,10 @@ class Floats(Pairs):
 class Texts(Pairs):
     def __getitem__(self, k):
         return super().__getitem__(k)[0], "cat"
+
+class Remote:
+    def __init__(self, root, train=True, download=False):
+        raise RuntimeError("Error downloading x.tar" if download else "not found")
 
 class Broken:
     def __init__(self, root):
@@ -103,7 +107,7 @@ def test_what_it_draws_is_the_same_in_every_process(own):
     from wdrun.data import torchvision_sets
 
     first = load(own("Drawn")).digest
-    torchvision_sets._parts.cache_clear()
+    torchvision_sets._found.cache_clear()
     np.random.seed(7)
     assert load(own("Drawn")).digest == first
 
@@ -139,7 +143,7 @@ def test_a_class_of_folders(here):
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("Sizes", {}, r"its train part gives images of 24×20×1 and 9×9×1 \(number 4\); all must be of one size"),
+        ("Sizes", {}, r"its train part gives images of 20×24 grey and 9×9 grey \(number 4\); all must be alike"),
         ("Floats", {}, "gives a ndarray of float64 and shape .*; must be a PIL image or a uint8 array"),
         ("Texts", {}, "has labels of <U3 and shape .*; must be a whole number for each of its 60 images"),
         ("Broken", {"root": "."}, "my_sets.Broken: OSError: no disk"),
@@ -168,3 +172,10 @@ def test_a_class_has_a_dotted_name(target):
 def test_files_that_are_not_there_yet_are_fetched_by_wdrun_data(here):
     with pytest.raises(ConfigError, match="; `wdrun data` with the same words downloads it"):
         load(SPEC | {"_target_": "torchvision.datasets.MNIST", "root": str(here / "none")})
+
+
+def test_without_a_network_they_cannot_be(own, here):
+    with pytest.raises(
+        StorageError, match=r"Remote: RuntimeError: Error downloading x\.tar; it is downloaded where there"
+    ):
+        fetch(own("Remote", root=str(here)))

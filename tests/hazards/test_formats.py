@@ -1,6 +1,7 @@
 """Hostile and damaged versions of each format of data: refused in a line or the same data, run nothing, stay small."""
 
 import io
+import os
 import pickle
 import random
 import struct
@@ -151,6 +152,15 @@ def test_ways_to_pack_that_have_no_bound_are_not_read(way, tmp_path):
     assert f"holds x_train.npy compressed by a method that is not read ({way})" in why(path)
 
 
+def test_what_may_have_no_end_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        assert why(path) == "is neither a file nor a folder"
+    folder = cifar.write_folder(tmp_path / "a", cifar.binary_members(cifar.made()))
+    os.mkfifo(folder / "a.npz")
+    assert why(folder) is None
+
+
 def test_a_zip_in_a_zip_in_a_zip_is_not_followed(tmp_path):
     content = b""
     for _ in range(6):
@@ -205,7 +215,7 @@ def test_pictures_larger_than_memory_are_refused_before_they_are_unpacked(tmp_pa
 def test_a_set_larger_than_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(found, "TABLE_LIMIT", 100 * 3072 - 1)
     root = cifar.write_folder(tmp_path / "a", cifar.folder_members(cifar.made()))
-    assert "has 100 images of 32×32×3 pixels, 0 GiB: must be at most 0 GiB in memory" in why(root)
+    assert "has 100 images of 32×32 RGB, 0 GiB: must be at most 0 GiB in memory" in why(root)
     monkeypatch.undo()
 
 

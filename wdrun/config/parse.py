@@ -47,7 +47,7 @@ def parse(config: Any, overrides: Sequence[str] = ()) -> Job:
         label_smoothing=float(plain["label_smoothing"]),
         **{k: plain[k] for k in ("seed", "fold", "epochs", "batch_size", "device", "precision", "threads")},
         **{k: plain[k] for k in ("augment", "schedule", "early_stopping", "evaluate")},
-        data=own_data.knobs(plain["data"]),
+        data=own_data.knobs(plain["data"], plain["output_dir"]),
         diagnostics=[name for name in DIAGNOSTICS if name in plain["diagnostics"]],
         **warm_start.knobs(plain),
         ema=plain["ema"],

@@ -13,6 +13,14 @@ class BadSource(Exception):
     """Why a source cannot be read, or is not CIFAR-10: the end of a sentence."""
 
 
+class OtherImages(BadSource):
+    """That a source can be read, and holds other images than CIFAR-10's."""
+
+
+class Unrecognised(BadSource):
+    """That a source has none of the layouts that are read, so that a list of them helps."""
+
+
 # of the uint8 bytes: images in (N, 32, 32, 3) order, labels one byte each, in the order of the official files
 SHA256 = {
     "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",

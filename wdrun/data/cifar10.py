@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wdrun.data import cache, canonical, download, reading, source
-from wdrun.data.canonical import BadSource, Tables
+from wdrun.data.canonical import BadSource, OtherImages, Tables, Unrecognised
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
 from wdrun.errors import ConfigError, StorageError
@@ -36,9 +36,10 @@ def fetch(spec: Spec) -> str:
 
     tables = cache.open_or_build(folder, build)
     size = sum(table.nbytes for table in tables.values()) / 1e6
+    names = ", ".join(f"{label} {name}" for label, name in enumerate(canonical.CLASS_NAMES))
     return (
-        f"cifar10: {len(tables['train_images'])} training and {len(tables['test_images'])} test images "
-        f"in {folder} ({size:.0f} MB), SHA-256 verified, from {used[-1]}"
+        f"cifar10: {len(tables['train_images'])} training and {len(tables['test_images'])} test images of 32×32 RGB in "
+        f"{canonical.CLASSES} classes ({names}), in {folder} ({size:.0f} MB), SHA-256 verified, from {used[-1]}"
     )
 
 
@@ -73,12 +74,15 @@ def _read_root(root: Path) -> Tables:
                     return tables
         tables = source.read(root)
         wrong = canonical.mismatch(tables)
-        if wrong is None:
-            return tables
+        if wrong:
+            raise OtherImages(wrong)
+    except Unrecognised as error:
+        raise ConfigError(f"data.root={root} {error}; readable are {reading.READABLE}") from error
     except (BadSource, cache.Damaged) as error:
-        wrong = str(error)
-    ways = f"give {reading.READABLE}, or leave it out to download, or use data=synthetic"
-    raise ConfigError(f"data.root={root} {wrong}; {ways}")
+        own = "folder" if root.is_dir() else "arrays"
+        other = f", and data={own} takes what is there as a set of your own" * isinstance(error, OtherImages)
+        raise ConfigError(f"data.root={root} {error}; without data.root CIFAR-10 is fetched{other}") from error
+    return tables
 
 
 def _download(scratch: Path, folder: Path) -> tuple[Tables, str]:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-
-from wdrun.data import cache, download
+from wdrun.data import cache, download, reading
 from wdrun.data.canonical import BadSource
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
-from wdrun.data.parts import Parts, pooled
-from wdrun.data.reading.archive import tar_tree, zip_tree
-from wdrun.data.reading.kinds import HEAD, kind_of
-from wdrun.data.reading.pickles import restricted_loads
-from wdrun.data.reading.tree import OnDisk, Tree
+from wdrun.data.parts import pooled
+from wdrun.data.reading.cifar100 import ARCHIVE, KNOWN, LAYOUT
+from wdrun.data.reading.found import Found
 from wdrun.errors import ConfigError, StorageError
 
 OPTIONS = ("root", "label_noise")
-ARCHIVE, FOLDER = "cifar-100-python.tar.gz", "cifar-100-python"
-SHAPE = (-1, 3, 32, 32)  # of the pickled rows
-LARGEST = 256 * 2**20  # bytes; its largest file has 155 MB
-
-
-def official_md5() -> dict[str, str]:
-    """The MD5 of the official files, as torchvision states them."""
-    from torchvision.datasets import CIFAR100  # imported only here and for a download: it takes a second
-
-    return {**dict(CIFAR100.train_list + CIFAR100.test_list), CIFAR100.meta["filename"]: CIFAR100.meta["md5"]}
 
 
 def official_archive() -> tuple[str, str]:
@@ -44,11 +28,12 @@ def official_archive() -> tuple[str, str]:
 def pool(spec: Spec) -> Pool:
     """The 50,000 + 10,000 images with their hundred fine labels; errors as of CIFAR-10's."""
     root = root_of(spec, "a path, or null for the cache and the download")
-    if root is None:
-        return pooled(_parts(_cached()), spec, "data=cifar100")
+    file = root or _cached()
     try:
-        return pooled(_parts(root), spec, f"data.root={root}")
+        return pooled(_found(file), spec, f"data.root={root}" if root else "data=cifar100")
     except BadSource as error:
+        if root is None:
+            raise StorageError(f"the cache {file} {error}; remove it, and it is downloaded again") from error
         ways = f"give {ARCHIVE} or its folder, or take data=arrays, which reads other files as a set of your own"
         raise ConfigError(f"data.root={root} {error}; {ways}") from error
 
@@ -83,49 +68,9 @@ def _cached() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _parts(path: Path) -> Parts:
-    """The images and fine labels, unpickled each only after its file's MD5 is the official one; else BadSource."""
-    expected = official_md5()
-    try:
-        members = _members(path, frozenset(expected))
-    except OSError as error:
-        raise BadSource(f"cannot be read: {error.strerror or error}") from error
-    for name in expected:
-        if name not in members:
-            raise BadSource(f"lacks {name}, which CIFAR-100 has")
-        if hashlib.md5(members[name], usedforsecurity=False).hexdigest() != expected[name]:
-            raise BadSource(f"is not official: {name} is damaged or altered (its MD5 differs) and was not unpickled")
-    parts = {}
-    for part in ("train", "test"):
-        batch = restricted_loads(members[part])
-        images = np.asarray(batch[b"data"], dtype=np.uint8).reshape(SHAPE).transpose(0, 2, 3, 1)
-        parts[part] = np.ascontiguousarray(images), np.asarray(batch[b"fine_labels"], dtype=np.int64)
-    names = restricted_loads(members["meta"])[b"fine_label_names"]
-    return Parts(parts, tuple(name.decode() for name in names), "the official archive")
-
-
-def _members(path: Path, wanted: frozenset[str]) -> dict[str, bytes]:
-    """The wanted files of the archive or folder, or of either in a folder."""
-    if not path.exists():
-        raise BadSource("does not exist")
-    archive = path / ARCHIVE if path.is_dir() else path
-    tree = OnDisk(path) if path.is_dir() and not archive.is_file() else _unpacked(archive, wanted)
-    tree = tree.inside(FOLDER) if FOLDER in tree.folders() else tree
-    found = {}
-    for name in wanted & set(tree.files()):
-        with tree.open(name) as file:
-            found[name] = file.read(LARGEST)
+def _found(path: Path) -> Found:
+    """The images and fine labels of the official files; BadSource where what is there is anything else."""
+    found = reading.read(path, KNOWN)
+    if found.layout != LAYOUT:
+        raise BadSource(f"holds {found.layout}, not {LAYOUT}")
     return found
-
-
-def _unpacked(path: Path, wanted: frozenset[str]) -> Tree:
-    """The wanted files of an archive, in memory."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-        kind = kind_of(head)
-        if not head.strip() or kind.refusal:
-            raise BadSource(kind.refusal or "is empty")
-        file.seek(0)
-        if kind.name == "zip":
-            return zip_tree(BytesIO(file.read()))
-        return tar_tree(file, lambda inner: inner.rpartition("/")[2] in wanted, wanted)

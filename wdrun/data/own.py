@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from wdrun.contents import of_path
+from wdrun.contents import of_path, unreadable
 from wdrun.data import reading
-from wdrun.data.canonical import BadSource
+from wdrun.data.canonical import BadSource, Unrecognised
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
-from wdrun.data.parts import TEST, Parts, pooled
+from wdrun.data.parts import TEST, pooled
+from wdrun.data.reading.found import Found
 from wdrun.errors import ConfigError
 
 OPTIONS = ("root", "digest", "label_noise", *TEST)
 NO_ROOT = (
     "data.root: must be given: a file or folder of images, such as my.npz (x_train, y_train, x_test, y_test) "
-    "or a folder with train/<class>/*.png"
+    "or a folder with <class>/*.png"
 )
 
 
@@ -26,13 +27,13 @@ def pool(spec: Spec) -> Pool:
     if root is None:
         raise ConfigError(NO_ROOT)
     same_content(spec, root)
-    return pooled(_parts(root, spec.get("digest")), spec, f"data.root={spec['root']}")
+    return pooled(_found(root, spec.get("digest")), spec, f"data.root={spec['root']}")
 
 
 def origin(spec: Spec) -> str:
     """What the images were read as, and from where."""
     root = root_of(spec)
-    return f"{_parts(root, spec.get('digest')).layout} of {root}" if root else ""
+    return f"{_found(root, spec.get('digest')).layout} of {root}" if root else ""
 
 
 def same_content(spec: Spec, root: Path) -> None:
@@ -45,13 +46,14 @@ def same_content(spec: Spec, root: Path) -> None:
                 "name the root alone to train on that, which is another run"
             )
     except OSError as error:
-        raise ConfigError(f"data.root={spec['root']}: cannot be read ({error.strerror or error})") from error
+        where = "; give the place where the data are now" if not root.exists() else ""
+        raise ConfigError(f"data.root={spec['root']}: cannot be read: {unreadable(error, root)}{where}") from error
 
 
 @lru_cache(maxsize=2)
-def _parts(root: Path, _digest: object) -> Parts:
+def _found(root: Path, _digest: object) -> Found:
     try:
-        found = reading.read(root)
+        return reading.read(root)
     except BadSource as error:
-        raise ConfigError(f"data.root={root} {error}; readable are {reading.READABLE}") from error
-    return Parts(found.parts, found.classes, found.layout)
+        ways = f"; readable are {reading.READABLE}" if isinstance(error, Unrecognised) else ""
+        raise ConfigError(f"data.root={root} {error}{ways}") from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,40 +13,33 @@ import torch
 from numpy.typing import NDArray
 
 from wdrun.accepts import Accepts, check
+from wdrun.data.canonical import BadSource
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, integer, share
+from wdrun.data.reading.found import Found, Images, checked, size_of
 from wdrun.data.splits import Rows, stratified
 from wdrun.errors import ConfigError
 from wdrun.wording import counted
 
 TEST = ("test_size",)
-Images = NDArray[np.uint8]
 CHUNK = 1000  # images counted at once
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What a source holds: of "train", and of "val" and "test" where it has them, images and labels."""
-
-    parts: Mapping[str, tuple[Images, Rows]]  # uint8 (N, H, W, C), int64 (N,)
-    names: tuple[str, ...]  # of the classes by label; () where the source has none
-    layout: str  # what it was read as, in words
-
-
-def pooled(found: Parts, spec: Spec, source: str) -> Pool:
+def pooled(found: Found, spec: Spec, source: str) -> Pool:
     """The pool of a source, which a refusal begins with: a test part is kept aside where it has none.
 
     ConfigError for one class, parts that do not fit together, and labels that are not 0 … K − 1.
     """
-    test_size = None if "test" in found.parts else spec.get("test_size")
-    return _pooled(found, test_size, integer(spec, "split_seed", 0, 0), source)
+    if "test" in found.parts:
+        return _pooled(found, None, 0, source)
+    return _pooled(found, spec.get("test_size"), integer(spec, "split_seed", 0, 0), source)
 
 
 def counts(pool: Pool) -> str:
-    """What was found, `40 training, 8 validation and 12 test images of 24×20 grey in 3 classes (0 cat, …)`."""
+    """What was found, `40 training, 8 validation and 12 test images of 20×24 grey in 3 classes (0 cat, …)`."""
     numbers = [(len(pool.train_labels) - pool.own_val, "training"), (pool.own_val, "validation")]
     *first, last = [f"{n} {what}" for n, what in (*numbers, (len(pool.test_labels), "test")) if n]
-    return f"{', '.join(first)} and {last} images of {_size(pool.train_images.shape)} in {_classes(pool)}"
+    return f"{', '.join(first)} and {last} images of {size_of(tuple(pool.train_images.shape[1:]))} in {_classes(pool)}"
 
 
 def moments(pool: Pool) -> str:
@@ -63,14 +54,8 @@ def _classes(pool: Pool) -> str:
     return f"{pool.classes} classes" + (f" ({', '.join(shown)})" if names else f" (0 … {pool.classes - 1})")
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    _, height, width, channels = shape
-    colours = {1: "grey", 3: "RGB"}.get(channels)
-    return f"{height}×{width} {colours or counted(channels, 'channel')}"
-
-
 @lru_cache(maxsize=2)
-def _pooled(found: Parts, test_size: object, split_seed: int, source: str) -> Pool:
+def _pooled(found: Found, test_size: object, split_seed: int, source: str) -> Pool:
     classes = _checked(found, source)
     train, labels = found.parts["train"]
     if "test" in found.parts:
@@ -87,11 +72,11 @@ def _pooled(found: Parts, test_size: object, split_seed: int, source: str) -> Po
     if own_val:
         train, labels = np.concatenate([train, val]), np.concatenate([labels, val_labels])
     x, y, z, v = (_tensor(table) for table in (train, labels, test, test_labels))
-    digest = hashlib.sha256("\n".join(found.names).encode(errors="surrogateescape"))
+    digest = hashlib.sha256("\n".join(found.classes).encode(errors="surrogateescape"))
     for table in (x, y, z, v):
         digest.update(f"\n{tuple(table.shape)}\n".encode())
         digest.update(table.numpy().data)
-    return Pool(x, y, z, v, classes, mean, std, digest.hexdigest(), found.names, own_val)
+    return Pool(x, y, z, v, classes, mean, std, digest.hexdigest(), found.classes, own_val)
 
 
 def _tensor(table: NDArray[Any]) -> torch.Tensor:
@@ -106,21 +91,19 @@ def _held_out(labels: Rows, size: object, seed: int) -> NDArray[np.bool_]:
     return np.isin(np.arange(len(labels)), rows)
 
 
-def _checked(found: Parts, source: str) -> int:
+def _checked(found: Found, source: str) -> int:
     """The number of classes, after seeing that all parts are of them and of one size."""
-    images, labels = found.parts["train"]
-    for part, (table, own) in found.parts.items():
-        if not len(own):
-            raise ConfigError(f"{source}: holds no images in its {part} part")
-        if table.shape[1:] != images.shape[1:]:
-            sizes = f"{_size(images.shape)} in train and of {_size(table.shape)} in {part}"
-            raise ConfigError(f"{source}: holds images of {sizes}; all must be of one size")
-    classes, there = len(found.names) or int(labels.max()) + 1, np.unique(labels)
-    if labels.min() < 0 or labels.max() >= classes or (len(there) < classes and not found.names):
+    try:
+        checked(found)
+    except BadSource as error:
+        raise ConfigError(f"{source} {error}") from error
+    _, labels = found.parts["train"]
+    classes, there = len(found.classes) or int(labels.max()) + 1, np.unique(labels)
+    if labels.min() < 0 or (len(there) < classes and not found.classes):
         has = f"{counted(len(there), 'class', 'classes')} with labels {there[0]} … {there[-1]}"
         raise ConfigError(f"{source}: labels must be 0 … K − 1, each of them on an image; it has {has}: renumber them")
     for part, (_, own) in found.parts.items():
-        if len(strange := np.setdiff1d(own, range(classes) if found.names else there)):
+        if len(strange := np.setdiff1d(own, range(classes) if found.classes else there)):
             one = _name(found, int(strange[0]))
             raise ConfigError(f"{source}: has the class {one} in {part} that is not in train; both must have it")
     if len(there) < 2:
@@ -129,9 +112,9 @@ def _checked(found: Parts, source: str) -> int:
     return classes
 
 
-def _name(found: Parts, label: int) -> str:
+def _name(found: Found, label: int) -> str:
     """A class as its source calls it, else its label."""
-    return found.names[label] if 0 <= label < len(found.names) else str(label)
+    return found.classes[label] if 0 <= label < len(found.classes) else str(label)
 
 
 def _moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wdrun.data import cache, canonical, reading
-from wdrun.data.canonical import BadSource, Tables
+from wdrun.data.canonical import BadSource, OtherImages, Tables
 from wdrun.data.reading.found import Found, Images, Labels
-from wdrun.data.reading.official import FORMS
+from wdrun.data.reading.official import FORMS, KNOWN
 
 NAMED = [form.layout for form in FORMS]  # layouts whose files say which batch they are: another order is damage
 
 
 def read(path: Path) -> Tables:
     """The four tables held by an archive or a folder, in the order of the official files."""
-    found = reading.read(path)
+    found = reading.read(path, KNOWN)
     if "val" in found.parts:
-        raise BadSource(f"has a val part ({found.layout}), which CIFAR-10 has not")
+        raise OtherImages(f"has a val part ({found.layout}), which CIFAR-10 has not")
     images, labels = found.parts["train"]
     train = images, _official_labels(labels, found)
     if found.layout not in NAMED:
@@ -47,7 +47,7 @@ def _official_labels(labels: Labels, found: Found) -> NDArray[np.uint8]:
     """The labels as the official list of classes counts them, by the names of the classes where it has those."""
     count = len(found.classes) or int(labels.max()) + 1
     if count > canonical.CLASSES or (found.classes and count < canonical.CLASSES):
-        raise BadSource(f"has {count} classes ({found.layout}), where CIFAR-10 has {canonical.CLASSES}")
+        raise OtherImages(f"has {count} classes ({found.layout}), where CIFAR-10 has {canonical.CLASSES}")
     if set(found.classes) == set(canonical.CLASS_NAMES):
         labels = np.array([canonical.CLASS_NAMES.index(name) for name in found.classes])[labels]
     return labels.astype(np.uint8)

@@ -21,9 +21,10 @@ from wdrun.accepts import Accepts, check
 from wdrun.data.dataset import Pool
 from wdrun.data.options import Spec, root_of
 from wdrun.data.own import same_content
-from wdrun.data.parts import TEST, Images, Parts, pooled
+from wdrun.data.parts import TEST, pooled
+from wdrun.data.reading.found import Found, Images, size_of
 from wdrun.data.splits import Rows
-from wdrun.errors import ConfigError
+from wdrun.errors import ConfigError, StorageError
 from wdrun.streams import seeded, stream_seed
 from wdrun.wording import named
 
@@ -43,7 +44,7 @@ def pool(spec: Spec) -> Pool:
     if root is not None:
         same_content(spec, root)
     own = {key: value for key, value in spec.items() if key in ("_target_", "digest") or key not in OURS}
-    return pooled(_parts(json.dumps(own | {"root": root and str(root)}, sort_keys=True)), spec, _named(spec))
+    return pooled(_found(json.dumps(own | {"root": root and str(root)}, sort_keys=True)), spec, _named(spec))
 
 
 def download(spec: Spec) -> None:
@@ -81,7 +82,7 @@ def _class(spec: Mapping[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _parts(text: str) -> Parts:
+def _found(text: str) -> Found:
     """All parts that the class of these keys (JSON) has."""
     spec = json.loads(text)
     made, arguments = _class(spec), {**_arguments(spec), "root": spec["root"]}
@@ -95,7 +96,7 @@ def _parts(text: str) -> Parts:
         except _Lacking:
             continue
         names = names or tuple(map(str, getattr(given, "classes", None) or ()))
-    return Parts(found, names, spec["_target_"])
+    return Found(found, names, spec["_target_"])
 
 
 def _made(made: Any, arguments: Mapping[str, Any], part: str, fetch: bool = False) -> Any:
@@ -123,6 +124,8 @@ def _made(made: Any, arguments: Mapping[str, Any], part: str, fetch: bool = Fals
     except Exception as error:  # whatever the class raises
         if isinstance(error, ValueError) and given.get("split") == part != "train":
             raise _Lacking from error
+        if fetch and isinstance(error, OSError | RuntimeError):
+            raise StorageError(f"{name}: {named(error)}; it is downloaded where there is a network") from error
         hint = "" if fetch or "download" not in taken else "; `wdrun data` with the same words downloads it"
         raise ConfigError(f"{name}: {named(error)}{hint}") from error
 
@@ -156,8 +159,8 @@ def _iterated(given: Any, what: str) -> tuple[Images, Rows]:
                 shown = f"{type(image).__name__} of {array.dtype} and shape {array.shape}"
                 raise ConfigError(f"{what} gives a {shown}; must be a PIL image or a uint8 array (H, W, C)")
             if images and array.shape != images[0].shape:
-                sizes = " and ".join("×".join(map(str, shape)) for shape in (images[0].shape, array.shape))
-                raise ConfigError(f"{what} gives images of {sizes} (number {k}); all must be of one size")
+                sizes = f"{size_of(images[0].shape)} and {size_of(array.shape)} (number {k})"
+                raise ConfigError(f"{what} gives images of {sizes}; all must be alike")
             images.append(array)
             labels.append(label)
     except ConfigError:

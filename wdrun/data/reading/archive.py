@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Collection
 from typing import BinaryIO
 
-from wdrun.data.canonical import BadSource
+from wdrun.data.canonical import BadSource, Unrecognised
 from wdrun.data.reading.tree import Member, Packed, inner_path
 from wdrun.wording import first_line
 
@@ -59,7 +59,8 @@ def tar_tree(file: BinaryIO, wanted: Callable[[str], bool], once: Collection[str
     except Exception as error:  # a damaged header is read as numbers, names and text, and fails as they do
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
             raise
-        raise BadSource(f"is truncated, damaged or not a tar archive ({first_line(error)})") from error
+        what = BadSource if packed else Unrecognised  # a tar has no first bytes of its own: it may be anything
+        raise what(f"is truncated, damaged or not a tar archive ({first_line(error)})") from error
     return Packed(found)
 
 

@@ -16,9 +16,6 @@ from wdrun.wording import first_line
 
 PAIRS = (("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_x", "{}_y"), ("{}_images", "{}_labels"), ("{}_data", "{}_labels"))
 PARTS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
-NAMES = {name.format(part) for pair in PAIRS for name in pair for part in PARTS}
-
-
 HEADER_LIMIT = 10_000  # bytes
 
 

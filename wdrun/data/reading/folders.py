@@ -1,7 +1,9 @@
-"""Image folders: train/<class>/ and test/<class>/, and where there is one val/<class>/, of PNG and JPEG pictures.
+"""Image folders: train/<class>/, and where they are val/<class>/ and test/<class>/, or <class>/ alone; PNG and JPEG.
 
 Classes are labelled in the order of their sorted names, images are in the order of the file names over all classes.
 """
+
+from itertools import islice
 
 import numpy as np
 
@@ -19,28 +21,25 @@ def pictures_in(tree: Tree) -> list[str]:
 
 
 def claims(tree: Tree) -> bool:
-    """Whether there is a train/ that holds folders with pictures."""
-    return any(
-        name.lower() == "train" and any(pictures_in(part.inside(folder)) for folder in part.folders())
-        for name in tree.folders()
-        for part in [tree.inside(name)]
-    )
+    """Whether there is a train/ that holds folders with pictures, or two such folders and no part among them."""
+    places = _places(tree)
+    return any(_classes(place, least=2 if place is tree else 1) for place in places.get("train", ()))
 
 
 def read(tree: Tree) -> Found:
     """The pictures of all parts, which must have the same classes; a class folder without a picture is left out."""
-    held: dict[str, dict[str, list[str]]] = {}  # part -> class -> pictures
-    places: dict[str, Tree] = {}
-    for name in tree.folders():
-        part = PARTS.get(name.lower())
-        if part is None:
-            continue
-        if part in places:
-            raise BadSource(f"holds both {places[part].where} and {tree.where}{name}/: must be one of them")
-        places[part] = tree.inside(name)
-        held[part] = {folder: pictures_in(places[part].inside(folder)) for folder in places[part].folders()}
+    places = {}
+    for part, (place, *more) in _places(tree).items():
+        if more:
+            raise BadSource(f"holds both {place.where} and {more[0].where}: must be one of them")
+        places[part] = place
+    held = {part: {name: pictures_in(place.inside(name)) for name in place.folders()} for part, place in places.items()}
     full = {part: {name for name, pictures in classes.items() if pictures} for part, classes in held.items()}
     for part, classes in full.items():
+        if not classes:
+            raise BadSource(
+                f"holds no class folders with pictures in {places[part].where}: must hold some, or not be there"
+            )
         for name in sorted(classes ^ full["train"]):
             has, lacks = ("train", part) if name in full["train"] else (part, "train")
             raise BadSource(f"holds {places[has].where}{name}/ but no pictures in {places[lacks].where}{name}/")
@@ -51,6 +50,21 @@ def read(tree: Tree) -> Found:
     empty = sorted({name for classes in held.values() for name in classes} - set(names))
     note = f", without the empty {shown(empty)}" if empty else ""
     return Found(parts, tuple(names), f"image folders{note}")
+
+
+def _places(tree: Tree) -> dict[str, list[Tree]]:
+    """The folders that are called as a part is, by part; where none is, the tree itself is train."""
+    places: dict[str, list[Tree]] = {}
+    for name in tree.folders():
+        if part := PARTS.get(name.lower()):
+            places.setdefault(part, []).append(tree.inside(name))
+    return places or {"train": [tree]}
+
+
+def _classes(place: Tree, least: int) -> bool:
+    """Whether so many folders of a place hold pictures."""
+    full = (name for name in place.folders() if pictures_in(place.inside(name)))
+    return len(list(islice(full, least))) == least
 
 
 def _part(place: Tree, held: dict[str, list[str]], names: list[str]) -> Part:

@@ -1,12 +1,14 @@
 """What a reader gives: images and labels of each part, and the checks that every layout shares."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wdrun.data.canonical import BadSource
 from wdrun.data.reading.tree import shown
+from wdrun.wording import counted
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
 Labels = NDArray[np.int64]  # (N,)
@@ -15,10 +17,11 @@ Part = tuple[Images, Labels]
 TABLE_LIMIT = 16 * 2**30  # bytes of pixels: a set is held in memory whole
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Found:
     """A data set as it was read, in the order of its source."""
 
-    parts: dict[str, Part]  # "train" always; "val" and "test" where the source has them
+    parts: Mapping[str, Part]  # "train" always; "val" and "test" where the source has them
     classes: tuple[str, ...]  # names in the order of the labels; () where the source has none
     layout: str  # in words
 
@@ -72,19 +75,25 @@ def checked(found: Found) -> Found:
     """The same, after checking that parts fit together; BadSource names the first that does not."""
     if "train" not in found.parts:
         raise BadSource(f"has no train part, only {shown(found.parts)}")
+    for part, (_, labels) in found.parts.items():
+        if not len(labels):
+            raise BadSource(f"holds no images in its {part} part")
     shapes = {part: images.shape[1:] for part, (images, _) in found.parts.items()}
     for part, shape in shapes.items():
         if shape != shapes["train"]:
-            sizes = f"{_pixels(shape)} in {part} and {_pixels(shapes['train'])} in train"
-            raise BadSource(f"has images of {sizes}, which must be of one size")
+            sizes = f"{size_of(shape)} in {part} and {size_of(shapes['train'])} in train"
+            raise BadSource(f"has images of {sizes}, which must be alike")
     top = max(int(labels.max()) for _, labels in found.parts.values())
     if found.classes and top >= len(found.classes):
         raise BadSource(f"has a label {top}, but names {len(found.classes)} classes, counted from 0")
     return found
 
 
-def _pixels(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}×{shape[0]}×{shape[2]} pixels"
+def size_of(shape: tuple[int, ...]) -> str:
+    """Width, height and colours of an image of that shape (H, W, C): `640×480 RGB`."""
+    height, width, channels = shape
+    colours = {1: "grey", 3: "RGB"}.get(channels) or counted(channels, "channel")
+    return f"{width}×{height} {colours}"
 
 
 def check_table(count: int, shape: tuple[int, ...]) -> None:
@@ -92,6 +101,6 @@ def check_table(count: int, shape: tuple[int, ...]) -> None:
     size = count * int(np.prod(shape, dtype=np.int64))
     if size > TABLE_LIMIT:
         raise BadSource(
-            f"has {count} images of {_pixels(shape)}, {size / 2**30:.0f} GiB: must be at most "
+            f"has {count} images of {size_of(shape)}, {size / 2**30:.0f} GiB: must be at most "
             f"{TABLE_LIMIT / 2**30:.0f} GiB in memory; make them smaller"
         )

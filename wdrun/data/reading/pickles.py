@@ -1,7 +1,9 @@
 """Unpickling nothing but numpy arrays, lists, numbers and text, which is all the official batches hold."""
 
+import hashlib
 import io
 import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,14 @@ class _ArraysOnly(pickle.Unpickler):
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def verified_loads(members: Mapping[str, bytes], md5: Mapping[str, str]) -> dict[str, dict[bytes, Any]]:
+    """The dicts of official files, unpickled only after the MD5 of all of them are right; raises BadSource."""
+    for name, content in members.items():
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5[name]:
+            raise BadSource(f"is not official: {name} is damaged or altered (its MD5 differs) and was not unpickled")
+    return {name: restricted_loads(content) for name, content in members.items()}
 
 
 def restricted_loads(content: bytes) -> dict[bytes, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from wdrun.data.canonical import BadSource
-from wdrun.data.reading.found import Images, check_table
+from wdrun.data.reading.found import Images, check_table, size_of
 from wdrun.data.reading.kinds import HEAD, kind_of
 from wdrun.wording import first_line
 
@@ -52,11 +52,8 @@ def stacked(contents: Iterable[tuple[str, bytes]], count: int) -> Images:
             check_table(count, image.shape)
             table = np.empty((count, *image.shape), dtype=np.uint8)
         if image.shape != table.shape[1:]:
-            raise BadSource(f"holds {name} of {_size(image)}, but {first} of {_size(table[0])}: must be of one size")
+            sizes = f"{name} of {size_of(image.shape)}, but {first} of {size_of(table.shape[1:])}"
+            raise BadSource(f"holds {sizes}: must be alike: cut, scale or convert them first")
         table[row] = image
     assert table is not None
     return table
-
-
-def _size(image: Images) -> str:
-    return f"{image.shape[1]}×{image.shape[0]} pixels, {'grey' if image.shape[2] == 1 else 'RGB'}"

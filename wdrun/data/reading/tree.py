@@ -13,14 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from wdrun.contents import held, hidden
 from wdrun.data.canonical import BadSource
 
 FILE_LIMIT = 64 * 2**20  # bytes of a file that is read whole; the largest true batch has 31 MB
-
-
-def hidden(name: str) -> bool:
-    """Whether a system or an editor put it there, not the maker of the data."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -54,10 +50,11 @@ class Tree(ABC):
     def open(self, name: str) -> BinaryIO:
         """One of its files to read and to seek in."""
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int | None = None) -> bytes:
         """The content of one of its files; BadSource where it is larger than a picture or a batch can be."""
-        if self.size(name) > FILE_LIMIT:
-            raise BadSource(f"holds {self.where}{name} of {self.size(name)} bytes, more than {FILE_LIMIT} of one file")
+        most = most or FILE_LIMIT
+        if self.size(name) > most:
+            raise BadSource(f"holds {self.where}{name} of {self.size(name)} bytes, more than {most} of one file")
         with self.open(name) as file:
             return file.read()
 
@@ -70,10 +67,10 @@ class OnDisk(Tree):
     where: str = ""
 
     def folders(self) -> list[str]:
-        return sorted(item.name for item in self.path.iterdir() if not hidden(item.name) and item.is_dir())
+        return [name for name, kind in held(self.path) if kind == "folder"]
 
     def files(self) -> list[str]:
-        return sorted(item.name for item in self.path.iterdir() if not hidden(item.name) and item.is_file())
+        return [name for name, kind in held(self.path) if kind == "file"]
 
     def inside(self, folder: str) -> Tree:
         return OnDisk(self.path / folder, f"{self.where}{folder}/")
