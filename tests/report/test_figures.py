@@ -405,6 +405,20 @@ def test_its_figure_is_one_of_the_reports():
     assert style.render(drawing.figure, "svg").startswith(b"<?xml")
 
 
+@pytest.mark.parametrize("norm", ["bn1.weight", "0.LayerNorm.weight", "batchnorm2.weight", "ln_f.weight"])
+def test_norms_are_told_by_the_names_that_people_give_them(norm):
+    found = turned(swept(bowl), norm=norm)
+    [facet] = chosen(found.runs)
+    assert len(product.table(found.layers, facet)) == len(LRS) * 3
+
+
+def test_of_many_lr_some_have_a_line_and_the_caption_says_so():
+    found = turned(swept(bowl, lrs=[0.01 * 2**i for i in range(8)]))
+    (drawing,) = (d for d in drawings.drawings(found, select(found.runs)) if d.name == "lr-times-lambda")
+    assert len(drawing.figure.axes[0].lines) == 6
+    assert "6 of 8 lr shown" in drawing.caption
+
+
 @pytest.mark.parametrize(
     "found",
     [

@@ -169,13 +169,15 @@ def _product(results: Results, facet: FacetTables, suffix: str, of: int) -> Iter
     cells = product.table(results.layers, facet)
     if cells.empty:
         return
+    lrs = cells["lr"].nunique()
+    few = f" {product.MOST} of {lrs} lr shown: the outermost, the others evenly spaced." * (lrs > product.MOST)
     caption = (
         "Validation loss, rotation of a step and rotation over its equilibrium (Kosson et al. 2024) against lr·λ, a "
         "line a learning rate; λ = 0 has no place. The loss does not feel the length of a weight that a normalisation "
         "follows, so λ acts through the effective lr η/‖w‖²: where the ratio is 1 the length has settled, and the "
         "lines fall on one. Where it is not, training was too short for this lr·λ. Medians over the weight tensors but "
         "the last, from the last epoch that ended with half of the peak lr or more; "
-        f"{replicates([facet])}. {facet.label}.{_capped(of, CLOSE)}"
+        f"{replicates([facet])}. {facet.label}.{few}{_capped(of, CLOSE)}"
     )
     classes = bool(results.runs["val_accuracy"].notna().any())
     title = "What lr·λ does behind a normalisation" + (f": {facet.label}" if suffix else "")
