@@ -452,6 +452,21 @@ def test_everything_the_data_allow_is_drawn(tmp_path):
     assert names == ["decay-curve", "lr-lambda", *close, "sparsity", "calibration", "speed"]
 
 
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"augment.mix": None}, ""),
+        ({"label_smoothing": 0.1}, ", with label_smoothing, which validation is without"),
+        ({"augment.mix": "mixup", "label_smoothing": 0.1}, ", with label_smoothing and of mixed images, which"),
+    ],
+)
+def test_a_caption_says_where_training_values_are_of_another_loss_than_validation(knobs, said):
+    found = measured(swept(bowl).assign(**knobs))
+    captions = {d.name: d.caption for d in drawings.drawings(found, select(found.runs))}
+    assert f"running means over the last epoch{said or '.'}" in captions["decay-curve"]
+    assert f"running means over the epoch{said or ';'}" in captions["learning-curves"]
+
+
 def test_nothing_is_drawn_of_nothing():
     runs = swept(lambda *_: None)
     found = Results((), runs, *map(empty, TABLES), problems=())
