@@ -40,7 +40,7 @@ def rotations(layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     found = layers[layers["id"].isin(facet.finished["id"])]
     columns = ["id", "last_rotation", "last_rotation_equilibrium"]
     vectors = found["dead_filters"].isna()
-    if not found["parameter"][vectors].astype(str).str.contains(NORM).any():
+    if not any(map(NORM.search, map(str, found["parameter"][vectors].unique()))):
         return pd.DataFrame(columns=columns)
     weights = found[~vectors]
     names = list(dict.fromkeys(weights["parameter"]))
