@@ -3,10 +3,11 @@
 import re
 
 import pytest
+import torch.nn.functional as F
 
 from tests.bench import hessian
 from wdrun import bench
-from wdrun.bench import rows
+from wdrun.bench import plain, rows
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
 from wdrun.sweep.one_run import ready
@@ -47,6 +48,21 @@ def test_pairs_are_measured_in_two_processes(model, monkeypatch):
     assert all(rate > 0 for pair in pairs for rate in pair)
     assert flops > 0
     assert peak > 0
+
+
+@pytest.mark.parametrize("augment", ["flip_crop", "mixup", "cutmix"])
+def test_the_plain_loop_has_the_recipe_of_the_run(augment, monkeypatch):
+    """Border, flip, mixed images and smoothed labels as torchvision and torch have them."""
+    words = ["model=linear", "device=cpu", "augment.pad_mode=reflect", "augment.flip=alternate", "label_smoothing=0.1"]
+    (job,) = experiments.jobs([*SMALL, *words, f"augment={augment}"], False)
+    loop, given, true = plain.Loop(job.run), [], F.cross_entropy
+    monkeypatch.setattr(F, "cross_entropy", lambda *of, **more: given.append((of[1], more)) or true(*of, **more))
+    assert loop.images_per_second(0.0) > 0
+    crop, flip, *_ = loop.loader.dataset.dataset.transform.transforms
+    assert (crop.padding, crop.padding_mode, type(flip).__name__) == (4, "reflect", "RandomHorizontalFlip")
+    ((y, more),) = given
+    assert more == {"label_smoothing": 0.1}
+    assert y.shape == ((32,) if augment == "flip_crop" else (32, 10))
 
 
 @pytest.mark.parametrize(

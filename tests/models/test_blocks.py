@@ -42,8 +42,9 @@ def test_it_takes_images_of_any_size_and_gives_k_logits(shape, classes, widths, 
 @pytest.mark.parametrize(
     ("shape", "words", "message"),
     [
-        ((3, 8, 32), (), "model.widths=[64, 128, 256]: the image is used up before the last block; 3 blocks need one "
-         "of 9 pixels or more, this has 8"),
+        ((3, 8, 32), (), "model.widths=[64, 128, 256]: needs images of 9×9 or more, not 8×32; take [64, 128] or "
+         "model=mlp"),
+        ((1, 2, 2), ("model.widths=[5]",), "model.widths=[5]: needs images of 3×3 or more, not 2×2; take model=mlp"),
         (IMAGE, ("+model.channels=[8]",), "model.channels: unknown key; resnet takes widths, depth, residual, norm, "
          "activation"),
         ((12,), (), "model=resnet: needs images; these data are features, which model=linear and model=mlp take"),

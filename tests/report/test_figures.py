@@ -405,6 +405,20 @@ def test_its_figure_is_one_of_the_reports():
     assert style.render(drawing.figure, "svg").startswith(b"<?xml")
 
 
+@pytest.mark.parametrize("norm", ["bn1.weight", "0.LayerNorm.weight", "batchnorm2.weight", "ln_f.weight"])
+def test_norms_are_told_by_the_names_that_people_give_them(norm):
+    found = turned(swept(bowl), norm=norm)
+    [facet] = chosen(found.runs)
+    assert len(product.table(found.layers, facet)) == len(LRS) * 3
+
+
+def test_of_many_lr_some_have_a_line_and_the_caption_says_so():
+    found = turned(swept(bowl, lrs=[0.01 * 2**i for i in range(8)]))
+    (drawing,) = (d for d in drawings.drawings(found, select(found.runs)) if d.name == "lr-times-lambda")
+    assert len(drawing.figure.axes[0].lines) == 6
+    assert "6 of 8 lr shown" in drawing.caption
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -436,6 +450,21 @@ def test_everything_the_data_allow_is_drawn(tmp_path):
         )
     ]  # fmt: skip
     assert names == ["decay-curve", "lr-lambda", *close, "sparsity", "calibration", "speed"]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"augment.mix": None}, ""),
+        ({"label_smoothing": 0.1}, ", with label_smoothing, which validation is without"),
+        ({"augment.mix": "mixup", "label_smoothing": 0.1}, ", with label_smoothing and of mixed images, which"),
+    ],
+)
+def test_a_caption_says_where_training_values_are_of_another_loss_than_validation(knobs, said):
+    found = measured(swept(bowl).assign(**knobs))
+    captions = {d.name: d.caption for d in drawings.drawings(found, select(found.runs))}
+    assert f"running means over the last epoch{said or '.'}" in captions["decay-curve"]
+    assert f"running means over the epoch{said or ';'}" in captions["learning-curves"]
 
 
 def test_nothing_is_drawn_of_nothing():

@@ -325,6 +325,28 @@ def test_mixed_images_train_as_in_a_loop_in_torch(kind):
     agrees(ours, sgd, 1e-12, loss_of=partial(F.cross_entropy, label_smoothing=0.1))
 
 
+@pytest.mark.parametrize("name", ["Dropped", "Tied", "Paired", "Frozen", "MaxNorm"])
+def test_the_average_is_of_what_learns_in_every_step_with_a_gradient_or_without(name):
+    ours = trainer(name, *SGD, "ema=0.8", "precision=fp64")
+    (epoch,) = ours.train()
+    seen = []
+
+    class Watching(torch.optim.SGD):
+        def step(self):
+            super().step()
+            seen.append([network.real(p.detach()).clone() for of in self.param_groups for p in of["params"]])
+
+    _, model = loop(ours, lambda params: Watching(params, lr=0.05, momentum=0.9, weight_decay=0.01))
+    mean = seen[0]
+    for weights in seen[1:]:
+        mean = [0.8 * e + 0.2 * w for e, w in zip(mean, weights, strict=True)]
+    learns = {n: e for (n, p), e in zip(model.named_parameters(), mean, strict=True) if p.requires_grad}
+    averages = {n.removeprefix("average/"): e for n, e in epoch.state.tensors.items() if n.startswith("average/")}
+    assert averages.keys() == {*learns, *network.statistics(ours.model)}
+    for n, e in learns.items():
+        torch.testing.assert_close(averages[n], e, rtol=1e-12, atol=1e-13, msg=n)
+
+
 REFUSED = {
     "Pair": "its output is a tuple; it must be a tensor of shape (4, 10) for 4 examples, a logit for each class",
     "Sized +model.size=9": "its output has shape (4, 9); it must be a tensor of shape (4, 10) for 4 examples, a logit",

@@ -51,12 +51,13 @@ class Result:
     definition: Run
 
     def module(self, weights: str = "last") -> nn.Module:
-        """The model built anew, on the CPU in evaluation mode, with its "last" or "best" (on validation) state.
+        """The model built anew, on the CPU in evaluation mode, with a state of its training.
 
-        That is its parameters, buffers and extra state. It is built with the run's seed, so that what its class draws
-        beside them is the run's too; a plain attribute that forward changed is as built.
+        "last", "best" (on validation) or "ema" (averaged): parameters, buffers and extra state. It is built with the
+        run's seed, so that what its class draws beside them is the run's too; a plain attribute that forward changed is
+        as built.
         Where the run's own code has changed since, stderr says so. FileNotFoundError when the run diverged and so has
-        no weights; ValueError where they are not those of the model as it is built now.
+        no weights, or kept no average (`ema=`); ValueError where they are not those of the model as it is built now.
         """
         check("weights", weights, WEIGHTS.accepts)
         state = safetensors.torch.load_file(self.directory / f"{weights}.safetensors")

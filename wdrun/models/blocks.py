@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wdrun.accepts import boolean, check, list_of, one_of, whole
 from wdrun.errors import ConfigError
-from wdrun.models.parts import norm_layer
+from wdrun.models.parts import norm_layer, too_small
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
 # What its own keys accept; a user's own module may have keys of these names, so they are checked here.
@@ -52,10 +52,8 @@ def resnet(
         layers[f"block{i}"] = Block(channels, width, depth, residual=residual, norm=norm, activation=activation)
         channels, height, across = width, height // 2, across // 2
     if height < 1 or across < 1:
-        raise ConfigError(
-            f"model.widths={list(widths)}: the image is used up before the last block; {len(widths)} blocks need one "
-            f"of {2 ** len(widths) + 1} pixels or more, this has {min(input_shape[1:])}"
-        )
+        edges = [2**blocks + 1 for blocks in range(1, len(widths) + 1)]
+        raise ConfigError(too_small("model.widths", widths, edges, input_shape))
     layers["pool"] = nn.MaxPool2d((height, across))
     layers["flatten"] = nn.Flatten()
     layers["fc"] = nn.Linear(channels, classes)

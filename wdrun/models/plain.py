@@ -6,7 +6,7 @@ from math import prod
 from torch import nn
 
 from wdrun.errors import ConfigError
-from wdrun.models.parts import dropout_layer, norm_layer
+from wdrun.models.parts import dropout_layer, norm_layer, too_small
 
 
 def linear(input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -53,7 +53,10 @@ def cnn(
         layers[f"relu{i}"] = nn.ReLU()
         depth, height, across = features, (height - 4) // 2, (across - 4) // 2
     if height < 1 or across < 1:
-        raise ConfigError(_too_small(channels, input_shape))
+        edges = [1]
+        for _ in channels:
+            edges.append(2 * edges[-1] + 4)
+        raise ConfigError(too_small("model.channels", channels, edges[1:], input_shape))
     last = len(channels) + 1
     layers["flatten"] = nn.Flatten()
     layers["fc1"] = nn.Linear(depth * height * across, width)
@@ -62,16 +65,3 @@ def cnn(
     layers |= dropout_layer("dropout", dropout)
     layers["fc2"] = nn.Linear(width, classes)
     return nn.Sequential(layers)
-
-
-def _too_small(channels: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
-    """The refusal of images that so many 5×5 convolutions, each pooled by 2, leave no pixel of."""
-    edges = [1]
-    while len(edges) <= len(channels):
-        edges.append(2 * edges[-1] + 4)
-    fit = sum(edge <= min(input_shape[1:]) for edge in edges[1:])
-    fewer = f"{list(channels[:fit])} or " if fit else ""
-    return (
-        f"model.channels={list(channels)}: needs images of {edges[-1]}×{edges[-1]} or more, not "
-        f"{input_shape[1]}×{input_shape[2]}; take {fewer}model=mlp"
-    )

@@ -8,18 +8,17 @@ import torch
 
 from wdrun.accepts import Accepts, boolean, check, check_names, number, one_of, whole
 from wdrun.errors import ConfigError
+from wdrun.optim.muon import Muon, orthogonalize
 from wdrun.optim.rules import (
     Adadelta,
     Adagrad,
     Adam,
     Lion,
-    Muon,
     NAdam,
     Optimizer,
     RmsProp,
     Sgd,
     State,
-    orthogonalize,
 )
 from wdrun.tensors import Tensors
 

@@ -11,10 +11,8 @@ of a rule (μ, β₁, …), as runs that differ in them need it when they train 
 """
 
 from dataclasses import dataclass
-from math import sqrt
 
 import torch
-from torch import Tensor
 
 from wdrun.tensors import Scalar, Tensors, after_first, axpy, is_off, toward
 
@@ -46,7 +44,7 @@ class Sgd(Optimizer):
     dampening: float = 0.0  # τ, which nothing but a momentum feels
 
     def init(self, params: Tensors) -> State:
-        return {"b": _zeros(params)} if self.momentum else {}
+        return {"b": zeros(params)} if self.momentum else {}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         if is_off(self.momentum):
@@ -86,7 +84,7 @@ class Adadelta(Optimizer):
     eps: float
 
     def init(self, params: Tensors) -> State:
-        return {"v": _zeros(params), "d": _zeros(params)}
+        return {"v": zeros(params), "d": zeros(params)}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         v = _mean_square(state["v"], grads, self.rho)
@@ -109,13 +107,13 @@ class RmsProp(Optimizer):
 
     def init(self, params: Tensors) -> State:
         slots = ["v"] + ["m"] * self.centered + ["b"] * (self.momentum > 0)
-        return {slot: _zeros(params) for slot in slots}
+        return {slot: zeros(params) for slot in slots}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
         new = {"v": _mean_square(state["v"], grads, self.alpha)}
         variance = new["v"]
         if self.centered:
-            m = new["m"] = _mean(state["m"], grads, self.alpha)
+            m = new["m"] = mean(state["m"], grads, self.alpha)
             # A variance is ≥ 0; rounding makes it slightly negative when g hardly changes, and its root nan.
             variance = {k: torch.addcmul(v, m[k], m[k], value=-1).clamp(min=0) for k, v in variance.items()}
         u = {k: g / variance[k].sqrt().add_(self.eps) for k, g in grads.items()}
@@ -137,10 +135,10 @@ class Adam(Optimizer):
     amsgrad: bool = False
 
     def init(self, params: Tensors) -> State:
-        return {slot: _zeros(params) for slot in ("m", "v", *["largest"] * self.amsgrad)}
+        return {slot: zeros(params) for slot in ("m", "v", *["largest"] * self.amsgrad)}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        m = _mean(state["m"], grads, self.beta1)
+        m = mean(state["m"], grads, self.beta1)
         v = felt = _mean_square(state["v"], grads, self.beta2)
         if self.amsgrad:
             felt = {k: torch.maximum(state["largest"][k], x) for k, x in v.items()}
@@ -164,10 +162,10 @@ class NAdam(Optimizer):
 
     def init(self, params: Tensors) -> State:
         one = next(iter(params.values())).new_ones(())
-        return {"m": _zeros(params), "v": _zeros(params), "product": {"": one}}
+        return {"m": zeros(params), "v": zeros(params), "product": {"": one}}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        m = _mean(state["m"], grads, self.beta1)
+        m = mean(state["m"], grads, self.beta1)
         v = _mean_square(state["v"], grads, self.beta2)
         mu, mu_next = (self.beta1 * (1 - 0.5 * 0.96 ** (s * self.momentum_decay)) for s in (t, t + 1))
         product = state["product"][""] * mu
@@ -185,79 +183,19 @@ class Lion(Optimizer):
     beta2: float
 
     def init(self, params: Tensors) -> State:
-        return {"m": _zeros(params)}
+        return {"m": zeros(params)}
 
     def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        u = {k: c.sign() for k, c in _mean(state["m"], grads, self.beta1).items()}
-        return u, {"m": _mean(state["m"], grads, self.beta2)}
+        u = {k: c.sign() for k, c in mean(state["m"], grads, self.beta1).items()}
+        return u, {"m": mean(state["m"], grads, self.beta2)}
 
 
-@dataclass(frozen=True)
-class Muon(Optimizer):
-    """m ← μm + (1−μ)g; u = 0.2·√max(rows, columns)·orth(m) for matrices, Adam for the rest.
-
-    Jordan 2024. The factor (Liu et al. 2025) gives u the root mean square of an Adam step: one lr serves all.
-    A tensor of two or more dimensions is the matrix (out, everything else). `nesterov` looks ahead in m.
-    """
-
-    momentum: float
-    nesterov: bool
-    ns_steps: int
-    ns_dtype: str
-    beta1: float
-    beta2: float
-    eps: float
-
-    @property
-    def fallback(self) -> Adam:
-        """The rule of tensors with fewer than two dimensions."""
-        return Adam(self.beta1, self.beta2, self.eps)
-
-    def init(self, params: Tensors) -> State:
-        vectors = _zeros({k: w for k, w in params.items() if w.ndim < 2})
-        return {"m": _zeros(params)} | ({"v": vectors} if vectors else {})
-
-    def direction(self, grads: Tensors, state: State, t: int, params: Tensors) -> tuple[Tensors, State]:
-        matrices = {k: g for k, g in grads.items() if g.ndim >= 2}
-        m = _mean(state["m"], matrices, self.momentum)
-        ahead = _mean(m, matrices, self.momentum) if self.nesterov else m
-        u = {k: self._matrix(x) for k, x in ahead.items()}
-        if len(matrices) == len(grads):
-            return u, {"m": m}
-        vectors = {k: g for k, g in grads.items() if g.ndim < 2}
-        u_vectors, moments = self.fallback.direction(vectors, state, t, params)
-        u, m = u | u_vectors, m | moments["m"]
-        return {k: u[k] for k in grads}, {"m": {k: m[k] for k in grads}, "v": moments["v"]}
-
-    def _matrix(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        factor = 0.2 * sqrt(max(flat.shape))
-        u = orthogonalize(flat, self.ns_steps, getattr(torch, self.ns_dtype))
-        return (u.to(x.dtype) * factor).reshape(x.shape)
-
-
-def orthogonalize(matrix: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
-    """X ← aX + (bS + cS²)X with S = XXᵀ, from X = M/‖M‖: the singular values of M brought near 1.
-
-    Newton–Schulz, Jordan 2024. M: (rows, columns). The coefficients make the slope at 0 steep, not the limit
-    exact: after 5 steps singular values above ~1 % of ‖M‖ lie in roughly [0.7, 1.2].
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix.to(dtype)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x  # S is then the smaller of the two Gram matrices
-    x = x / x.norm().clamp(min=1e-7)
-    for _ in range(steps):
-        s = x @ x.T
-        x = torch.addmm(x, torch.addmm(s, s, s, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
-
-
-def _zeros(params: Tensors) -> Tensors:
+def zeros(params: Tensors) -> Tensors:
+    """A memory that begins at 0."""
     return {k: torch.zeros_like(w) for k, w in params.items()}
 
 
-def _mean(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
+def mean(old: Tensors, new: Tensors, beta: Scalar) -> Tensors:
     """βx̄ + (1−β)x, for the names of `new`."""
     return {k: toward(old[k], x, 1 - beta) for k, x in new.items()}
 

@@ -37,7 +37,7 @@ def render(
     """
     names = listed([folder.resolve().name for folder in found.folders])
     answer = (
-        {"summary": ("In short", _summary(found, selection)), "choice": ("The choice of λ", _choice(selection))}
+        {"summary": ("In short", _summary(found, selection)), "choice": ("The choice of λ", _choice(found, selection))}
         if records is None
         else {
             "verdicts": ("Verdicts", _verdicts(found, records, config_dir)),
@@ -122,8 +122,8 @@ def _summary(found: Results, selection: Selection) -> str:
     return "".join(parts)
 
 
-def _choice(selection: Selection) -> str:
-    return "".join(table(*content) for content in page_tables.choice(selection))
+def _choice(found: Results, selection: Selection) -> str:
+    return "".join(table(*content) for content in page_tables.choice(found, selection))
 
 
 def _figures(found: Results, pictures: Sequence[Picture], formats: Sequence[str]) -> str:

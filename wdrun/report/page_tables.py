@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wdrun.report import averages
 from wdrun.selection.cells import best_first
 from wdrun.wording import amount, counted, difference, interval, p_value, rough, score, short, typed
 
@@ -29,24 +30,29 @@ STATUSES = ("done", "running", "interrupted", "diverged", "failed")
 TROUBLE = 30  # rows of runs that went wrong; the rest is counted
 
 
-def choice(selection: Selection) -> list[Table]:
+def choice(found: Results, selection: Selection) -> list[Table]:
     """The chosen λ of every facet, and the leaderboard where there are several."""
-    return [_choices(selection), *(_board(selection, *one) for one in selection.boards if len(one[1]) > 1)]
+    return [_choices(found, selection), *(_board(selection, *one) for one in selection.boards if len(one[1]) > 1)]
 
 
-def _choices(selection: Selection) -> Table:
+def _choices(found: Results, selection: Selection) -> Table:
     metric, knobs = selection.metric, selection.nuisance
     test = "test_accuracy" if selection.choices["test_accuracy"].notna().any() else "test_loss"
     numbers = ["λ", *knobs, "n", f"{metric} ± se", "λ within 1 se", "D", "at λ = 0", "difference to λ = 0"]
+    shown = best_first(selection.choices, metric)
+    averaged = [averages.on_test(found, selection, row, test) for _, row in shown.iterrows()]
+    kept = any(value == value for value in averaged)
     rows = []
-    for _, row in best_first(selection.choices, metric).iterrows():
+    for (_, row), average in zip(shown.iterrows(), averaged, strict=True):
         gain = (row["difference"], row["difference_low"], row["difference_high"])
         cells = [selection.name(row), typed(row["lambda_min"]), *(typed(row[f"{k}_min"]) for k in knobs), row["n"]]
         cells += [_with_error(row["mean"], row["se"], metric), typed(row["lambda_1se"]), rough(row["total_decay"])]
         cells += [score(row["mean_zero"], metric), _with_interval(*gain, metric), score(row[test], test)]
+        cells += [score(average, test)] * kept
         lost = [f"{row[name]} {name}" for name in ("diverged", "failed", "missing") if row[name]]
         rows.append([*cells, ", ".join(lost) or "none"])
-    columns = {"Setting": False} | dict.fromkeys([*numbers, test.replace("_", " ")], True) | {"lost runs": False}
+    numbers += [test.replace("_", " "), *["… of averaged weights"] * kept]
+    columns = {"Setting": False} | dict.fromkeys(numbers, True) | {"lost runs": False}
     level = f"{100 * selection.confidence:g} %"
     note = (
         "λ has the best mean on validation, n replicates (seeds, folds); λ within 1 se is the strongest whose mean is "

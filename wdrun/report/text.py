@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wdrun.report import averages
 from wdrun.selection import tuned
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
@@ -95,13 +96,16 @@ def won(found: Results, selection: Selection) -> list[str]:
         if not (selection.replicates["outcome"] == "done").any():
             why = "no run has finished" + " with a score" * bool((found.runs["status"] == "done").any())
         return [f"Nothing won: {why}, so there is no mean {MEASURES[selection.metric]} to compare."]
-    sentences = [*ranking(selection), *(" ".join(_chosen(selection, r)) for _, r in usable.head(SPELLED).iterrows())]
+    sentences = [
+        *ranking(selection),
+        *(" ".join(_chosen(found, selection, r)) for _, r in usable.head(SPELLED).iterrows()),
+    ]
     if len(usable) > SPELLED:
         sentences.append(f"The other {len(usable) - SPELLED} are in the table of choices.")
     return sentences
 
 
-def _chosen(selection: Selection, row: pd.Series) -> Iterator[str]:
+def _chosen(found: Results, selection: Selection, row: pd.Series) -> Iterator[str]:
     metric = selection.metric
     spread = f", {100 * selection.confidence:g} % interval {interval(row['low'], row['high'], metric)}"
     yield (
@@ -114,7 +118,9 @@ def _chosen(selection: Selection, row: pd.Series) -> Iterator[str]:
         yield f"λ = {typed(row['lambda_1se'])} is the strongest within one standard error of it."
     for name in ("accuracy", "loss"):
         if row[f"test_{name}"] == row[f"test_{name}"]:
-            yield f"Its test {name}, which chose nothing, is {score(row[f'test_{name}'], f'test_{name}')}."
+            average = averages.on_test(found, selection, row, f"test_{name}")
+            beside = f", of the averaged weights {score(average, f'test_{name}')}" * (average == average)
+            yield f"Its test {name}, which chose nothing, is {score(row[f'test_{name}'], f'test_{name}')}{beside}."
             return
 
 

@@ -100,7 +100,8 @@ def frame(rows: Sequence[Mapping[str, str]], name: str = "evaluation") -> pd.Dat
 
 
 def beside(found: Results) -> Results:
-    """The results with what their runs were measured to have later, where the runs themselves did not measure it.
+    """The results with what their runs were measured to have later, where the runs themselves did not measure it, and
+    with the scores of averaged weights.
 
     Rows of metrics.csv get their calibration; corruptions and attacks, and histograms, become rows. Only what was
     measured with the weights that the run itself would have used counts, and of several measurements the last.
@@ -111,6 +112,8 @@ def beside(found: Results) -> Results:
     import pandas as pd
 
     later = frame(rows)
+    averaged = later[(later["weights"] == "ema") & (later["corruption"] == "")]
+    averaged = averaged.drop_duplicates(["id", "split"], keep="last")
     patience = found.runs.get("early_stopping.patience")
     patient = set() if patience is None else {*found.runs["id"][patience.notna()]}
     tested = (later["split"] == "test") & later["id"].isin(patient)
@@ -130,7 +133,8 @@ def beside(found: Results) -> Results:
         counted = frame(bins, "evaluation_histograms")
         counted = _last(counted[(counted["weights"] == "last") & ~counted["id"].isin(histograms["id"])])
         histograms = pd.concat([histograms, counted[[*histograms]]], ignore_index=True)
-    return replace(found, metrics=metrics, histograms=histograms, problems=(*found.problems, *problems))
+    problems = [*found.problems, *problems]
+    return replace(found, metrics=metrics, histograms=histograms, averaged=averaged, problems=tuple(problems))
 
 
 def _last(rows: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,8 @@ class Results:
     `folders` are those that have results, or the files of tables. `runs` has one row a run and the column `dir`, its
     folder, which of tables alone is where it would be. Each run is there once, whatever folders named it. `plan` is
     what the folders' last sweeps mean to train, what is there already too; `left_out` are the runs that filter words
-    leave out of `runs`; `lacking` says of tables alone what is not beside them.
+    leave out of `runs`; `lacking` says of tables alone what is not beside them. `averaged` has the rows of
+    evaluation.csv of averaged weights, a row a run and split, once `evaluations.beside` has found some.
     """
 
     folders: tuple[Path, ...]
@@ -48,6 +49,7 @@ class Results:
     plan: tuple[plan.Planned, ...] = ()
     left_out: pd.DataFrame | None = None
     lacking: tuple[str, ...] = ()
+    averaged: pd.DataFrame | None = None
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:

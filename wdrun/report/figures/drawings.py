@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from wdrun.report.figures import curve, heatmap, layers, learning, narrowing, product, robustness, searched, weights
 from wdrun.report.figures.tables import FacetTables, facets
 from wdrun.selection.cells import lower_is_better
-from wdrun.wording import counted
+from wdrun.wording import counted, listed
 
 if TYPE_CHECKING:
     from wdrun.selection import Selection
@@ -49,7 +49,7 @@ def drawings(results: Results, selection: Selection, records: Records | None = N
         yield from _tuned(results, records)
     if found:
         if records is None:
-            yield from _choice(found, selection.metric)
+            yield from _choice(found, selection.metric, _training(results.runs))
         for i, facet in enumerate(found[:CLOSE], start=1):
             yield from _close(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
             yield from _product(results, facet, f"-{i}" if len(found) > 1 else "", len(found))
@@ -62,14 +62,14 @@ def drawings(results: Results, selection: Selection, records: Records | None = N
         )  # fmt: skip
 
 
-def _choice(found: Sequence[FacetTables], metric: str) -> Iterator[Drawing]:
+def _choice(found: Sequence[FacetTables], metric: str, training: str) -> Iterator[Drawing]:
     shown = [f for f in found if f.cells["val_loss"].notna().any()]
     if shown:
         caption = (
             "Data loss (without the penalty) and accuracy against λ, at the lr that is best for each λ on validation; "
             f"mean over {replicates(shown[:CURVES], band=True)}; λ = 0 is a point of its own. Training values are "
-            "running means over the last epoch. On top the total decay D of the runs behind the points, where it is "
-            f"defined. Thin lines may leave the panel.{_capped(len(shown), CURVES)}"
+            f"running means over the last epoch{training}. On top the total decay D of the runs behind the points, "
+            f"where it is defined. Thin lines may leave the panel.{_capped(len(shown), CURVES)}"
         )
         yield Drawing("decay-curve", "Weight-decay curve", caption, curve.curve(shown[:CURVES]))
     maps = [f for f in found if heatmap.drawable(f)]
@@ -82,6 +82,13 @@ def _choice(found: Sequence[FacetTables], metric: str) -> Iterator[Drawing]:
             + f".{_capped(len(maps), MAPS)}"
         )
         yield Drawing("lr-lambda", "Learning rate and λ", caption, heatmap.heatmap(maps[:MAPS], metric))
+
+
+def _training(runs: pd.DataFrame) -> str:
+    """What training values are of, where validation is not scored by the same; as a part of a sentence."""
+    other = {"label_smoothing": "with label_smoothing", "augment.mix": "of mixed images"}
+    used = [words for key, words in other.items() if key in runs and runs[key].notna().any()]
+    return f", {listed(used)}, which validation is without" * bool(used)
 
 
 def _tuned(results: Results, records: Records) -> Iterator[Drawing]:
@@ -138,7 +145,7 @@ def _close(results: Results, facet: FacetTables, suffix: str, of: int) -> Iterat
     if len(table):
         caption = (
             "Data loss, accuracy and their gap (validation − training loss, training − validation accuracy) after each "
-            f"epoch; training values are running means over the epoch; means over runs.{thin}"
+            f"epoch; training values are running means over the epoch{_training(results.runs)}; means over runs.{thin}"
         )
         yield drawing("learning-curves", "Learning curves", caption, learning.learning(table))
     columns = ["l2_norm", "last_rotation", "last_rotation_equilibrium"]
@@ -169,13 +176,15 @@ def _product(results: Results, facet: FacetTables, suffix: str, of: int) -> Iter
     cells = product.table(results.layers, facet)
     if cells.empty:
         return
+    lrs = cells["lr"].nunique()
+    few = f" {product.MOST} of {lrs} lr shown: the outermost, the others evenly spaced." * (lrs > product.MOST)
     caption = (
         "Validation loss, rotation of a step and rotation over its equilibrium (Kosson et al. 2024) against lr·λ, a "
         "line a learning rate; λ = 0 has no place. The loss does not feel the length of a weight that a normalisation "
         "follows, so λ acts through the effective lr η/‖w‖²: where the ratio is 1 the length has settled, and the "
         "lines fall on one. Where it is not, training was too short for this lr·λ. Medians over the weight tensors but "
         "the last, from the last epoch that ended with half of the peak lr or more; "
-        f"{replicates([facet])}. {facet.label}.{_capped(of, CLOSE)}"
+        f"{replicates([facet])}. {facet.label}.{few}{_capped(of, CLOSE)}"
     )
     classes = bool(results.runs["val_accuracy"].notna().any())
     title = "What lr·λ does behind a normalisation" + (f": {facet.label}" if suffix else "")

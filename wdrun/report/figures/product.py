@@ -21,8 +21,8 @@ from wdrun.report.figures.tables import FacetTables, replicates
 from wdrun.wording import rough
 
 MOST = 6  # lr, a line each
-NORM = re.compile(r"(?:^|[._])(?:norm|bn|ln|gn)\w*\.weight$", re.IGNORECASE)  # how norms are called in tables
-ALL_BUT = 0.5  # of the peak lr: a schedule's end tells nothing, as there is no lr left to turn a weight
+NORM = re.compile(r"(?:^|[._])(?:\w*norm|bn|ln|gn)\w*\.weight$", re.IGNORECASE)  # how norms are called in tables
+LEAST = 0.5  # of the peak lr: a schedule's end tells nothing, as there is no lr left to turn a weight
 PANELS = (
     ("val_loss", ""),
     ("last_rotation", "rotation of a step (°)"),
@@ -39,12 +39,13 @@ def rotations(layers: pd.DataFrame, facet: FacetTables) -> pd.DataFrame:
     """
     found = layers[layers["id"].isin(facet.finished["id"])]
     columns = ["id", "last_rotation", "last_rotation_equilibrium"]
-    if not found["parameter"].astype(str).str.contains(NORM).any():
+    vectors = found["dead_filters"].isna()
+    if not any(map(NORM.search, map(str, found["parameter"][vectors].unique()))):
         return pd.DataFrame(columns=columns)
-    weights = found[found["dead_filters"].notna()]
+    weights = found[~vectors]
     names = list(dict.fromkeys(weights["parameter"]))
     weights = weights[weights["parameter"].isin(names[:-1]) & (weights["last_rotation_equilibrium"] > 0)]
-    weights = weights[weights["last_effective_lr"] * weights["l2_norm"] ** 2 >= ALL_BUT * weights["lr"]]
+    weights = weights[weights["last_effective_lr"] * weights["l2_norm"] ** 2 >= LEAST * weights["lr"]]
     latest = weights[weights["epoch"] == weights.groupby("id")["epoch"].transform("max")]
     return latest.groupby("id")[columns[1:]].median().reset_index()
 
@@ -70,8 +71,9 @@ def product(cells: pd.DataFrame, classes: bool) -> Figure:
     """Three panels over lr·λ of a `table`: loss; rotation, the predicted one dotted; their ratio, 1 where reached."""
     figure, axes = style.panels(3, columns=3, height=2.3)
     lrs = style.some(list(cells["lr"]), MOST)
+    looks = list(zip(lrs, style.shades(len(lrs)), style.MARKERS, strict=False))
     for ax, (column, label) in zip(axes, PANELS, strict=True):
-        for lr, colour, marker in zip(lrs, style.shades(len(lrs)), style.MARKERS, strict=False):
+        for lr, colour, marker in looks:
             own = cells[cells["lr"] == lr]
             ax.plot(own["product"], own[column], color=colour, marker=marker, ms=3.5)
             if column == "last_rotation":
@@ -79,7 +81,7 @@ def product(cells: pd.DataFrame, classes: bool) -> Figure:
         _dress(ax, column, label or f"validation {unit('loss', classes)}")
     handles = [
         Line2D([], [], color=colour, marker=marker, ms=3.5, label=f"lr = {rough(lr, 3)}")
-        for lr, colour, marker in zip(lrs, style.shades(len(lrs)), style.MARKERS, strict=False)
+        for lr, colour, marker in looks
     ]
     style.key(figure, [*handles, Line2D([], [], color=style.INK, ls=":", lw=1.3, label="equilibrium")], columns=4)
     return figure
