@@ -19,7 +19,6 @@ from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
 from wdrun.selection.question import LeftOut, data_of, made_apart, of_one_question, texts
 from wdrun.selection.varying import REPLICATE, elsewhere_of, facets_of, is_outcome
-from wdrun.tables.identity import filled
 from wdrun.wording import nearest
 
 METRICS = ("val_loss", "val_accuracy")
@@ -148,10 +147,24 @@ def data(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str
     return str(rows_of(replicates, row, facets)["data"].iloc[0])
 
 
+def values_of(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> dict[str, str]:
+    """The row's facets as they are typed: null where the cell is empty, and none of a key that its option has not."""
+    found = {}
+    for facet in facets:
+        group = facet.partition(".")[0]
+        option = [key for key in (f"{group}.name", group) if key in facets and key != facet]
+        if row[facet] != "":
+            found[facet] = str(row[facet])
+        elif (rows_of(replicates, row, option)[facet] != "").any():
+            found[facet] = "null"
+    return found
+
+
 def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
     """A row's facet in words, `decay=l2, optimizer=adam`; without facets the decay that all runs have."""
     if facets:
-        return ", ".join(f"{facet.removesuffix('.name')}={row[facet]}" for facet in facets)
+        values = values_of(row, facets, replicates).items()
+        return ", ".join(f"{facet.removesuffix('.name')}={value}" for facet, value in values)
     decays = sorted(set(replicates["decay"]) - {NO_DECAY}) or [NO_DECAY]
     return f"decay={decays[0]}"
 
@@ -168,7 +181,6 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     for name in facets:
         frame[name] = texts(frame[name])
     for name in nuisance:
-        frame[name] = filled(frame[name])
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
             frame[name] = texts(frame[name])
     frame["outcome"] = np.where(

@@ -58,6 +58,10 @@ class Selection:
         """The facet of a row of any of the tables in words: `decay=l2, optimizer=adam`."""
         return cells_.name(row, self.facets, self.replicates)
 
+    def values(self, row: pd.Series) -> dict[str, str]:
+        """The facets of such a row as they are typed, see `cells.values_of`."""
+        return cells_.values_of(row, self.facets, self.replicates)
+
     @property
     def names(self) -> list[str]:
         """The facets in words, as `choices` has them."""

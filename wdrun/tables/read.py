@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.config.run import LATER, OUTSIDE, UNWRITTEN, Run, canonical
+from wdrun.config.run import OUTSIDE, UNWRITTEN, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
 from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
 from wdrun.tables.handed import Content
-from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
+from wdrun.tables.identity import NO_KNOBS, filled, finished_first, identity, plain
 from wdrun.tables.place import placed
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
 from wdrun.tables.write import cell, render
@@ -137,7 +137,7 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
         for name, table in one.content.items():
             texts[name].append(table)
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
-    runs: pd.DataFrame = _frame(texts["run"], "run")
+    runs = filled(_frame(texts["run"], "run"))
     told = tuple(dict.fromkeys(problems))
     return Results(tuple(having), runs, **frames, problems=told, plan=tuple(planned), lacking=tuple(lacking))
 
@@ -201,23 +201,7 @@ def _frame(parts: Sequence[tuple[list[str], list[list[str]]]], name: str) -> pd.
     for header, _ in parts:
         columns |= dict.fromkeys(header)
     rows = [dict(zip(header, row, strict=True)) for header, rows in parts for row in rows]
-    if name == "run":
-        _fill(rows, columns)
     return read_table(io.BytesIO(render(list(columns), rows)))
-
-
-def _fill(rows: Sequence[dict[str, str]], columns: Iterable[str]) -> None:
-    """Put the value that a knob which came later has where a run's row leaves it out, as it is off there.
-
-    Only of the options that have it: those of which a row beside has another value.
-    """
-    for key in columns:
-        if (off := LATER.get(key)) is not None:
-            option = f"{key.partition('.')[0]}.name"
-            having = {row.get(option) for row in rows if row.get(key)}
-            for row in rows:
-                if not row.get(key) and row.get(option) in having:
-                    row[key] = cell(off)
 
 
 def read_run(directory: Path) -> dict[str, str] | None:
@@ -310,7 +294,7 @@ def _alike(
                 continue
         except (OSError, ValueError, KeyError):
             continue
-        if any(row.get(key) for key in left - same.keys()):  # those are null, and in no table
+        if any(row.get(key) for key in left - same.keys()):  # those are as always, and in no table
             continue
         if all(key in row and plain(row[key]) == text for key, text in same.items()):
             yield path.parent, row
