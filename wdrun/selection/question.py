@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wdrun.tables.columns import CODE
-from wdrun.tables.read import rungs
+from wdrun.tables.siblings import rungs
 from wdrun.wording import sort_key, typed
 
 USED = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}  # what a word came to

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wdrun.config.run import LATER, OUTSIDE, Job, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables.identity import NO_KNOBS, knob
-from wdrun.tables.read import rungs
+from wdrun.tables.siblings import rungs
 from wdrun.tuning.question import Cell, Facet, Question, Seen
 from wdrun.wording import shown
 
