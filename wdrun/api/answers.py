@@ -22,7 +22,6 @@ from wdrun.selection.looks import last_look
 from wdrun.selection.selecting import Selection
 from wdrun.tables import filters, read
 from wdrun.tables.columns import FACTORS, TABLES
-from wdrun.tables.identity import filled
 from wdrun.tables.read import Results
 from wdrun.terminal.progress import say
 from wdrun.wording import typed
@@ -163,7 +162,7 @@ def _of_frame(runs: pd.DataFrame) -> Results:
         raise ConfigError(f"a frame without {missing[0]}: must be a frame of runs, such as wdrun.load(…).runs")
     if runs.empty:
         raise ConfigError("a frame without rows: must be a frame of runs, such as wdrun.load(…).runs")
-    whole = filled(read.read_table(io.BytesIO(runs.to_csv(index=False).encode())))
+    whole = read.read_runs(io.BytesIO(runs.to_csv(index=False).encode()))
     if "dir" not in whole:
         whole["dir"] = whole["id"]
     none = pd.DataFrame()

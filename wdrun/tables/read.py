@@ -135,7 +135,7 @@ def load(folders: Sequence[Path], tables: Sequence[str] = tuple(TABLES)) -> Resu
         for name, table in one.content.items():
             texts[name].append(table)
     frames = {name: _frame(parts, name) for name, parts in texts.items() if name != "run"}
-    runs = filled(_frame(texts["run"], "run"))
+    runs: pd.DataFrame = _frame(texts["run"], "run")
     told = tuple(dict.fromkeys(problems))
     return Results(tuple(having), runs, **frames, problems=told, plan=tuple(planned), lacking=tuple(lacking))
 
@@ -199,7 +199,8 @@ def _frame(parts: Sequence[tuple[list[str], list[list[str]]]], name: str) -> pd.
     for header, _ in parts:
         columns |= dict.fromkeys(header)
     rows = [dict(zip(header, row, strict=True)) for header, rows in parts for row in rows]
-    return read_table(io.BytesIO(render(list(columns), rows)))
+    table = io.BytesIO(render(list(columns), rows))
+    return read_runs(table) if name == "run" else read_table(table)
 
 
 def read_run(directory: Path) -> dict[str, str] | None:
@@ -236,6 +237,11 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
         {float: "float64"} if len(table) else {float: "float64", int: "int64"}
     )  # of no cell pandas knows no type
     return table.astype({name: numbers[kinds[name]] for name in table.columns if kinds.get(name) in numbers})
+
+
+def read_runs(path: Path | io.BytesIO) -> pd.DataFrame:
+    """A table of runs, of whatever versions, as the commands look at it: `read_table`, and `filled`."""
+    return filled(read_table(path))
 
 
 def _one_text(column: pd.Series) -> pd.Series:
