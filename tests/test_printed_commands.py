@@ -139,7 +139,6 @@ def test_the_data_are_there_after_it(line, capsys):
     assert "SHA-256 verified" in out
 
 
-@pytest.mark.cifar10
 @pytest.mark.parametrize("line", KINDS["own data"])
 def test_a_command_takes_the_users_own_images(line, here, capsys):
     np.savez(here / "my.npz", **grey())

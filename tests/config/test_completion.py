@@ -44,6 +44,8 @@ def completions(shell, here):
         ("wdrun select --j", []),
         ("wdrun --j", ["--json"]),
         ("wdrun --cfg ", ["job"]),
+        ("wdrun data=folder data.root=out", ["data.root=outputs/"]),
+        ("wdrun explain init_from=outputs/", ["init_from=outputs/mine/", "init_from=outputs/notes.txt"]),
         ("wdrun explain decay=qu", []),
         ("wdrun explain decay=_", []),
         ("wdrun --config-dir own verify de", ["decay="]),

@@ -104,6 +104,14 @@ def test_a_run_again_from_its_config_has_the_same_id(here, words):
     }
 
 
+def test_a_config_that_names_a_knob_which_came_later_at_the_value_it_always_had_is_that_run(here):
+    run = parse(compose(["data=synthetic"])).run
+    knobs = run.nested | {"label_smoothing": 0.0, "ema": None}
+    (here / "config.yaml").write_text(yaml.safe_dump(knobs | {"optimizer": {**knobs["optimizer"], "lr_scales": []}}))
+    (again,) = experiments.jobs(files.run_again("config.yaml", [], None), False)
+    assert again.run.id == run.id
+
+
 def test_another_option_takes_the_place_of_the_runs_own(here, capsys):
     run = parse(compose(["decay=elastic_net", "decay.l1_ratio=0.5", "decay.exclude_1d=false", "lr=0.3"])).run
     (here / "config.yaml").write_text(yaml.safe_dump(run.nested))

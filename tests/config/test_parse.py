@@ -118,7 +118,7 @@ optimizer=adm                -> optimizer=adm: must be one of <optimizer><own>; 
 model=cn                     -> model=cn: must be one of <model><own>; did you mean cnn?
 schedule=cosin               -> schedule=cosin: must be one of <schedule><own>; did you mean cosine?
 augment=flipcrop             -> augment=flipcrop: must be one of <augment><own>; did you mean flip_crop?
-data=cifar100                -> data=cifar100: must be one of <data><own>; did you mean cifar10?
+data=cifar11                 -> data=cifar11: must be one of <data><own>; did you mean cifar10?
 experiment=nosuch            -> experiment=nosuch: must be one of <experiment>
 +experiment=nosuch           -> +experiment=nosuch: write experiment=… with one of <experiment>
 decay=null                   -> decay=null: must be one of <decay>
@@ -200,7 +200,7 @@ require.test_accuracy=abc    -> require.test_accuracy=abc: must be a number from
 # data and augment
 data.nosuch=1                -> data.nosuch: unknown key; data takes <datakeys>
 +data.nosuch=1               -> data.nosuch: unknown key; synthetic takes <datatakes>
-data.name=cifar100           -> data.name=cifar100: must be one of <data>; did you mean cifar10?
+data.name=cifar11            -> data.name=cifar11: must be one of <data>; did you mean cifar10?
 data.folds=0                 -> data.folds=0: must be a whole number ≥ 1
 data.folds=abc               -> data.folds=abc: must be a whole number ≥ 1
 data.folds=1000              -> data.folds=1000: must be at most 36, the size of the smallest class
@@ -343,6 +343,11 @@ wd=1e-4                      -> wd: unknown key; write lambda=1e-4 (with decay=l
 label-smooth=0.1             -> label-smooth: unknown key; write label_smoothing=0.1
 mixup=0.2                    -> mixup: unknown key; write augment=mixup augment.alpha=0.2
 augment=cut_mix              -> augment=cut_mix: must be one of <augment>; write augment=cutmix
+data=SVHN -> data=SVHN: must be one of <data>; write data=torchvision data._target_=torchvision.datasets.SVHN
+dataset=mnist                -> dataset: unknown key; write data=torchvision data._target_=torchvision.datasets.MNIST
+decay=schatten               -> decay=schatten: must be one of <decay>; write decay=nuclear
+param_groups=10              -> param_groups: unknown key; write optimizer.lr_scales=…, which must be <factors>
+test-size=0.1                -> test-size: unknown key; write data.test_size=0.1
 optimizer.weight_decay=1e-4  -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 +optimizer.weight_decay=1e-4 -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 optimizer=adam optimizer.betas=[0.9,0.99] -> optimizer.betas: unknown key; write optimizer.beta1=… optimizer.beta2=…

@@ -28,6 +28,12 @@ def test_a_clear_winner(tmp_path):
     assert "Its test accuracy, which chose nothing, is 50.0 %." in won
 
 
+def test_a_users_own_data_are_called_by_their_place(tmp_path):
+    own = {"data.name": "arrays", "data.root": "my cats.npz", "data.digest": "bcdfghjklmnp"}
+    _, _, said = told(made_up.sweep(tmp_path / "r", CLEAR, **own))
+    assert said.startswith("12 runs of mlp on my cats.npz with l2 under sgd")
+
+
 def test_no_difference_that_matters(tmp_path):
     near = {0: [1.0, 1.02, 0.98], 0.01: [1.1] * 3, 0.1: [0.999, 1.018, 0.979], 1: [1.2] * 3}
     found, selection, said = told(made_up.sweep(tmp_path / "r", near))

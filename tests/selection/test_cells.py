@@ -85,6 +85,26 @@ def test_what_only_measures_is_no_facet_and_a_repeat_is_left_out():
     assert any("2 runs repeat a replicate" in w for w in said(selection))
 
 
+def test_an_average_beside_is_no_facet():
+    """It is evaluated beside the run, whose scores are the same with it."""
+    selection = chosen(curve({0: [1, 2]}, ema=math.nan) + curve({0: [1, 2]}, ema=0.9))
+    assert (selection.facets, only(selection)["n"]) == ((), 2)
+
+
+def test_an_empty_cell_is_null_where_the_option_has_the_key_and_is_not_said_where_it_has_not():
+    clip, dampening = "optimizer.clip_norm", "optimizer.dampening"
+    rows = curve({0: [1]}, **{clip: math.nan, dampening: 0.0}) + curve({0: [1]}, **{clip: 1.0, dampening: 0.0})
+    rows += curve({0: [1]}, **{clip: math.nan, dampening: 0.5})
+    rows += curve({0: [1]}, optimizer="adam", **{clip: math.nan, dampening: math.nan})
+    assert chosen(rows).names == [
+        "optimizer=adam",
+        *(
+            f"optimizer=sgd, optimizer.clip_norm={c}, optimizer.dampening={d}"
+            for c, d in (("1", 0), ("null", 0), ("null", 0.5))
+        ),
+    ]
+
+
 def test_where_the_data_lie_is_no_facet():
     rows = curve({0: [1, 2], 0.1: [1, 2]}, **{"data.root": "/a"})
     moved = curve({0: [1, 2], 0.1: [1, 2]}, **{"data.root": ""})

@@ -115,6 +115,22 @@ def test_the_line_of_a_row_is_that_run(mixed, number):
         assert parse(composed(typed)).run.id == row["id"]
 
 
+def test_the_line_of_a_row_beside_others_that_name_a_knob_which_came_later(tmp_path):
+    """Its own row leaves that out; as it is read it has the value that this always had."""
+    lines = ["data=synthetic", "data=synthetic label_smoothing=0.1", "data=synthetic optimizer.lr_scales=[[fc*,2]]"]
+    with opened() as composed:
+        runs = [parse(composed(words.split())).run for words in lines]
+        rows = [run_row(run, {"status": "done"}) for run in runs]
+        columns = dict.fromkeys(key for row in rows for key in row)
+        (tmp_path / "runs.csv").write_bytes(render([*columns], rows))
+        found = load([tmp_path], tables=()).runs
+        assert found["label_smoothing"].tolist() == [0, 0.1, 0]
+        for run, words, row in zip(runs, lines, found.to_dict("records"), strict=True):
+            line_ = line.words(Path(row["dir"]), None, row)
+            assert parse(composed(line_)).run.id == run.id
+            assert len(line_) == 3 + len(words.split())
+
+
 def test_a_row_whose_knobs_are_not_those_of_its_id_has_no_line(mixed):
     row = mixed.to_dict("records")[1] | {"epochs": 77}
     with pytest.raises(ConfigError, match="the knobs in the table are not those of its id"):

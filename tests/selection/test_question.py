@@ -2,11 +2,9 @@
 
 import math
 
-import pandas as pd
 import pytest
 
 from tests.selection.choices import chosen, curve, only, row, said
-from wdrun.selection.question import texts
 
 SMALL, LARGE = ({"data.name": "synthetic", "data.train_examples": n} for n in (200, 400))
 
@@ -125,8 +123,19 @@ def test_where_the_data_lies_is_no_setting():
     assert chosen(rows).facets == ()
 
 
-def test_an_empty_cell_of_a_knob_that_is_not_written_is_told_as_the_value_it_has():
-    runs = pd.DataFrame(
-        {"label_smoothing": [None, 0.1], "augment.pad_mode": [None, "reflect"], "init_from": [None, "a"]}
-    )
-    assert [texts(runs[name]).tolist() for name in runs] == [["0", "0.1"], ["zeros", "reflect"], ["", "a"]]
+def own(*places):
+    """Runs of a user's own data: of each (root, digest) λ = 0 and 0.1."""
+    return [
+        r for root, digest in places for r in curve({0: [2], 0.1: [1]}, **{"data.root": root, "data.digest": digest})
+    ]
+
+
+@pytest.mark.parametrize(("places", "names"), [
+    ((("cats.npz", "bcd"), ("dogs.npz", "fgh")), ["data.root=cats.npz", "data.root=dogs.npz"]),
+    ((("my photos", "bcd"), ("dogs.npz", "fgh")), ["data.root=dogs.npz", "data.root=my photos"]),
+    ((("cats.npz", "bcd"), ("cats.npz", "fgh")), ["data.digest=bcd", "data.digest=fgh"]),
+    ((("cats.npz", "bcd"), ("moved.npz", "bcd"), ("cats.npz", "fgh")), ["data.digest=bcd", "data.digest=fgh"]),
+])  # fmt: skip
+def test_own_data_are_called_by_their_place_where_it_says_which_they_are(places, names):
+    selection = chosen(own(*places))
+    assert sorted(selection.names) == sorted(name for name, _ in selection.boards) == names

@@ -7,6 +7,7 @@ import pytest
 from tests import made_up
 from wdrun.errors import ConfigError
 from wdrun.tables.filters import kept
+from wdrun.tables.identity import filled
 from wdrun.tables.read import load
 
 
@@ -65,6 +66,6 @@ def test_what_no_run_has_is_said(found, words, message):
 
 def test_a_knob_that_is_not_written_where_it_is_as_always_is_found_by_that_value(found):
     smoothed = found.runs.assign(label_smoothing=[0.1, *[None] * 6], **{"augment.pad_mode": ["reflect", *[None] * 6]})
-    found = replace(found, runs=smoothed)
+    found = replace(found, runs=filled(smoothed))
     assert len(kept(found, ["label_smoothing=0"]).runs) == len(kept(found, ["augment.pad_mode=zeros"]).runs) == 6
     assert len(kept(found, ["label_smoothing=0.1"]).runs) == len(kept(found, ["label_smoothing!=0"]).runs) == 1

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from tests import made_up
 from tests.runs import run
 from wdrun.config.run import canonical
 from wdrun.tables.columns import run_row
-from wdrun.tables.identity import finished_first, identity, identity_of, plain, value
+from wdrun.tables.identity import filled, finished_first, identity, identity_of, plain, value
 from wdrun.tables.write import cell
 
 NUMBERS = st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -81,3 +82,23 @@ def test_of_folders_alike_but_for_a_former_id_the_ended_come_first(tmp_path):
     assert [folder.name for folder in finished_first(folders)] == [names[1], names[0], *names[2:]]
     (folders[0] / "run.csv").write_text("cut")
     assert [folder.name for folder in finished_first(folders)][:2] == [names[1], names[0]]
+
+
+def test_a_knob_that_came_later_has_its_value_where_a_row_leaves_it_out_and_its_option_has_it():
+    """An option has it that is shipped with it, or of which another row has it; null stays an empty cell."""
+    runs = pd.DataFrame({
+        "augment.name": ["flip_crop", "mixup", "none", "mine", "mine", "ours"],
+        "augment.pad_mode": ["reflect", None, None, "reflect", None, None],
+        "label_smoothing": [None, 0.1, None, None, None, None],
+        "optimizer.name": ["adam", "adam", "sgd", "adamw", "sgd", "sgd"],
+        "optimizer.amsgrad": [True, None, None, None, None, None],
+        "optimizer.lr_scales": [None, None, None, None, None, "[['fc*', 2]]"],
+        "ema": [None, None, None, None, None, 0.9],
+    })  # fmt: skip
+    found = filled(runs).astype(object).where(lambda frame: frame.notna(), None)
+    assert found["augment.pad_mode"].tolist() == ["reflect", "zeros", None, "reflect", "zeros", None]
+    assert found["label_smoothing"].tolist() == [0, 0.1, 0, 0, 0, 0]
+    assert found["optimizer.amsgrad"].tolist() == [True, False, None, False, None, None]
+    assert found["optimizer.lr_scales"].tolist() == ["[]"] * 5 + ["[['fc*', 2]]"]
+    assert found["ema"].tolist() == runs["ema"].astype(object).where(runs["ema"].notna(), None).tolist()
+    pd.testing.assert_frame_equal(filled(filled(runs)), filled(runs))

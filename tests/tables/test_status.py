@@ -215,6 +215,13 @@ def test_filter_words_choose_the_runs_that_wait_too(root, wdrun, capsys):
     assert "did you mean seed?" in wdrun("status", str(root), "sed=7", capture=capsys)[2]
 
 
+def test_a_knob_that_came_later_filters_runs_whose_rows_do_not_name_it(tmp_path, wdrun, capsys):
+    plan.write(runs.jobs(tmp_path, "label_smoothing=0,0.1", "seed=0,1,2"))
+    for word, count in (("label_smoothing=0", 3), ("label_smoothing!=0", 3), ("label_smoothing=0,0.1", 6)):
+        out = wdrun("status", str(tmp_path / "default"), word, capture=capsys)[1]
+        assert f"{count} waiting" in out.splitlines()[0]
+
+
 def test_root_tables_alone_are_told(tmp_path, wdrun, capsys):
     """A colleague's runs.csv, or a folder from which the runs were moved away."""
     jobs = runs.jobs(tmp_path, "seed=range(0,4)")

@@ -11,6 +11,7 @@ from tests.runs import TINY, changed
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import run_row
+from wdrun.tables.identity import filled
 from wdrun.tables.read import read_table
 from wdrun.tables.write import render
 from wdrun.tuning import asking
@@ -49,8 +50,13 @@ def seen(found, runs, **others):
     ("lr=0.1,0.01", "decay=l2_ball,rescale"),
     ("decay.coupling=coupled,decoupled", "lambda=interval(1e-4,1)", "lr=0.1"),
     ("decay=chain", "decay.terms=[{decay:l2},{decay:l1,weight:0.1}]"),
+    ("label_smoothing=0,0.1",),  # a row names a knob that came later only where it is not as always
+    ("label_smoothing=interval(0,0.2)", "decay=l2"),
+    ("optimizer=sgd,adam", "optimizer.dampening=interval(0,0.5)", "optimizer.lr_scales=[],[[fc*,2]]"),
+    ("model=resnet,mlp", "model.widths=[4,8]", "augment=flip_crop,mixup", "augment.pad_mode=zeros,reflect"),
 ], ids=" ".join)  # fmt: skip
-def test_what_the_question_would_train_is_seen_as_that_cell(words):
+@pytest.mark.parametrize("read", [lambda runs: runs, filled], ids=["as written", "filled"])
+def test_what_the_question_would_train_is_seen_as_that_cell(words, read):
     found = asked(*words)
     question, cells = found.question, []
     for place, facet in enumerate(question.facets):
@@ -62,7 +68,7 @@ def test_what_the_question_would_train_is_seen_as_that_cell(words):
     cells = list(dict.fromkeys(cells))
     lines = [question.words(cell, seed) for cell in cells for seed in (0, 1000)]
     expected = [Seen(cell, seed, SCORE) for cell in cells for seed in (0, 1000)]
-    assert [s[:3] for s in seen(found, table(lines))] == [s[:3] for s in expected]
+    assert [s[:3] for s in seen(found, read(table(lines)))] == [s[:3] for s in expected]
 
 
 def test_lambda_zero_is_one_cell_whatever_decay_it_was_typed_with():
@@ -136,6 +142,20 @@ def test_the_seconds_of_a_run_are_those_of_its_epochs():
 def test_a_folder_of_another_question_is_refused(word, message):
     with pytest.raises(ConfigError, match=message):
         seen(asked("decay=l2"), table([changed(TINY, word)]))
+
+
+def test_runs_in_a_folder_of_other_images_are_refused():
+    word = f"data.digest={'b' * 12}"
+    found = asked("decay=l2", "data=arrays", "data.root=cats.npz", "~data.train_examples", "~data.test_examples", word)
+    runs = table([found.question.words(found.question.cell(0, (0.1, 0.1)), 0)])
+    assert len(seen(found, runs)) == 1
+    with pytest.raises(ConfigError, match=r"^data.root=cats.npz: .*default holds runs of other images, which"):
+        seen(found, runs.assign(**{"data.digest": "c" * 12}))
+
+
+def test_a_knob_that_came_later_is_outside_the_bounds_where_no_row_names_it():
+    found = asked("decay=l2", "label_smoothing=interval(0.05,0.2)")
+    assert seen(found, table([changed(TINY, "lambda=0.1", "lr=0.1")])) == []
 
 
 def test_where_the_data_lie_is_no_other_question():

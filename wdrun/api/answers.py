@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 
 from wdrun.accepts import check, one_of
-from wdrun.api.arguments import Folder, plain
+from wdrun.api.arguments import Folder, is_one_value, plain
 from wdrun.api.silence import stderr
 from wdrun.config import commands
-from wdrun.config.keys import KEYS
 from wdrun.errors import ConfigError, StorageError
 from wdrun.report.command import write
 from wdrun.selection import command, selecting
@@ -163,7 +162,7 @@ def _of_frame(runs: pd.DataFrame) -> Results:
         raise ConfigError(f"a frame without {missing[0]}: must be a frame of runs, such as wdrun.load(…).runs")
     if runs.empty:
         raise ConfigError("a frame without rows: must be a frame of runs, such as wdrun.load(…).runs")
-    whole = read.read_table(io.BytesIO(runs.to_csv(index=False).encode()))
+    whole = read.read_runs(io.BytesIO(runs.to_csv(index=False).encode()))
     if "dir" not in whole:
         whole["dir"] = whole["id"]
     none = pd.DataFrame()
@@ -184,7 +183,7 @@ def _filters(where: Where) -> list[str]:
 
 def _values(name: str, value: Any) -> str:
     given = plain(name, value)
-    several = isinstance(given, list) and not (name in KEYS and KEYS[name].fits(given))
+    several = isinstance(given, list) and not is_one_value(name, given)
     return ",".join(typed(item) or "null" for item in (given if several else [given]))
 
 

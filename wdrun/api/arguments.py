@@ -47,13 +47,20 @@ def words(options: Mapping[str, Any], *, axes: bool = False) -> list[str]:
         if not re.fullmatch(r"[+~]*[\w./]+", key):
             raise ConfigError(f"{name}: must be the name of a key, such as lam, seed or data__root")
         given = plain(name, value)
-        if axes and isinstance(given, list) and not (key in KEYS and KEYS[key].fits(given)):
+        if axes and isinstance(given, list) and not is_one_value(key, given):
             if not given:
                 raise ConfigError(f"{name}=[]: holds no value")
             found.append(f"{key}={','.join(_text(key, item) for item in given)}")
         else:
             found.append(_word(key, given))
     return found
+
+
+def is_one_value(key: str, given: list[Any]) -> bool:
+    """Whether the key takes the list as it is: one of KEYS by what it accepts, another by what conf/ has there."""
+    if key in KEYS:
+        return KEYS[key].fits(given)
+    return _shipped().get(key, False) and not any(isinstance(item, list) for item in given)
 
 
 def plain(name: str, value: Any) -> Any:
@@ -110,9 +117,11 @@ def _takes_text(key: str, text: str) -> bool:
 
 
 @cache
-def _shipped() -> frozenset[str]:
-    """The keys that the options of conf/ have."""
+def _shipped() -> dict[str, bool]:
+    """The keys that the options of conf/ have, and whether they take a list."""
     files = [(group, conf_dir() / group / f"{name}.yaml") for group in GROUPS for name in option_names(group)]
-    return frozenset(
-        f"{group}.{key}" for group, path in files for key, *_ in help.keys_of(path.read_text(encoding="utf-8"))
-    )
+    return {
+        f"{group}.{key}": default.startswith("[")
+        for group, path in files
+        for key, default, _ in help.keys_of(path.read_text(encoding="utf-8"))
+    }

@@ -16,6 +16,7 @@ from wdrun.config.commands import COMMANDS, SPELLED, Command
 
 OPENING = ("--config", "--config-dir", "-cd")  # flags that a path follows
 VALUED = (*OPENING, "--cfg", "-c")
+PLACES = ("data.root", "init_from", "output_dir")  # keys of a run that are a path
 PLAIN = re.compile(r"[\w./+,:@%=^-]+")  # a word that no shell expands
 
 
@@ -37,7 +38,7 @@ def completed(line: str, flags: Sequence[str]) -> Completion:
         return Completion(_those(["job"], last))
     if last.startswith("@"):
         return Completion([f"@{path}" for path in _paths(last[1:])])
-    if equals and option in OPENING:
+    if equals and option in (*OPENING, *PLACES):
         return Completion([f"{option}={found}" for found in _paths(path)])
     words, config_dir = _without_flags(before)
     command = COMMANDS.get(words[0]) if words else None

@@ -14,7 +14,7 @@ from wdrun.config.compose import opened
 from wdrun.config.literals import ABSENT, word
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
-from wdrun.config.run import UNWRITTEN
+from wdrun.config.run import UNWRITTEN, written
 from wdrun.config.typed import spell
 from wdrun.errors import ConfigError
 from wdrun.wording import nearest
@@ -150,7 +150,7 @@ def knobs(path: Path, shown: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {str(key): value}
-    return flat
+    return written(flat)
 
 
 def difference(target: Mapping[str, Any], composed: Callable[[list[str]], Any], free: Sequence[str] = ()) -> Missed:

@@ -35,6 +35,7 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun evaluate outputs/decay_curve evaluate=calibration   measure finished runs later, without training
   wdrun bench                                        how fast this machine trains, against a plain loop
   wdrun data=synthetic epochs=3                      without network, in seconds
+  wdrun data=folder data.root=photos model=mlp       your own images, in photos/train/<class>/*.png
   wdrun budget=0.5 optimizer=adamw                   choose λ by what it can do: total decay 0.5
   wdrun experiment=decay_curve                       an experiment of the articles, with its sweep
   wdrun data                                         fetch and verify CIFAR-10 now

@@ -35,5 +35,13 @@ def _shipped(group: str) -> frozenset[str]:
     return _names(conf_dir() / group)
 
 
+@cache
+def shipped_with(group: str, key: str) -> frozenset[str]:
+    """The shipped options of a config group whose files have this key."""
+    return frozenset(
+        path.stem for path in (conf_dir() / group).glob("*.yaml") if f"\n{key}:" in path.read_text(encoding="utf-8")
+    )
+
+
 def _names(folder: Path) -> frozenset[str]:
     return frozenset(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))

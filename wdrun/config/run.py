@@ -27,7 +27,8 @@ LATER: dict[str, Any] = {f"decay.{term}corrected": "auto" for term in ("", "term
 LATER |= {"optimizer.clip": "all", "optimizer.lr_scales": [], "optimizer.amsgrad": False, "optimizer.dampening": 0.0}
 LATER |= {"init_from": None, "init_digest": None, "init_skip": None, "ema": None}
 LATER |= {"label_smoothing": 0.0, "augment.pad_mode": "zeros"}
-# Of these, the ones that are not written where they have that value: tables stay as they were.
+# Of these, the ones that are not written where they have that value: tables and config.yaml stay as they were, and so
+# an empty cell of them, or none, says that value.
 UNWRITTEN = {key: value for key, value in LATER.items() if not key.startswith("decay.")}
 
 
@@ -76,10 +77,7 @@ class Run:
         for field in fields(self):  # without asdict's copies, each name once: a sweep has thousands of runs
             key, value = "lambda" if field.name == "lam" else field.name, getattr(self, field.name)
             flat |= {intern(f"{key}.{k}"): v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-        for key, usual in UNWRITTEN.items():
-            if flat.get(key) == usual:
-                flat.pop(key, None)
-        return flat
+        return written(flat)
 
     @cached_property
     def id(self) -> str:
@@ -187,6 +185,11 @@ def canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: canonical(item) for key, item in value.items()}
     return value
+
+
+def written(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """These flat knobs without the ones of UNWRITTEN that are as they always were: the form in which runs compare."""
+    return {key: value for key, value in knobs.items() if key not in UNWRITTEN or value != UNWRITTEN[key]}
 
 
 def digest(knobs: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from wdrun.report import averages
 from wdrun.selection import tuned
 from wdrun.selection.cells import best_first
 from wdrun.selection.kinds import Finding, told
-from wdrun.selection.question import USED
+from wdrun.selection.question import DIGEST, ROOT, USED
 from wdrun.selection.sentences import MEASURES, at, gain, ranking
 from wdrun.wording import command_line, counted, distinct, interval, listed, score, typed
 
@@ -61,7 +61,8 @@ def tried(found: Results, selection: Selection, records: Records) -> list[str]:
 def compared(found: Results, selection: Selection) -> list[str]:
     """How many runs, of what, differing in what, and how they ended."""
     runs = found.runs
-    alike = [("of", "model"), ("on", "data.name"), ("with", "decay"), ("under", "optimizer")]
+    own = {ROOT, DIGEST} <= {*runs} and runs[DIGEST].notna().all() and _one(runs[ROOT])
+    alike = [("of", "model"), ("on", ROOT if own else "data.name"), ("with", "decay"), ("under", "optimizer")]
     told = [f"{word} {typed(runs[name].iloc[0])}" for word, name in alike if name in runs and _one(runs[name])]
     sentence = " ".join([counted(len(runs), "run"), *told])
     if "data.train_size" in runs and _one(runs["data.train_size"]) and runs["data.train_size"].notna().all():

@@ -19,7 +19,6 @@ from wdrun.selection import evidence
 from wdrun.selection.intervals import spread, t_interval
 from wdrun.selection.question import LeftOut, data_of, made_apart, of_one_question, texts
 from wdrun.selection.varying import REPLICATE, elsewhere_of, facets_of, is_outcome
-from wdrun.tables.identity import filled
 from wdrun.wording import nearest
 
 METRICS = ("val_loss", "val_accuracy")
@@ -143,19 +142,6 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any],
     return [(dict(zip(by, key, strict=True)), part) for key, part in frame.groupby(list(by), sort=False, dropna=False)]
 
 
-def data(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
-    """The data of a row's facet in words, "" where all runs have the same: scores on other data do not compare."""
-    return str(rows_of(replicates, row, facets)["data"].iloc[0])
-
-
-def name(row: pd.Series, facets: Sequence[str], replicates: pd.DataFrame) -> str:
-    """A row's facet in words, `decay=l2, optimizer=adam`; without facets the decay that all runs have."""
-    if facets:
-        return ", ".join(f"{facet.removesuffix('.name')}={row[facet]}" for facet in facets)
-    decays = sorted(set(replicates["decay"]) - {NO_DECAY}) or [NO_DECAY]
-    return f"decay={decays[0]}"
-
-
 def _finished(runs: pd.DataFrame, metric: str) -> pd.Series:
     """Whether a run is done and its score is finite."""
     return (runs["status"] == "done") & np.isfinite(runs[metric].astype(float))
@@ -168,7 +154,6 @@ def _prepared(runs: pd.DataFrame, metric: str, facets: Sequence[str], nuisance: 
     for name in facets:
         frame[name] = texts(frame[name])
     for name in nuisance:
-        frame[name] = filled(frame[name])
         if not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any():
             frame[name] = texts(frame[name])
     frame["outcome"] = np.where(

@@ -12,8 +12,9 @@ import pandas as pd
 
 from wdrun.config.keys import KEYS
 from wdrun.selection import overrides
-from wdrun.selection.cells import NO_DECAY, Grid, name, rows_of, seeds_and_folds
+from wdrun.selection.cells import NO_DECAY, Grid, rows_of, seeds_and_folds
 from wdrun.selection.line import Typed
+from wdrun.selection.names import name
 from wdrun.selection.overrides import Line
 from wdrun.tables.place import name_of
 

@@ -13,7 +13,7 @@ from wdrun.config.compose import compose, opened
 from wdrun.config.files import Missed, Words
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.parse import parse
-from wdrun.config.run import SCALARS, digest
+from wdrun.config.run import SCALARS, digest, written
 from wdrun.errors import ConfigError, StorageError
 from wdrun.selection.overrides import Line, recorded
 from wdrun.tables.identity import FORMER, NO_KNOBS, knob
@@ -69,7 +69,7 @@ def _target(row: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
     An empty cell is a knob that is null, or one that only other runs of the table have: the options of the run and its
     id tell.
     """
-    cells = {key: knob(cell) for key, cell in row.items() if key not in NO_KNOBS}
+    cells = written({key: knob(cell) for key, cell in row.items() if key not in NO_KNOBS})
     given = {key: value for key, value in cells.items() if value is not None}
     where = Path(row["dir"])
     _check_options(where, given, (), config_dir)

@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 
 from wdrun.tables.columns import CODE
-from wdrun.tables.identity import filled
-from wdrun.tables.read import rungs
+from wdrun.tables.siblings import rungs
 from wdrun.wording import sort_key, typed
 
 USED = {"device": "device_name", "precision": "precision_used", "threads": "threads_used"}  # what a word came to
 CIRCUMSTANCES = ("epochs", *USED, "data_digest")
-ELSEWHERE = ("data.root",)  # where data lies does not say what it is
+ROOT, DIGEST = "data.root", "data.digest"  # where a user's own data lie, and what they are
 OWN_CLASSES = ("data._target_", "model._target_", "decay._target_", "decay.terms")
 MADE_WITH = ("wdrun_version", "commit", "torch_version", "python_version", "instruction_set", *USED.values())
 
@@ -59,22 +58,33 @@ def of_one_question(runs: pd.DataFrame, finished: pd.Series) -> tuple[pd.DataFra
 
 def texts(column: pd.Series) -> pd.Series:
     """The cells as a user would type them; each value is put into words once, however many runs have it."""
-    codes, values = pd.factorize(filled(column), use_na_sentinel=False)
+    codes, values = pd.factorize(column, use_na_sentinel=False)
     return pd.Series(np.array([typed(value) for value in values], dtype=object)[codes], index=column.index)
 
 
 def data_of(runs: pd.DataFrame) -> pd.Series:
     """The data of each run in words, `data=synthetic data.train_examples=200`: as few data knobs as tell them apart."""
-    knobs = [name for name in map(str, runs) if name.startswith("data.") and name not in ELSEWHERE]
+    knobs = [name for name in map(str, runs) if name.startswith("data.") and name != unsaid(runs)]
     words = pd.Series("", index=runs.index)
     for knob in sorted(knobs, key=lambda knob: knob != "data.name"):
         if runs[knob].nunique(dropna=False) < 2:
             continue
-        values = texts(runs[knob]).str.replace(" ", "").replace("", "null")
+        values = texts(runs[knob]).str.replace(", ", ",").replace("", "null")
         longer = words + f" {knob.removesuffix('.name')}=" + values
         if longer.nunique() > words.nunique():
             words = longer
     return words.str.strip()
+
+
+def unsaid(runs: pd.DataFrame) -> str:
+    """Which of `data.root` and `data.digest` does not name the data: the place, as it may hold other content later.
+
+    Where each place holds one content, and each content lies in one place, a person knows them by `data.root=cats.npz`.
+    """
+    if not {ROOT, DIGEST} <= {*runs}:
+        return ROOT
+    pairs = runs[[ROOT, DIGEST]].drop_duplicates()
+    return DIGEST if len(pairs) > 1 and (pairs.nunique(dropna=False) == len(pairs)).all() else ROOT
 
 
 def made_apart(runs: pd.DataFrame) -> list[str]:

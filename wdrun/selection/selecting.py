@@ -13,7 +13,7 @@ from wdrun.accepts import is_number
 from wdrun.config.commands import MARGINS
 from wdrun.errors import ConfigError
 from wdrun.selection import cells as cells_
-from wdrun.selection import planned
+from wdrun.selection import names, planned
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
 from wdrun.selection.findings import findings
@@ -56,7 +56,11 @@ class Selection:
 
     def name(self, row: pd.Series) -> str:
         """The facet of a row of any of the tables in words: `decay=l2, optimizer=adam`."""
-        return cells_.name(row, self.facets, self.replicates)
+        return names.name(row, self.facets, self.replicates)
+
+    def values(self, row: pd.Series) -> dict[str, str]:
+        """The facets of such a row as they are typed, see `cells.values_of`."""
+        return names.values_of(row, self.facets, self.replicates)
 
     @property
     def names(self) -> list[str]:
@@ -66,7 +70,7 @@ class Selection:
     @property
     def boards(self) -> list[tuple[str, pd.DataFrame]]:
         """The leaderboard of each data, with its name; one, with "", where all runs have the same data."""
-        data = [cells_.data(row, self.facets, self.replicates) for _, row in self.leaderboard.iterrows()]
+        data = [names.data(row, self.facets, self.replicates) for _, row in self.leaderboard.iterrows()]
         return [(str(name), part) for name, part in self.leaderboard.groupby(data, sort=False)]
 
     def of(self, frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
@@ -117,7 +121,7 @@ def select(
     choices = choices.join(looks(choices, grid.facets, before))
     waiting = planned.waiting(plan, grid, choices)
     choices["missing"] = [max(missing, len(own)) for missing, own in zip(choices["missing"], waiting, strict=True)]
-    data = [cells_.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
+    data = [names.data(row, grid.facets, grid.replicates) for _, row in choices.iterrows()]
     boards = [leaderboard(grid, points, own, margin, confidence) for _, own in choices.groupby(data, sort=False)]
     asked: dict[str, Any] = {"margin": margin, "confidence": confidence, "config_dir": config_dir}
     asked["typed"] = Typed(runs, config_dir)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from wdrun.config.run import OUTSIDE
-from wdrun.selection.question import CIRCUMSTANCES, ELSEWHERE, texts
+from wdrun.selection.question import CIRCUMSTANCES, ROOT, texts, unsaid
 from wdrun.tables.columns import CODE, RUN
 
 REPLICATE = ["seed", "fold"]
 # Where several knobs say the same, these name it.
 FIRST = ("decay", "decay.coupling", "optimizer", "model", "coupling", "data.name")
-WATCHING = ("diagnostics", "evaluate.", *OUTSIDE)  # knobs that measure, or say where data lie, and do not change a run
+# Knobs that measure, or keep an average beside, and so leave the scores that runs are compared by as they are.
+WATCHING = ("diagnostics", "evaluate.", "ema", *(key for key in OUTSIDE if key != ROOT))
 
 
 def is_outcome(column: str) -> bool:
@@ -40,7 +41,7 @@ def facets_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
 
 def knobs_of(runs: pd.DataFrame, nuisance: Sequence[str]) -> list[str]:
     """The knobs in which facets may differ, sorted."""
-    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, *ELSEWHERE)
+    out = ("lambda", *REPLICATE, *nuisance, *CIRCUMSTANCES, unsaid(runs))
     return sorted(c for c in runs.columns if c not in out and not is_outcome(c) and not c.startswith(WATCHING))
 
 

@@ -17,7 +17,7 @@ from wdrun.sweep import checkpoint, own_code
 from wdrun.sweep.checkpoint import KEPT
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.resumption import ALONE, FUSED, UNKNOWN, Loaded, Start, differences, taken
-from wdrun.tables.read import on_other_data, otherwise_begun, shorter
+from wdrun.tables.siblings import on_other_data, otherwise_begun, shorter
 from wdrun.training.trainer import Trainer
 from wdrun.wording import counted
 

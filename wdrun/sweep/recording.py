@@ -16,7 +16,7 @@ from wdrun.sweep import checkpoint, extension, loggers, own_code, provenance
 from wdrun.sweep.resumption import ALONE, Rows, resume
 from wdrun.tables import evaluations
 from wdrun.tables.columns import SCHEMA, TABLES, factors, run_row
-from wdrun.tables.read import without_decay
+from wdrun.tables.siblings import without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network

@@ -10,7 +10,6 @@ from wdrun.config import axes
 from wdrun.config.keys import SAME
 from wdrun.errors import ConfigError
 from wdrun.tables.columns import TABLES
-from wdrun.tables.identity import filled
 from wdrun.tables.read import Results
 from wdrun.terminal.progress import say
 from wdrun.wording import counted, listed, nearest, sort_key, typed
@@ -37,8 +36,8 @@ def kept(found: Results, words: Sequence[str], command: str = "select", settings
             own = "".join(f"{setting}=, " for setting in settings)
             takes = f"; {command} takes {own}{'or ' if own else ''}a knob of these runs"
             raise ConfigError(f"{name}: unknown setting of wdrun {command}{nearest(name, known) or takes}")
-        there = filled(runs[column]).map(_plain)
-        there_are = {*filled(found.runs[column]).map(_plain)}
+        there = runs[column].map(_plain)
+        there_are = {*found.runs[column].map(_plain)}
         wanted: set[str] = set()
         for value in re.split(r",(?![^\[{(]*[\]})])", text):
             if not (some := _meant(name, value, there_are)):

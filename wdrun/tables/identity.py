@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wdrun.config.run import SCALARS, UNWRITTEN, canonical, digest
+from wdrun.config.options import shipped_with
+from wdrun.config.run import LATER, SCALARS, canonical, digest
 from wdrun.tables.columns import CODE, FACTORS, RUN
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.write import cell
@@ -104,7 +105,19 @@ def knob(cell: Any) -> Any:
     return value(plain_cell) if isinstance(plain_cell, str) else canonical(plain_cell)
 
 
-def filled(column: pd.Series) -> pd.Series:
-    """A column of a typed table, its empty cells with the value that this knob has where it is not written."""
-    usual = UNWRITTEN.get(str(column.name))
-    return column if usual is None else column.fillna(usual)
+def filled(runs: pd.DataFrame) -> pd.DataFrame:
+    """A typed runs table with the value that a knob which came later always had where a row leaves it out.
+
+    Only of the options that have the knob: shipped ones, and those of which another row has it.
+    """
+    for key, usual in LATER.items():
+        if usual is None or key not in runs or not (empty := runs[key].isna()).any():
+            continue
+        group, _, name = key.rpartition(".")
+        if (option := f"{group}.name") in runs:
+            having = shipped_with(group, name) | {*runs.loc[~empty, option]}
+            empty &= runs[option].isin(having)
+        column = runs[key].copy()
+        column[empty] = usual if isinstance(usual, bool | float) else cell(usual)
+        runs = runs.assign(**{key: column.infer_objects()})
+    return runs

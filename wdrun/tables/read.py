@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wdrun.config.run import LATER, OUTSIDE, UNWRITTEN, Run, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables import handed, plan
 from wdrun.tables.columns import CODE, EVALUATIONS, FORMER, PREDICTIONS, RUN, TABLES
 from wdrun.tables.handed import Content
-from wdrun.tables.identity import NO_KNOBS, finished_first, identity, plain
+from wdrun.tables.identity import NO_KNOBS, filled, finished_first, identity, plain
 from wdrun.tables.place import placed
 from wdrun.tables.sound import complete, left_out, run_of, settled, whole
-from wdrun.tables.write import cell, render
+from wdrun.tables.write import render
 from wdrun.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -203,23 +201,8 @@ def _frame(parts: Sequence[tuple[list[str], list[list[str]]]], name: str) -> pd.
     for header, _ in parts:
         columns |= dict.fromkeys(header)
     rows = [dict(zip(header, row, strict=True)) for header, rows in parts for row in rows]
-    if name == "run":
-        _fill(rows, columns)
-    return read_table(io.BytesIO(render(list(columns), rows)))
-
-
-def _fill(rows: Sequence[dict[str, str]], columns: Iterable[str]) -> None:
-    """Put the value that a knob which came later has where a run's row leaves it out, as it is off there.
-
-    Only of the options that have it: those of which a row beside has another value.
-    """
-    for key in columns:
-        if (off := LATER.get(key)) is not None:
-            option = f"{key.partition('.')[0]}.name"
-            having = {row.get(option) for row in rows if row.get(key)}
-            for row in rows:
-                if not row.get(key) and row.get(option) in having:
-                    row[key] = cell(off)
+    table = io.BytesIO(render(list(columns), rows))
+    return read_runs(table) if name == "run" else read_table(table)
 
 
 def read_run(directory: Path) -> dict[str, str] | None:
@@ -239,94 +222,6 @@ def status_of(directory: Path) -> str | None:
     return row["status"] if row else None
 
 
-def without_decay(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
-    """The finished run below `root` that differs from this one, on these data, in having no decay (λ = 0)."""
-
-    def zero(row: dict[str, str]) -> bool:
-        return float(row["lambda"]) == 0 and "" not in (row["val_loss"], row["test_loss"])
-
-    found = _alike(root.glob("*/run.csv"), run, data_digest, ("lambda", "decay."), zero)
-    return next((row for _, row in found), None)
-
-
-def shorter(root: Path, run: Run, data_digest: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The finished runs below `root`, no rungs of halving, that are this one, on these data, of fewer epochs."""
-    short = {*range(run.epochs)} - rungs(root)
-    return _alike(_namesakes(root, run), run, data_digest, ("epochs",), lambda row: int(row["epochs"]) in short)
-
-
-def otherwise_begun(root: Path, run: Run, data_digest: str) -> dict[str, str] | None:
-    """The run below `root` that differs from this one, on these data, in what its `init_from` held then."""
-
-    def other(row: dict[str, str]) -> bool:
-        return row["init_from"] == run.init_from and row["init_digest"] != run.init_digest
-
-    found = _alike(_namesakes(root, run), run, data_digest, ("init_digest",), other, ended=False)
-    return next((row for _, row in found), None)
-
-
-def on_other_data(root: Path, run: Run) -> dict[str, str] | None:
-    """The run below `root` that differs from this one in what its `data.root` held then."""
-
-    def other(row: dict[str, str]) -> bool:
-        return row["data.root"] == run.data["root"] and row["data.digest"] not in ("", run.data["digest"])
-
-    found = _alike(_namesakes(root, run), run, None, ("data.digest",), other, ended=False)
-    return next((row for _, row in found), None)
-
-
-def _namesakes(root: Path, run: Run) -> list[Path]:
-    """The run.csv of the folders below `root` whose names differ from this run's in the id alone, as few of a sweep do.
-
-    Each of its runs may read them: were it all of the sweep, its time would grow as the square of its runs.
-    """
-    begin = run.slug[: -len(run.id)]
-    try:
-        names = os.listdir(root)
-    except OSError:
-        return []
-    return [root / name / "run.csv" for name in names if name.startswith(begin) and len(name) == len(run.slug)]
-
-
-def _alike(
-    paths: Iterable[Path],
-    run: Run,
-    data_digest: str | None,
-    but: Sequence[str],
-    asked: Callable[[dict[str, str]], bool],
-    *,
-    ended: bool = True,
-) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Folder and row of such runs, on these data unless None, with this one's knobs but for some; `x.` is a group.
-
-    A row that is broken, or may not be read, is none: `load` tells of it. Those of runs that are not done count where
-    they need not have `ended`.
-    """
-    groups = tuple(key for key in but if key.endswith("."))
-    left = {key for key in (*run.knobs, *UNWRITTEN) if key not in (*but, *OUTSIDE) and not key.startswith(groups)}
-    same = {key: cell(canonical(run.knobs[key])) for key in left if key in run.knobs}
-    for path in sorted(paths):
-        try:
-            row = run_of(*whole(path))
-            if data_digest not in (None, row["data_digest"]) or (ended and row["status"] != "done") or not asked(row):
-                continue
-        except (OSError, ValueError, KeyError):
-            continue
-        if any(row.get(key) for key in left - same.keys()):  # those are null, and in no table
-            continue
-        if all(key in row and plain(row[key]) == text for key, text in same.items()):
-            yield path.parent, row
-
-
-def rungs(root: Path) -> set[int]:
-    """The epochs of the rungs of successive halving in a folder of runs; none but where a former version halved."""
-    try:
-        header, rows = whole(root / "halving.csv")
-        return {int(row[header.index("epochs")]) for row in rows}
-    except (OSError, ValueError):
-        return set()
-
-
 def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
     """A table as a pandas frame, known columns in their types; the same floats bit for bit; equal knobs as one text."""
     import pandas as pd
@@ -344,6 +239,11 @@ def read_table(path: Path | io.BytesIO) -> pd.DataFrame:
         {float: "float64"} if len(table) else {float: "float64", int: "int64"}
     )  # of no cell pandas knows no type
     return table.astype({name: numbers[kinds[name]] for name in table.columns if kinds.get(name) in numbers})
+
+
+def read_runs(path: Path | io.BytesIO) -> pd.DataFrame:
+    """A table of runs, of whatever versions, as the commands look at it: `read_table`, and `filled`."""
+    return filled(read_table(path))
 
 
 def _one_text(column: pd.Series) -> pd.Series:

@@ -20,7 +20,7 @@ from wdrun.tables import plan
 from wdrun.tables.columns import run_row
 from wdrun.tables.handed import columns_lacking, table_of
 from wdrun.tables.identity import finished_first, identity
-from wdrun.tables.read import NO_RESULTS, Results, read_table, run_folders
+from wdrun.tables.read import NO_RESULTS, Results, read_runs, run_folders
 from wdrun.tables.sound import run_of, whole
 from wdrun.tables.words import folders_and_settings
 from wdrun.tables.write import render
@@ -172,7 +172,7 @@ def _filtered(states: Sequence[State], words: Sequence[str], config_dir: str | N
     planned = iter([run_row(job.run, {"status": "waiting"}) for job in jobs])
     rows = [dict(line.row or next(planned)) | {"id": str(number)} for number, line in enumerate(every)]
     header = list(dict.fromkeys(key for row in rows for key in row))
-    runs = read_table(io.BytesIO(render(header, rows)))
+    runs = read_runs(io.BytesIO(render(header, rows)))
     none = runs.iloc[:0]
     found = Results(tuple(found.folder for found in states), runs, none, none, none, none, ())
     places = {int(place) for place in kept(found, words, "status").runs["id"]}

@@ -25,7 +25,7 @@ from wdrun.wording import shown, typed
 NO_DECAY = "decay=none"
 # Runs that differ in one of these answer different questions, as `select` has it, or are the same training.
 CIRCUMSTANCES = ("data.", "epochs", "device", "precision", "threads", "fold")
-WATCHING = ("evaluate.", "diagnostics")
+WATCHING = ("evaluate.", "diagnostics", "ema")
 DECADE = 10  # an interval whose ends are so many times apart is searched in the logarithm
 USUAL = 1e-3  # λ to begin with where a decay's own default is 0
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wdrun.config.run import LATER, OUTSIDE, Job, canonical
 from wdrun.errors import ConfigError
 from wdrun.tables.identity import NO_KNOBS, knob
-from wdrun.tables.read import rungs
+from wdrun.tables.siblings import rungs
 from wdrun.tuning.question import Cell, Facet, Question, Seen
 from wdrun.wording import shown
 
@@ -71,18 +71,21 @@ class _Table:
         self._known: dict[str, tuple[NDArray[np.intp], list[Any]]] = {}
 
     def has(self, key: str, value: Any) -> Mask:
-        """Which runs have this value of a knob; an empty cell is null, or a knob that the run has not."""
+        """Which runs have this value of a knob.
+
+        None, and an empty cell, is null, a knob that the run has not, or what one that came later always was.
+        """
+        always = canonical(LATER.get(key))
+        wanted = always if value is None else canonical(value)
         if key not in self.runs:
-            same = value is None or (key in LATER and canonical(LATER[key]) == canonical(value))
-            return np.full(len(self.runs), same)
+            return np.full(len(self.runs), wanted == always)
         if key not in self._known:
             import pandas as pd
 
             codes, cells = pd.factorize(self.runs[key], use_na_sentinel=False)
             self._known[key] = codes, [knob(cell) for cell in cells]
         codes, found = self._known[key]
-        wanted = canonical(value)
-        equal = [one == wanted or (one is None and key in LATER and canonical(LATER[key]) == wanted) for one in found]
+        equal = [(always if one is None else one) == wanted for one in found]
         return np.array(equal, dtype=bool)[codes]
 
     def alike(self, knobs: dict[str, Any], but: Sequence[str]) -> Mask:
@@ -107,9 +110,10 @@ def _settings(table: _Table, facet: Facet, job: Job) -> list[tuple[int, tuple[fl
     columns = []
     for axis in facet.space.axes:
         of_decay = axis.key.startswith("decay.")
-        values = np.full(len(rows), axis.start)
+        always = LATER.get(axis.key)
+        values = np.full(len(rows), axis.start if always is None else float(always))
         if axis.key in table.runs:
-            told = table.runs[axis.key].to_numpy(dtype=float, na_value=math.nan)[rows]
+            told = table.runs[axis.key].to_numpy(dtype=float, na_value=math.nan if always is None else always)[rows]
             values = np.where(zero[rows], axis.start, told) if of_decay else told
         columns.append(values)
     inside = np.ones(len(rows), dtype=bool)
@@ -146,4 +150,6 @@ def _check_folder(table: _Table, jobs: Sequence[Job]) -> None:
         if (odd := counted & ~table.has(key, value)).any():
             other = shown(knob(table.runs.loc[odd, key].iloc[0])) if key in table.runs else "another"
             word, where = f"{key.removesuffix('.name')}={shown(value)}", ", ".join(sorted(folders))
+            if key == "data.digest" and run.data["root"]:
+                word, other = f"data.root={run.data['root']}", "other images"
             raise ConfigError(f"{word}: {where} holds runs of {other}, which do not compare; give another name=")

@@ -100,8 +100,8 @@ def _label(selection: Selection, choice: pd.Series) -> str:
     """The facet in words, short: `coupled, sgd`; knobs whose values do not speak for themselves with their name."""
     if not selection.facets:
         return literal(selection.name(choice))
-    words = {name: name.removesuffix(".name").rpartition(".")[2] for name in selection.facets}
-    return literal(", ".join(str(choice[k]) if w in PLAIN else f"{w}={choice[k]}" for k, w in words.items()))
+    words = [(k.removesuffix(".name").rpartition(".")[2], value) for k, value in selection.values(choice).items()]
+    return literal(", ".join(value if word in PLAIN else f"{word}={value}" for word, value in words))
 
 
 def _settings(frame: pd.DataFrame, nuisance: Sequence[str]) -> pd.Series:
