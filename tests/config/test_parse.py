@@ -118,7 +118,7 @@ optimizer=adm                -> optimizer=adm: must be one of <optimizer><own>; 
 model=cn                     -> model=cn: must be one of <model><own>; did you mean cnn?
 schedule=cosin               -> schedule=cosin: must be one of <schedule><own>; did you mean cosine?
 augment=flipcrop             -> augment=flipcrop: must be one of <augment><own>; did you mean flip_crop?
-data=cifar100                -> data=cifar100: must be one of <data><own>; did you mean cifar10?
+data=cifar11                 -> data=cifar11: must be one of <data><own>; did you mean cifar10?
 experiment=nosuch            -> experiment=nosuch: must be one of <experiment>
 +experiment=nosuch           -> +experiment=nosuch: write experiment=… with one of <experiment>
 decay=null                   -> decay=null: must be one of <decay>
@@ -200,7 +200,7 @@ require.test_accuracy=abc    -> require.test_accuracy=abc: must be a number from
 # data and augment
 data.nosuch=1                -> data.nosuch: unknown key; data takes <datakeys>
 +data.nosuch=1               -> data.nosuch: unknown key; synthetic takes <datatakes>
-data.name=cifar100           -> data.name=cifar100: must be one of <data>; did you mean cifar10?
+data.name=cifar11            -> data.name=cifar11: must be one of <data>; did you mean cifar10?
 data.folds=0                 -> data.folds=0: must be a whole number ≥ 1
 data.folds=abc               -> data.folds=abc: must be a whole number ≥ 1
 data.folds=1000              -> data.folds=1000: must be at most 36, the size of the smallest class
