@@ -24,6 +24,7 @@ from wdrun.data.canonical import Tables
 from wdrun.data.reading import official
 
 EACH = 20  # images of each of the six batches
+PACKED = True  # whether what may be compressed is, as it takes most of the time of the real one
 SPEC: dict[str, object] = {"name": "cifar10", "root": None, "val_size": 10, "train_size": None, "folds": 1}
 
 
@@ -84,7 +85,7 @@ def matlab_members(tables: Tables) -> dict[str, bytes]:
     for name, images, labels in batches(tables):
         file = io.BytesIO()
         arrays = {"batch_label": name, "data": planes(images), "labels": labels[:, None]}
-        savemat(file, arrays, do_compression=True)
+        savemat(file, arrays, do_compression=PACKED)
         members[f"{name}.mat"] = file.getvalue()
     return members
 
@@ -142,7 +143,7 @@ def npy_members(tables: Tables) -> dict[str, bytes]:
 
 def npz_members(tables: Tables) -> dict[str, bytes]:
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays(tables))
+    (np.savez_compressed if PACKED else np.savez)(file, allow_pickle=False, **arrays(tables))
     return {"cifar10.npz": file.getvalue()}
 
 
@@ -181,7 +182,7 @@ def archive_of(path: Path, form: str, change: dict[str, bytes | None] | None = N
 
 
 def write_zip(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if PACKED else zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path

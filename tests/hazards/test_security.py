@@ -26,7 +26,7 @@ from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.data import load
 from wdrun.data.canonical import BadSource
-from wdrun.data.reading import official
+from wdrun.data.reading import official, pickles
 from wdrun.data.reading.pickles import restricted_loads
 from wdrun.errors import ConfigError
 from wdrun.report import reproduce
@@ -193,7 +193,7 @@ def test_a_hostile_pickle_runs_nothing_even_if_its_digest_matched(kind, tmp_path
     with pytest.raises(BadSource, match="holds a pickle that is not"):
         restricted_loads(content)
     root = cifar.archive_of(tmp_path / "x.tar.gz", "python", {"data_batch_3": content})
-    monkeypatch.setattr(official, "restricted_loads", lambda content: pytest.fail("unpickled before its digest"))
+    monkeypatch.setattr(pickles, "restricted_loads", lambda content: pytest.fail("unpickled before its digest"))
     with pytest.raises(ConfigError, match="data_batch_3 is damaged or altered"):
         load(cifar.SPEC | {"root": str(root)})
     monkeypatch.undo()

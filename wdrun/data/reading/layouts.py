@@ -55,7 +55,7 @@ LAYOUTS = (
     Layout(
         "image folders",
         "train/<class>/*.png or .jpg and test/<class>/, or <class>/ alone",
-        "`train/<class>/*.png` (or `.jpg`, `.jpeg`), and `test/<class>/` and `val/` or `valid/` where they are; "
+        "`train/<class>/*.png` (or `.jpg`, `.jpeg`), and `test/<class>/` and `val/<class>/` (or valid) where they are; "
         "or `<class>/*.png` alone; the classes in the order of their sorted names",
         folders.claims,
         folders.read,
