@@ -990,7 +990,7 @@ SWEEPS = [  # what is typed after -m, and how many runs it is
     ("optimizer=adam,SGD lambda+optimizer.momentum=1:0,2:0.5", 4),
     ("optimizer+optimizer.momentum=sgd:0,sgd:0.9,adam:0,adam:0.9", 3),
     ("lr=0.1 lr=0.2 seed=0,1", 2),
-    ("decay=glob(l*,exclude=l*_*) lr=sort(0.2,0.1)", 4),
+    ("decay=glob(l*,exclude=l*_*) lr=sort(0.2,0.1)", 6),
 ]
 
 
