@@ -125,7 +125,7 @@ def test_an_axis_of_numbers_keeps_their_bits(composed, lams):
         ({"model__hidden": [[64], [64, 32]]}, "model.hidden=[64],[64,32]"),
         ({"model__widths": [16, 32]}, "model.widths=[16,32]"),
         ({"model__widths": [[16, 32], [64]]}, "model.widths=[16,32],[64]"),
-        ({"optimizer__lr_scales": [["fc*", 2]]}, "optimizer.lr_scales=[[fc*,2]]"),
+        ({"optimizer__lr_scales": [["fc*", 2]]}, "optimizer.lr_scales=[['fc*',2]]"),
         ({"schedule__milestones": [0.25, 0.5]}, "schedule.milestones=[0.25,0.5]"),
         ({"diagnostics": ["oui"]}, "diagnostics=[oui]"),
         ({"optimizer__momentum": [0.8, 0.9]}, "optimizer.momentum=0.8,0.9"),
