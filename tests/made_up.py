@@ -41,7 +41,9 @@ def run(root, lam, val_loss=1.0, *, seed=0, lr=0.1, decay="l2", status="done", t
             "total_decay": total if lam else 0.0,
         }
     row |= cells
-    order = [c.name for c in FACTORS] + list(KNOBS) + [c.name for c in RUN]
+    factors, told = ([c.name for c in of] for of in (FACTORS, RUN))
+    more = [name for name in cells if name not in (*factors, *KNOBS, *told)]
+    order = [*factors, *KNOBS, *more, *told]
     folder = root / f"run-{number:04d}"
     (folder / ".hydra").mkdir(parents=True)
     (folder / "run.csv").write_bytes(render(order, [row]))

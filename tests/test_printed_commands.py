@@ -142,7 +142,7 @@ def test_the_data_are_there_after_it(line, capsys):
 @pytest.mark.parametrize("line", KINDS["own data"])
 def test_a_command_takes_the_users_own_images(line, here, capsys):
     np.savez(here / "my.npz", **grey())
-    as_folders(here / "photos", {"train": 60, "test": 12})
+    as_folders(here / "photos", {"train": 120, "test": 12})
     words = shlex.split(line)[1:]
     code, out, err = called(words if words[0] == "data" else [*words, "epochs=1", "threads=1"], capsys)
     assert code == 0, err

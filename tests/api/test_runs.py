@@ -54,7 +54,7 @@ def test_the_module_has_the_weights_and_the_scores_of_the_run(result):
 
 
 def test_weights_that_there_are_none_of_are_refused(result):
-    with pytest.raises(ConfigError, match="weights=first: must be last or best"):
+    with pytest.raises(ConfigError, match="weights=first: must be last, best or ema"):
         result.module("first")
 
 

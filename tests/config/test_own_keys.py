@@ -63,4 +63,4 @@ def test_what_an_experiment_sets_for_its_own_option_is_left_out_beside_another()
 
 def test_typed_it_is_refused_as_ever(wdrun, capsys):
     code, _, err = wdrun("experiment=cifar_cnn", "optimizer=adamw", "optimizer.momentum=0.9", capture=capsys)
-    assert (code, err) == (2, "wdrun: optimizer.momentum: unknown key; adamw takes beta1, beta2, eps\n")
+    assert (code, err) == (2, "wdrun: optimizer.momentum: unknown key; adamw takes beta1, beta2, eps, amsgrad\n")

@@ -41,7 +41,7 @@ PARTS = {
     "val_size, train_size, folds, split_seed",
     "<cnn>": "conv1.weight, conv1.bias, conv2.weight, conv2.bias, fc1.weight, fc1.bias, fc2.weight, fc2.bias",
     "<mixup>": "name, pad, flip, pad_mode, mix, alpha, prob",
-    "<adam>": "name, rule, prefers, lr, beta1, beta2, eps, clip_norm, clip_value, clip",
+    "<adam>": "name, rule, prefers, lr, lr_scales, beta1, beta2, eps, amsgrad, clip_norm, clip_value, clip",
     "<rules>": "sgd, adagrad, adadelta, rmsprop, adam, nadam, lion, muon",
     "<cuda>": "this machine has no usable CUDA device; use device=cpu or device=auto",
     "<shared>": "every option of decay has it; start its file with defaults: [_shared, _self_]",
@@ -346,7 +346,7 @@ augment=cut_mix              -> augment=cut_mix: must be one of <augment>; write
 data=SVHN -> data=SVHN: must be one of <data>; write data=torchvision data._target_=torchvision.datasets.SVHN
 dataset=mnist                -> dataset: unknown key; write data=torchvision data._target_=torchvision.datasets.MNIST
 decay=schatten               -> decay=schatten: must be one of <decay>; write decay=nuclear
-param_groups=10              -> param_groups: unknown key; write optimizer.lr_scales=…, which must be <factors>
+param_groups=10              -> param_groups: unknown key; write optimizer.lr_scales=…, which <factors>
 test-size=0.1                -> test-size: unknown key; write data.test_size=0.1
 optimizer.weight_decay=1e-4  -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)
 +optimizer.weight_decay=1e-4 -> optimizer.weight_decay: unknown key; write lambda=1e-4 (with decay=l2)

@@ -137,7 +137,7 @@ def test_it_fails_where_not_one_run_can_be_measured(three, wdrun, capsys):
     [
         ((), 2, "wdrun: wdrun evaluate: name a folder of results, such as outputs/default"),
         (("nowhere",), 2, "wdrun: nowhere: no such folder"),
-        (("default", "weights=first"), 2, "wdrun: weights=first: must be last or best: "),
+        (("default", "weights=first"), 2, "wdrun: weights=first: must be last, best or ema: "),
         (("default", "evaluate=robust"), 2, "wdrun: evaluate=robust: must be one of accuracy, calibration, full, rob"),
         (
             ("default", "diagnostics=oui"),

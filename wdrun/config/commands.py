@@ -57,7 +57,8 @@ class Command(NamedTuple):
 
 
 def _choice(*options: str, why: str = "") -> Accepts:
-    return Accepts(f"{' or '.join(options)}{why}", lambda value: value in options, options)
+    *others, last = options
+    return Accepts(f"{', '.join(others)} or {last}{why}", lambda value: value in options, options)
 
 
 def _number(text: str) -> Any:
