@@ -362,6 +362,7 @@ def test_the_rows_of_the_table_are_unlike() -> None:
 
 @pytest.mark.cifar10
 def test_the_real_thing_in_every_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch({"name": "cifar10", "root": None})
     cached = cache.open_tables(cache.base_folder() / "cifar10")
     assert cached is not None
     tables: Tables = {name: np.array(table) for name, table in cached.items()}
