@@ -4,9 +4,10 @@ Each setting (tests/bench/settings.py) has a dense curve: every quarter of a dec
 and some seeds, all of them trained as one computation.
 
 list: the settings with their λ, the transfers, and how long they take.
-run [sources|targets] FOLDER [--quick] [--seconds=250]: trains what FOLDER/curves.csv does not have yet, each setting's
-    rows written as soon as it is done; no setting is begun that would end after so many seconds. All settings, or only
-    the sources of transfers, or only the others. Real CIFAR-10, a GPU where there is one; --quick is a self-test.
+run [sources|targets] FOLDER [words …] [--quick] [--seconds=250]: trains what FOLDER/curves.csv does not have yet, each
+    setting's rows written as soon as it is done; no setting is begun that would end after so many seconds. All
+    settings, or only the sources of transfers, or only the others; words such as data.root=PATH hold for each. Real
+    CIFAR-10, a GPU where there is one; --quick is a self-test.
 predict FOLDER: FOLDER/predictions.csv, the λ of each transfer by each rule, from the curve of its source alone.
 told FOLDER: what the predictions cost at their targets, and the power law (tests/bench/carried.py).
 """
@@ -35,7 +36,7 @@ from wdrun.training.fused.stack import Stack
 from wdrun.training.trainer import Trainer
 
 COLUMNS = ("setting", "lr", "lambda", "total_decay", "seed", "val_loss", "val_accuracy", "seconds")
-QUICK = "data=synthetic data.train_examples=1200 data.val_size=200 data.test_examples=100"
+QUICK = ["data=synthetic", "data.train_examples=1200", "data.val_size=200", "data.test_examples=100"]
 
 
 def smaller(setting):
@@ -47,10 +48,11 @@ class Late(Exception):
     """The time is over."""
 
 
-def curve(setting, device, quick, until=math.inf):
-    """The rows of a setting's λ × seeds, all trained as one computation; Late at the time `until`."""
+def curve(setting, device, quick, more, until):
+    """The rows of a setting's λ × seeds, trained as one computation; `more` words hold for each. Late at `until`."""
     started = time.perf_counter()
-    run = parse(compose([*(smaller(setting) if quick else setting).words, *(QUICK.split() if quick else [])])).run
+    words = [*smaller(setting).words, *QUICK] if quick else setting.words
+    run = parse(compose([*words, *more])).run
     machine = devices.resolve(device, "auto", "auto")
     devices.apply(machine)
     tried = lambdas(setting)[::4] if quick else lambdas(setting)
@@ -78,7 +80,7 @@ def ended(made, tick=lambda step: None):
     return measure.evaluated(stack.lift, "val", epochs, stack.training.params, stack.buffers)
 
 
-def run(folder, which, quick, limit):
+def run(folder, which, more, quick, limit):
     """Train what is missing within `limit` seconds: the sources, whose predictions are then written, and the others."""
     started, failed = time.perf_counter(), []
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,18 +89,18 @@ def run(folder, which, quick, limit):
         print("no CUDA device here: this takes hours; --quick is a self-test", flush=True)
     print(f"torch {torch.__version__}, {devices.describe(devices.resolve(device, 'auto', 'auto'))}", flush=True)
     if which != "targets":
-        failed += train(folder, SOURCES, device, quick, started, limit)
+        failed += train(folder, SOURCES, device, quick, more, started, limit)
         try:
             predict(folder)
         except Exception as error:  # it can be made again from the same table
             failed.append(f"predict: {type(error).__name__}: {error}")
     if which != "sources":
-        failed += train(folder, [s for s in SETTINGS if s not in SOURCES], device, quick, started, limit)
+        failed += train(folder, [s for s in SETTINGS if s not in SOURCES], device, quick, more, started, limit)
     if failed:
         raise SystemExit("\n".join([f"{len(failed)} settings failed", *failed]))
 
 
-def train(folder, settings, device, quick, started, limit):
+def train(folder, settings, device, quick, more, started, limit):
     """Train those of the settings that FOLDER/curves.csv does not have; what failed, in words."""
     path, failed = folder / "curves.csv", []
     if not path.is_file():
@@ -112,7 +114,7 @@ def train(folder, settings, device, quick, started, limit):
             print(f"{setting.name}: left out, at {spent:.0f} of {limit:.0f} s", flush=True)
             continue
         try:
-            rows = curve(setting, device, quick, started + limit + 10)
+            rows = curve(setting, device, quick, more, started + limit + 10)
         except Exception as error:  # a setting that fails must not cost the others
             failed.append(f"{setting.name}: {type(error).__name__}: {error}")
             print(failed[-1], flush=True)
@@ -181,11 +183,13 @@ def main():
     asked = parser.parse_args()
     if asked.action == "list":
         return show()
-    *which, folder = asked.words or [""]
-    if not folder or any(word not in ("sources", "targets") for word in which) or len(which) > (asked.action == "run"):
-        parser.error("a folder is missing, or more is given than sources or targets and a folder")
+    more = [word for word in asked.words if "=" in word]
+    *which, folder = [word for word in asked.words if word not in more] or [""]
+    most = 1 if asked.action == "run" else 0
+    if not folder or len(which) > most or {*which} - {"sources", "targets"} or (more and not most):
+        parser.error("must be an action and a folder; run takes sources or targets before it, and words of a run")
     if asked.action == "run":
-        return run(Path(folder), *(which or [""]), asked.quick, asked.seconds)
+        return run(Path(folder), *(which or [""]), more, asked.quick, asked.seconds)
     return (predict if asked.action == "predict" else tell)(Path(folder))
 
 
