@@ -79,7 +79,7 @@ def digest_of(path: str) -> str:
 
 
 def digest_of_text(text: str) -> str:
-    """The same of the text of one."""
+    """The digest of the text of a file, as `digest_of` has it."""
     return _hash(_bare(text).encode())
 
 

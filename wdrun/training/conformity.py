@@ -193,7 +193,7 @@ def _why_alone(dry: DryRun, first: Taken, params: Tensors, kept: Tensors, evalua
 
 
 def _not_a_function(model: nn.Module) -> str | None:
-    """What it has that functional_call leaves out, or that may act in a later step only."""
+    """What of a module functional_call leaves out, or may act in a later step only; None where there is nothing."""
     for name, p in model.named_parameters():
         if p._backward_hooks or p._post_accumulate_grad_hooks:
             return f"{name} has a hook"

@@ -211,7 +211,7 @@ def log_y(ax: Axes) -> None:
 
 
 def log_x(ax: Axes) -> None:
-    """The same across, where labels take more of the room: two to four."""
+    """A log axis across, where labels take more of the room: two to four."""
     ax.set_xscale("log")
     _few_labels(ax, "x", 3)
 
