@@ -109,17 +109,17 @@ def list_of(item: Accepts, words: str, least: int = 0) -> Accepts:
 
 
 def or_null(accepts: Accepts) -> Accepts:
-    """The same, or null."""
+    """What `accepts` does, and null."""
     return Accepts(f"{accepts.words}, or null", lambda v: v is None or accepts.fits(v), accepts.options)
 
 
 def or_auto(accepts: Accepts) -> Accepts:
-    """The same, or the word auto."""
+    """What `accepts` does, and the word auto."""
     return or_word("auto", accepts)
 
 
 def or_word(word: str, accepts: Accepts) -> Accepts:
-    """The same, or this word."""
+    """What `accepts` does, and this word."""
     return Accepts(f"{accepts.words}, or {word}", lambda v: v == word or accepts.fits(v), accepts.options)
 
 

@@ -49,7 +49,7 @@ def of_bytes(content: bytes) -> str:
 
 
 def of_file(path: Path) -> str:
-    """The same of the file at a path, read once a process until it changes; OSError where there is no such file."""
+    """Twelve letters of the SHA-256 of the file at a path, read anew only where it changed; OSError where none is."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):  # a device may have no end
         raise OSError(errno.EINVAL, "it is neither a file nor a folder", str(path))

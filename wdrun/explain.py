@@ -1,9 +1,8 @@
-"""A run in words: what its decay is and can do before it trains, and what came of it."""
+"""A run in words before it trains: what it is, what its decay does in a step, and whether λ can act."""
 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from wdrun.decay import COUPLINGS, Chain, Decay, Rule, chosen_scope, holds
 from wdrun.errors import ConfigError
 from wdrun.training import network
 from wdrun.training.trainer import Trainer
-from wdrun.wording import clock, command_line, counted, short
+from wdrun.wording import command_line, counted, short
 
 DECAYING = ("decay", "lambda", "budget", "tau")  # keys that say how much decay there is
 
@@ -240,69 +239,3 @@ def lambda_for(trainer: Trainer, total: float) -> float:
             f"{run.coupling}, under {run.optimizer['name']}; give lambda=, or take decay.coupling=decoupled"
         )
     return float(f"{total / per_lambda:.6g}")
-
-
-def outcome(trainer: Trainer, summary: Mapping[str, Any], seconds: float) -> list[str]:
-    """What the run gave, and what its λ did to the weights; `summary` is its row of run.csv, `seconds` those here."""
-    run = trainer.run
-    if summary["status"] == "diverged":
-        advice = f"lower lr (it was {short(run.lr)})" + (f" or lambda (it was {short(run.lam)})" if run.lam else "")
-        return [f"diverged: {summary['cause']}; {advice}"]
-    lines = [f"{scores(summary)}; {counted(summary['epochs_done'], 'epoch')}, {clock(seconds)} here"]
-    start, end, total = summary["norm_start"], summary["norm_end"], summary["total_decay"]
-    if run.lam and start:
-        change = f"λ did    the norm of the decayed weights went {start:.3g} → {end:.3g}"
-        lines.append(change + (f" (decay alone: {start * math.exp(-total):.3g})" if total is not None else ""))
-    return lines
-
-
-def scores(summary: Mapping[str, Any]) -> str:
-    """The line that begins a finished run's result; `summary` as for `outcome`."""
-    kind = _score(summary)
-    val, test, train = (summary[f"{split}_{kind}"] for split in ("val", "test", "train"))
-    gap = f"{100 * (train - val):+.1f} points" if kind == "accuracy" else f"{train - val:+.4g}"
-    what = "" if kind == "accuracy" else "loss: "
-    return f"result   {what}val {val:.4f}, test {test:.4f}, train {train:.4f} (running), train − val {gap}"
-
-
-def averaged(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The line on what the average of the weights is worth, by its rows of evaluation.csv; none where it has none."""
-    if not rows:
-        return []
-    kind = "data_loss" if rows[0]["accuracy"] is None else "accuracy"
-    parts = [f"{row['split']} {row[kind]:.4f}" for row in rows]
-    return [f"average  {'loss: ' * (kind == 'data_loss')}{', '.join(parts)}: of the averaged weights, ema.safetensors"]
-
-
-def _score(summary: Mapping[str, Any]) -> str:
-    """What a run is judged by: accuracy, or the loss of a regression, which has none."""
-    return "loss" if summary["val_accuracy"] is None else "accuracy"
-
-
-def predicted(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A regression's predictions as a small table: of the run, of the exact minimum, and the target."""
-    if not rows:
-        return []
-    lines = [f"predict  {'x':>8} {'prediction':>12} {'closed form':>12} {'target':>12}"]
-    for row in rows:
-        exact = "none" if row["closed_form"] is None else f"{row['closed_form']:.6f}"
-        lines.append(f"         {row['x']:>8.4g} {row['prediction']:>12.6f} {exact:>12} {row['target']:>12.6f}")
-    return lines
-
-
-def bought(summary: Mapping[str, Any], twin: Mapping[str, str] | None, words: Sequence[str]) -> str:
-    """What decay changed against the same run without it, or the command that would tell; `words` made the run."""
-    if twin is None:
-        flags = [word for word in words if word.startswith("--")]
-        kept = [word for word in words if word not in flags and key_of(word).partition(".")[0] not in DECAYING]
-        return f"         what it bought: compare with `{command_line([*kept, 'decay=none', *flags])}`"
-    kind = _score(summary)
-    changes = {split: summary[f"{split}_{kind}"] - float(twin[f"{split}_{kind}"]) for split in ("val", "test")}
-    gains = [
-        f"{split} {100 * change:+.2f} points" if kind == "accuracy" else f"{split} loss {change:+.4g}"
-        for split, change in changes.items()
-    ]
-    norm = f", norm {summary['norm_end']:.3g} against {float(twin['norm_end']):.3g}" if twin["norm_end"] else ""
-    return (
-        f"         against the same run without decay: {', '.join(gains)}{norm}; one pair, so seed noise is not known"
-    )

@@ -1,9 +1,12 @@
 """What the command line refuses, with the exact line it says so in, and what it accepts."""
 
 import shlex
+from functools import cache
 
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from tests import made_up
 from wdrun import cli
@@ -58,7 +61,6 @@ PARTS = {
     "<processes>": "must be a whole number from 1 to 1024, or auto",
     "<one_process>": "runs that train as one computation do so in one process; use parallel=1, or fuse=false",
     "<loggers>": "must be one of tensorboard, wandb, mlflow, or null",
-    "<launchers>": "must be one of basic, joblib, ray, submitit_local, submitit_slurm, wdrun",
     "<article>": "only the experiments of the articles have a text to follow; add experiment=…",
     "<name>": "name a folder of results, such as outputs/default",
     "<none>": "no results of wdrun there (no run.csv, no runs.csv)",
@@ -88,6 +90,10 @@ PARTS = {
     "test-*.parquet), arrays (x_train, y_train, x_test, y_test in an .npz or each in an .npy), in a folder, a zip or a "
     "tar",
     "<fetched>": "without data.root CIFAR-10 is fetched",
+}
+ENGINES = {  # what wdrun offers, whatever is installed
+    "<launchers>": ("basic", "joblib", "ray", "submitit_local", "submitit_slurm", "wdrun"),
+    "<sweepers>": ("basic", "optuna", "wdrun"),
 }
 
 # What is typed after TINY   -> the line on stderr; exit code 2.
@@ -503,9 +509,9 @@ hydra.output_subdir=null     -> hydra.output_subdir=null: <hydra>
 hydra=x                      -> hydra=x: <hydra>
 hydra.verbose=true           -> hydra.verbose=true: <hydra>
 hydra.launcher.n_jobs=2      -> hydra.launcher.n_jobs=2: Could not override 'hydra.launcher.n_jobs'.
--m hydra/launcher=nosuch     -> hydra/launcher=nosuch: <launchers>
--m hydra/launcher=joblb      -> hydra/launcher=joblb: <launchers>; did you mean joblib?
--m hydra/sweeper=optun       -> hydra/sweeper=optun: must be one of basic, optuna, wdrun; did you mean optuna?
+-m hydra/launcher=nosuch     -> hydra/launcher=nosuch: must be one of <launchers>
+-m hydra/launcher=joblb      -> hydra/launcher=joblb: must be one of <launchers>; did you mean joblib?
+-m hydra/sweeper=optun       -> hydra/sweeper=optun: must be one of <sweepers>; did you mean optuna?
 -m hydra/launcher=basic hydra.sweeper.group=0 -> hydra.sweeper.group=0: must be a whole number ≥ 1, or null
 -m hydra/launcher=basic hydra.sweeper.grop=2 -> hydra.sweeper.grop=2: Could not override 'hydra.sweeper.grop'.
 -m hydra/launcher=basic hydra.launcher.no=1 -> hydra.launcher.no=1: Could not override 'hydra.launcher.no'.
@@ -655,12 +661,22 @@ def rows(table):
     return [tuple(part.strip() for part in line.split(" -> ")) for line in table.strip().splitlines() if line[0] != "#"]
 
 
+@cache
+def engines(part):
+    """Ours, and those of plugins that others made and that are installed beside."""
+    Plugins.instance()  # which finds and registers them
+    found = ConfigStore.instance().repo["hydra"][part.strip("<>").removesuffix("s")]
+    beside = {name.removesuffix(".yaml") for name in found if name.endswith(".yaml")}  # else a group of its settings
+    return ", ".join(sorted({*ENGINES[part], *beside}))
+
+
 def filled(message, here):
     parts = (
         PARTS
         | {"<commands>": ", ".join(cli.COMMANDS)}
         | {f"<{group}>": ", ".join(option_names(group)) for group in (*GROUPS, "experiment")}
     )
+    parts |= {name: engines(name) for name in ENGINES if name in message}
     for name, text in parts.items():
         message = message.replace(name, text)
     return message.replace("<here>", str(here))

@@ -25,7 +25,7 @@ from wdrun.data import batches
 from wdrun.decay import base
 from wdrun.errors import BusyError
 from wdrun.selection import cells
-from wdrun.sweep import checkpoint, execute, one_run, recording, resumption
+from wdrun.sweep import checkpoint, execute, one_run, recording, resumption, run_files
 from wdrun.tables import aggregate, plan, write
 from wdrun.tables.columns import TABLES
 from wdrun.tables.write import write_tables
@@ -144,14 +144,14 @@ def row_first(job, trainer, state, rows, summary):
     """The row says done before the weights are there."""
     TRUE["write"](job.directory, job.run, rows, summary)
     checkpoint.remove(job.directory)
-    recording._write_weights(job.directory, state)
+    run_files.write_weights(job.directory, state)
     return []
 
 
 def checkpoint_first(job, trainer, state, rows, summary):
     """The checkpoint goes before the row says done."""
     checkpoint.remove(job.directory)
-    recording._write_weights(job.directory, state)
+    run_files.write_weights(job.directory, state)
     TRUE["write"](job.directory, job.run, rows, summary)
     return []
 

@@ -405,6 +405,23 @@ def test_its_figure_is_one_of_the_reports():
     assert style.render(drawing.figure, "svg").startswith(b"<?xml")
 
 
+@pytest.mark.parametrize("lams", [LAMS, (0.0, 2e-4, 3e-4), (0.0, 1e-3, 1.01e-3), (0.0, 1e-8, 1e-1)])
+def test_its_log_axes_have_two_labels_or_more_and_none_lies_on_another(lams):
+    found = turned(swept(bowl, lams=lams, lrs=(0.01, 0.011)))
+    (drawing,) = (d for d in drawings.drawings(found, select(found.runs)) if d.name == "lr-times-lambda")
+    style.render(drawing.figure, "png")
+    for ax in drawing.figure.axes:
+        for axis in [ax.xaxis] if ax.get_yscale() == "linear" else [ax.xaxis, ax.yaxis]:
+            low, high = axis.get_view_interval()
+            boxes = [
+                tick.label1.get_window_extent()
+                for tick in axis.get_major_ticks()
+                if low <= tick.get_loc() <= high and tick.label1.get_text()
+            ]
+            assert 2 <= len(boxes) <= 6
+            assert not [(one, other) for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)]
+
+
 @pytest.mark.parametrize("norm", ["bn1.weight", "0.LayerNorm.weight", "batchnorm2.weight", "ln_f.weight"])
 def test_norms_are_told_by_the_names_that_people_give_them(norm):
     found = turned(swept(bowl), norm=norm)

@@ -8,7 +8,8 @@ from tests import made_up
 from wdrun.config import experiments
 from wdrun.selection import select
 from wdrun.selection.facet import beyond
-from wdrun.selection.kinds import KINDS, told
+from wdrun.selection.finding import told
+from wdrun.selection.kinds import KINDS
 from wdrun.sweep.execute import execute
 from wdrun.tables import plan
 from wdrun.tables.read import load

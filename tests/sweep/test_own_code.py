@@ -340,13 +340,6 @@ def test_a_module_that_was_imported_as_it_is_counts_as_it_is(net, here, monkeypa
     assert (of(*WORDS), own_code.stale(runs.run(*WORDS))) == (before, "")
 
 
-def test_of_a_package_that_is_installed_by_another_name_the_version_counts(monkeypatch):
-    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"vision_of": ["torchvision", "torch"]})
-    versions = {metadata.version("torchvision"), metadata.version("torch")}
-    assert own_code._version("vision_of") == {"vision_of": ", ".join(sorted(versions))}
-    assert own_code._version("of_nobody") == {}
-
-
 def test_a_module_of_other_code_is_told(net, here, capsys):
     result = package.run(*WORDS, quiet=True)
     capsys.readouterr()

@@ -146,7 +146,7 @@ def _read(given: Any, what: str) -> tuple[Images, Rows]:
 
 
 def _iterated(given: Any, what: str) -> tuple[Images, Rows]:
-    """The same of what gives pairs of a PIL image, or a uint8 array, and a label."""
+    """Images and labels of what gives pairs, one at a time, of a PIL image or a uint8 array and a label."""
     images: list[Images] = []
     labels: list[Any] = []
     try:

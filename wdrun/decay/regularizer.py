@@ -93,7 +93,7 @@ class Anchored(Regularizer):
 
     @property
     def start(self) -> Tensor:
-        """What it remembers of the initial weight; TypeError before `recall` gave it."""
+        """The memory that `recall` gave, of the initial weight; TypeError before that."""
         if self.anchor is None:
             raise TypeError(f"{type(self).__name__} was not given its memory")
         return self.anchor

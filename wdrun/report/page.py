@@ -81,7 +81,7 @@ def render(
 
 
 def _reloading(seconds: int | None) -> str:
-    """The line that has a browser read the page again; no script is needed for it."""
+    """The HTML that has a browser load the page again after so many seconds, without a script."""
     return "" if seconds is None else f'\n<meta http-equiv="refresh" content="{seconds}">'
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wdrun.report import averages
 from wdrun.selection import tuned
 from wdrun.selection.cells import best_first
-from wdrun.selection.kinds import Finding, told
+from wdrun.selection.finding import Finding, told
 from wdrun.selection.question import DIGEST, ROOT, USED
 from wdrun.selection.sentences import MEASURES, at, gain, ranking
 from wdrun.wording import command_line, counted, distinct, interval, listed, score, typed

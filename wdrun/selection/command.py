@@ -14,7 +14,7 @@ from wdrun.config.commands import COMMANDS, METRIC
 from wdrun.errors import ConfigError
 from wdrun.selection import line, printing, settling, tuned
 from wdrun.selection.cells import rows_of
-from wdrun.selection.kinds import Finding
+from wdrun.selection.finding import Finding
 from wdrun.selection.looks import NAME, last_look
 from wdrun.selection.selecting import Selection, select
 from wdrun.selection.sentences import at, gain, ranking

@@ -16,7 +16,8 @@ from wdrun.selection import overrides
 from wdrun.selection.cells import Grid, best_first, rows_of
 from wdrun.selection.facet import Facet, plain
 from wdrun.selection.facet_findings import Found, found_in
-from wdrun.selection.kinds import KINDS, Finding
+from wdrun.selection.finding import Finding
+from wdrun.selection.kinds import KINDS
 from wdrun.selection.line import Typed
 from wdrun.selection.overrides import Line
 from wdrun.tables.plan import Planned

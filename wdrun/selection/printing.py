@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from wdrun.selection.kinds import Finding, told
+from wdrun.selection.finding import Finding, told
 from wdrun.selection.looks import NAME
 from wdrun.selection.selecting import Selection
 from wdrun.selection.sentences import at, gain, ranking

@@ -16,8 +16,8 @@ from wdrun.selection import cells as cells_
 from wdrun.selection import names, planned
 from wdrun.selection.choice import choose
 from wdrun.selection.comparison import leaderboard
+from wdrun.selection.finding import Finding
 from wdrun.selection.findings import findings
-from wdrun.selection.kinds import Finding
 from wdrun.selection.line import Typed
 from wdrun.selection.looks import looks
 from wdrun.tables.plan import Planned

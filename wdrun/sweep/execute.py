@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 from wdrun.config.run import Job, SweepOptions
-from wdrun.explain import scores
 from wdrun.storage import held
 from wdrun.sweep import extension, groups, on_change, sharing, workers
 from wdrun.sweep.one_run import Rows, Trainers, finished, other_data, rows_of, settle, with_lambda
 from wdrun.sweep.outcome import FAILED_FAST, Numbered, Outcome, tell_missed
 from wdrun.sweep.preparation import distinct, ways, why_equal
+from wdrun.sweep.result import scores
 from wdrun.sweep.signals import Stop
 from wdrun.sweep.source import Source, Take
 from wdrun.tables import aggregate, ownership, plan

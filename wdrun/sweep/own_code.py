@@ -7,37 +7,26 @@ seen are modules that are imported by a computed name, and files that the code r
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.util
 import inspect
-import io
 import json
 import os
 import struct
 import sys
-import sysconfig
-import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 from wdrun.config.run import Run, digest
 from wdrun.config.targets import own_classes
 from wdrun.storage import write_atomically
+from wdrun.sweep.own_modules import GONE, digest_of, digest_of_text, find, imports, is_installed, is_own, version
 from wdrun.wording import listed
 
 NAME = "code.json"  # in a run's folder: the digest of each of its modules
-GONE = "gone"
 OTHER = "other"  # in the place of the digest of a file that was edited between its import and the first look at it
 MASK = 0xFFFFFFFF  # the header of a compiled file has 32 bits of its source's time and size
-_INSTALLED = ("site-packages", "dist-packages")
-_OURS = Path(__file__).resolve().parents[1]
-_PYTHONS = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 _begun: dict[str, tuple[ModuleSpec, str]] = {}  # what this process has imported, as it was when first looked at
 
 
@@ -66,8 +55,8 @@ def _of_class(target: str) -> Mapping[str, str]:
     module, _, name = target.rpartition(".")
     if module == "__main__":
         return _typed_in(name)
-    if _is_installed(_spec(module)):
-        return _version(module.partition(".")[0])
+    if is_installed(find(module)):
+        return version(module.partition(".")[0])
     return _followed(module)
 
 
@@ -103,15 +92,15 @@ def stale(run: Run) -> str:
         imported = target.rpartition(".")[0] in sys.modules
         for name in sorted(_of_class(target)):
             known = _begun.get(name) if imported or name in sys.modules else None  # else it is imported anew
-            if known and (origin := known[0].origin) and _text(origin) not in (known[1], GONE):
+            if known and (origin := known[0].origin) and digest_of(origin) not in (known[1], GONE):
                 return name
     return ""
 
 
 def shown(name: str) -> str:
     """The file of a module, as one would name it from here; the module where it has none."""
-    spec = _spec(name)
-    if name == "__main__" or spec is None or not spec.has_location or not spec.origin or _is_installed(spec):
+    spec = find(name)
+    if name == "__main__" or spec is None or not spec.has_location or not spec.origin or is_installed(spec):
         return name
     here = os.path.relpath(spec.origin)
     return spec.origin if here.startswith("..") else here
@@ -124,15 +113,15 @@ def _followed(first: str) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         waiting += [above] if (above := name.rpartition(".")[0]) and above not in found else []
-        spec = _spec(name)
-        if name in found or spec is None or not _is_own(spec):
+        spec = find(name)
+        if name in found or spec is None or not is_own(spec):
             continue
         if spec.origin is None or not spec.has_location:  # a folder without __init__.py
             continue
         found[name] = _digest(name, spec)
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         with suppress(OSError):
-            waiting += [other for other in _imports(*_stamp(spec.origin), package) if other not in found]
+            waiting += [other for other in imports(spec.origin, package) if other not in found]
     return found
 
 
@@ -143,7 +132,7 @@ def _digest(name: str, spec: ModuleSpec) -> str:
     known = _begun.get(name)
     if module is not None and known is not None and known[0] is module.__spec__:
         return known[1]
-    now = _text(spec.origin)
+    now = digest_of(spec.origin)
     if module is not None and module.__spec__ is not None:
         now = OTHER if _edited(module.__spec__) else now
         _begun[name] = module.__spec__, now
@@ -167,119 +156,9 @@ def _edited(spec: ModuleSpec) -> bool:
     return writable and not flags and (mtime, size) != (int(found.st_mtime) & MASK, found.st_size & MASK)
 
 
-def _spec(name: str) -> ModuleSpec | None:
-    """Where a module is; nothing is imported for it."""
-    module = sys.modules.get(name)
-    if module is not None and (spec := getattr(module, "__spec__", None)) is not None:
-        return spec
-    path = None
-    if above := name.rpartition(".")[0]:
-        parent = _spec(above)
-        if parent is None or parent.submodule_search_locations is None:
-            return None
-        path = list(parent.submodule_search_locations)
-    for finder in sys.meta_path:
-        with suppress(Exception):  # of somebody else's finder
-            if (spec := finder.find_spec(name, path)) is not None:
-                return spec
-    return None
-
-
-def _is_own(spec: ModuleSpec) -> bool:
-    """Whether a module is the user's: neither Python's nor wdrun's nor installed."""
-    places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
-    return bool(places) and all(_is_own_place(place) for place in places)
-
-
-@lru_cache(maxsize=4096)
-def _is_own_place(place: str) -> bool:
-    path = Path(place).resolve()
-    if not {*path.parts}.isdisjoint(_INSTALLED) or path.is_relative_to(_OURS):
-        return False
-    return not any(path.is_relative_to(python) for python in _PYTHONS)
-
-
-def _is_installed(spec: ModuleSpec | None) -> bool:
-    return spec is not None and spec.origin is not None and not {*Path(spec.origin).parts}.isdisjoint(_INSTALLED)
-
-
-@lru_cache(maxsize=256)
-def _version(package: str) -> Mapping[str, str]:
-    """Of an installed package the version, or versions, of what it was installed as: its name may be another."""
-    versions = set()
-    for name in metadata.packages_distributions().get(package, [package]):
-        with suppress(metadata.PackageNotFoundError):
-            versions.add(metadata.version(name))
-    return {package: ", ".join(sorted(versions))} if versions else {}
-
-
 def _typed_in(name: str) -> dict[str, str]:
     """Of a class of a script or a notebook: its own text alone, since the rest of it changes with every look."""
     try:
-        return {"__main__": _hash(_bare(inspect.getsource(getattr(sys.modules["__main__"], name))).encode())}
+        return {"__main__": digest_of_text(inspect.getsource(getattr(sys.modules["__main__"], name)))}
     except (OSError, TypeError, AttributeError):
         return {}
-
-
-def _stamp(path: str) -> tuple[str, int, int, int]:
-    found = os.stat(path)
-    return path, found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _text(path: str) -> str:
-    """The digest of a file without what does not count; GONE where it cannot be read."""
-    try:
-        return _known_text(*_stamp(path))
-    except OSError:
-        return GONE
-
-
-@lru_cache(maxsize=4096)
-def _known_text(path: str, *_: int) -> str:
-    content = Path(path).read_bytes()
-    try:
-        return _hash(_bare(content.decode("utf-8")).encode())
-    except ValueError:
-        return _hash(content)
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _bare(text: str) -> str:
-    """A file of Python without its comments and blank lines; as it is where it is none."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            row, column = token.start
-            if token.type == tokenize.COMMENT:
-                lines[row - 1] = lines[row - 1][:column].rstrip()
-            if token.type in (tokenize.COMMENT, tokenize.NL) and not lines[row - 1]:
-                lines[row - 1] = "\0"
-    except (tokenize.TokenError, SyntaxError, IndexError):
-        return text
-    return "\n".join(line for line in lines if line != "\0")
-
-
-@lru_cache(maxsize=4096)
-def _imports(path: str, _mtime: int, _size: int, _inode: int, package: str) -> frozenset[str]:
-    """The names that a file's import statements may mean, those of packages installed or Python's left out."""
-    try:
-        tree = ast.parse(Path(path).read_bytes())
-    except (SyntaxError, ValueError):
-        return frozenset()
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            with suppress(ImportError, ValueError):  # beyond the top of its package
-                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-                names |= {base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")}
-    return frozenset(name for name in names if _is_own_top(name.partition(".")[0]))
-
-
-def _is_own_top(name: str) -> bool:
-    spec = _spec(name) if name not in sys.stdlib_module_names else None
-    return spec is not None and _is_own(spec)

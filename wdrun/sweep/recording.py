@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from wdrun import devices
 from wdrun.config.run import Job
-from wdrun.explain import averaged, block, bought, outcome, predicted
-from wdrun.storage import make, write_atomically
-from wdrun.sweep import checkpoint, extension, loggers, own_code, provenance
+from wdrun.explain import block
+from wdrun.sweep import checkpoint, extension, loggers, own_code, provenance, result, run_files
 from wdrun.sweep.resumption import ALONE, Rows, resume
 from wdrun.tables import evaluations
 from wdrun.tables.columns import SCHEMA, TABLES, factors, run_row
-from wdrun.tables.siblings import without_decay
 from wdrun.tables.write import write_predictions, write_tables
 from wdrun.terminal.progress import Watch
 from wdrun.training import network
-from wdrun.training.measurement import closing, with_average
-from wdrun.training.state import Epoch, State, unflatten
+from wdrun.training.measurement import closing
+from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
-from wdrun.wording import command_line, counted, printable, short
+from wdrun.wording import counted, short
 
 FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
 SHORT_RUN = 20  # epochs that are always shown and written at once
@@ -56,7 +52,7 @@ class Record:
         }
         self.unsaved, self.told = False, 0
         if fresh:
-            _write_config(job.directory, job)
+            run_files.write_config(job)
         if not self.over:  # else nothing of it was trained by the code as it is now
             own_code.write(job.directory, job.run)
         if extended and extended.state:  # before the row says that it has these epochs
@@ -134,7 +130,8 @@ class Record:
         if self.job.options.keep_state and self.state and self.unsaved and summary["status"] == "done":
             self._save(self.state)
         predictions = _finish(self.job, self.trainer, self.state, self.rows, summary)
-        for line in self._result(summary, predictions, average) if self.watch.detailed else ():
+        seconds = time.perf_counter() - self.started
+        for line in result.describe(self.job, summary, seconds, average, predictions) if self.watch.detailed else ():
             self.watch.line(line)
         return run_row(self.job.run, summary)
 
@@ -148,7 +145,7 @@ class Record:
         if self.unsaved:
             self._save(self.state)
             self.unsaved = False
-        _write_weights(self.job.directory, self.state)
+        run_files.write_weights(self.job.directory, self.state)
         self._write({"status": "running"})
         self.watch.line(f"measure  {', '.join(asked)}; tables and weights are on disk")
 
@@ -161,7 +158,7 @@ class Record:
         self.rows["metrics"] += found.metrics
         self.summary = self.summary | found.summary
         if found.average:
-            average = _write_weights(self.job.directory, self.state)["ema"]
+            average = run_files.write_weights(self.job.directory, self.state)["ema"]
             common = (
                 self.fixed | factors(self.job.run) | {"schema": SCHEMA, "words": AVERAGE, "weights_digest": average}
             )
@@ -184,19 +181,6 @@ class Record:
     def close(self) -> None:
         """Let go of the logger; the folder is left as it stands."""
         self.logger.close()
-
-    def _result(
-        self, summary: dict[str, Any], predictions: list[dict[str, Any]], average: list[dict[str, Any]]
-    ) -> list[str]:
-        """What to say of a run that ended."""
-        run, directory = self.job.run, self.job.directory
-        seconds = time.perf_counter() - self.started
-        first, *more = outcome(self.trainer, summary, seconds)
-        lines = [first, *averaged(average), *more, *predicted(predictions)]
-        if run.lam and summary["status"] == "done":
-            zero = without_decay(directory.parent, run, summary["data_digest"])
-            lines.append(bought(summary, zero, self.job.words))
-        return [*lines, f"tables   {directory}"]
 
     def _save(self, state: State) -> None:
         values = {
@@ -223,7 +207,7 @@ def _finish(
     done = summary["status"] == "done"
     predictions = trainer.predictions(state) if state and done else []
     if state and done:
-        _write_weights(directory, state)
+        run_files.write_weights(directory, state)
     if predictions:
         write_predictions(directory, run, predictions)
     write_tables(directory, run, rows, summary)
@@ -255,33 +239,3 @@ def _summary(rows: Rows) -> dict[str, Any]:
         for split, row in last.items()
         for short_name, column in (("loss", "data_loss"), ("accuracy", "accuracy"))
     }
-
-
-def _write_config(directory: Path, job: Job) -> None:
-    """config.yaml: every knob as it was used; .hydra/overrides.yaml: what was typed."""
-    import yaml
-
-    knobs = yaml.safe_dump(job.run.nested, sort_keys=False, allow_unicode=True)
-    write_atomically(directory / "config.yaml", f"# {printable(command_line(job.words))}\n{knobs}".encode())
-    make(directory / ".hydra")
-    write_atomically(directory / ".hydra" / "overrides.yaml", yaml.safe_dump(list(job.words)).encode())
-
-
-def _write_weights(directory: Path, state: State) -> dict[str, str]:
-    """Parameters and buffers by the model's own names: last.safetensors, best, and ema where an average is kept.
-
-    The SHA-256 of each by name.
-    """
-    training, buffers = unflatten(state.tensors)
-    files = {
-        "last": training.params | buffers,
-        "best": {k.removeprefix("best/"): w for k, w in state.tensors.items() if k.startswith("best/")},
-    }
-    if training.average:
-        params, beside = with_average(training, buffers)
-        files["ema"] = params | beside
-    digests = {}
-    for name, weights in files.items():
-        write_atomically(directory / f"{name}.safetensors", content := checkpoint.pack(weights))
-        digests[name] = hashlib.sha256(content).hexdigest()
-    return digests

@@ -72,7 +72,7 @@ def labels_of(name: str, array: NDArray[np.generic], count: int) -> Labels:
 
 
 def checked(found: Found) -> Found:
-    """The same, after checking that parts fit together; BadSource names the first that does not."""
+    """What a reader found, where its parts fit together; BadSource names the first that does not."""
     if "train" not in found.parts:
         raise BadSource(f"has no train part, only {shown(found.parts)}")
     for part, (_, labels) in found.parts.items():

@@ -1,4 +1,4 @@
-"""What kind of file it is by its first bytes, whatever its name says."""
+"""The kind of a file by its first bytes, whatever its name says."""
 
 from typing import NamedTuple
 

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from wdrun.report.figures import style
 from wdrun.report.figures.curve import unit
@@ -93,6 +92,5 @@ def _dress(ax: Axes, column: str, label: str) -> None:
     ax.set_ylabel(label)
     if column != "val_loss":
         style.log_y(ax)
-    if column == "reached":  # often within one decade
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
+    if column == "reached":
         ax.axhline(1.0, color=style.INK, ls=":", lw=1.3)

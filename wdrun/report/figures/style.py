@@ -193,21 +193,32 @@ def labelled(values: Sequence[float], most: int) -> list[float]:
     return shown[::-1][:: max(1, -(-len(shown) // most))][::-1]
 
 
+class LogTicks(LogLocator):
+    """Powers of ten, at most `numticks`; where fewer than two are in view, as in one decade, numbers between them."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        decades = 10.0 ** np.arange(math.floor(math.log10(vmin)), math.ceil(math.log10(vmax)) + 1)
+        between = (np.outer(decades, steps).ravel() for steps in ((1, 3), (1, 2, 5)))
+        found: list[Any] = [super().tick_values(vmin, vmax), *between]
+        enough = (ticks for ticks in found if np.count_nonzero((ticks >= vmin) & (ticks <= vmax)) > 1)
+        return next(enough, MaxNLocator(nbins=3).tick_values(vmin, vmax))
+
+
 def log_y(ax: Axes) -> None:
-    """A log axis with at most some five labels, written as every other number is."""
+    """A log axis with two to six labels, written as every other number is."""
     ax.set_yscale("log")
-    _few_labels(ax, "y")
+    _few_labels(ax, "y", 6)
 
 
 def log_x(ax: Axes) -> None:
-    """The same across, with labels as `log_y` has them."""
+    """A log axis across, where labels take more of the room: two to four."""
     ax.set_xscale("log")
-    _few_labels(ax, "x")
+    _few_labels(ax, "x", 3)
 
 
-def _few_labels(ax: Axes, which: Literal["x", "y"]) -> None:
+def _few_labels(ax: Axes, which: Literal["x", "y"], most: int) -> None:
     axis = ax.xaxis if which == "x" else ax.yaxis
-    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_locator(LogTicks(numticks=most))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis=which, which="minor", length=0)
