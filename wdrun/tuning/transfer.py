@@ -1,0 +1,184 @@
+"""λ for a changed setting, from the best λ of another: what is carried is D, or the timescale τ = epochs/D.
+
+    D_here = D_there · Π (here/there)^exponent,      λ_here = D_here / (D of the run here at λ = 1)
+
+over the sizes of a run: its training images, epochs, batch and parameters. Constant τ in epochs is exponent 1 of
+epochs and 0 of the others (Wang & Aitchison 2024, arXiv 2405.13698). A changed lr, momentum, schedule or coupling
+changes the D of a given λ, and not the D that is best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
+
+from wdrun.config.run import Run
+from wdrun.errors import ConfigError
+from wdrun.tuning.finished import Best
+from wdrun.wording import shown
+
+
+class Exponent(NamedTuple):
+    """Of the best D in a size of the run, with its standard error."""
+
+    value: float
+    error: float
+
+
+# Constant τ, with errors that let the best D triple over nine times the images; `python tests/bench/transfers.py told`
+# measures them.
+EXPONENTS = {
+    "images": Exponent(0.0, 0.25),
+    "epochs": Exponent(1.0, 0.25),
+    "batch": Exponent(0.0, 0.15),
+    "parameters": Exponent(0.0, 0.15),
+}
+SCATTER = 0.15  # standard deviation of log10 λ about the rule, where anything is changed
+LEVEL = 0.95  # of the part of the interval that is the rule's
+WIDE = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+LINEAR, ROOT = ("sgd",), ("adam", "nadam", "rmsprop")  # update rules by how lr goes with the batch
+SAME_PULL = ("coupled", "decoupled", "independent", "proximal")  # couplings whose D says the same of a weight
+
+# What may change: sizes of the data and the model, what D is computed from, and what leaves the best λ as it is.
+DATA = tuple(f"data.{key}" for key in ("train_size", "val_size", "test_size", "folds", "split_seed", "train_examples"))
+WIDTHS = ("model.hidden", "model.channels", "model.width", "model.widths")
+PULL = ("lr", "optimizer.dampening", "optimizer.nesterov", "decay.coupling", "decay.schedule", "decay.normalized")
+IDLE = (
+    *("lambda", "seed", "fold", "device", "precision", "threads", "diagnostics", "ema", "init_from"),
+    *("optimizer.name", "optimizer.prefers", "decay.name", "decay.prefers", "decay.couplings", "data.root"),
+    "data.test_examples",
+)
+
+
+class Change(NamedTuple):
+    """A knob that differs: its key, and its value there and here as it is typed."""
+
+    key: str
+    there: str
+    here: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rule needs of a run: training images, the shape of each trained tensor, and D at λ = 1.
+
+    `per_lambda` is None, or 0, where D is not defined.
+    """
+
+    run: Run
+    images: int
+    shapes: Mapping[str, tuple[int, ...]]
+    per_lambda: float | None
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """The sizes that EXPONENTS names."""
+        parameters = sum(math.prod(shape) for shape in self.shapes.values())
+        run = self.run
+        return {"images": self.images, "epochs": run.epochs, "batch": run.batch_size, "parameters": parameters}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """λ for the run `here`, from the best λ of `there`.
+
+    `low` and `high` hold the λ there that were as good and the scatter of the rule, added in log λ as independent; 0
+    and inf where what was tried there does not bound it on that side. `total_there` and `total` are D there and here.
+    """
+
+    best: Best
+    there: Facts
+    here: Facts
+    changes: tuple[Change, ...]
+    lam: float
+    low: float
+    high: float
+    total_there: float
+    total: float
+
+
+def changes(there: Run, here: Run) -> tuple[Change, ...]:
+    """The knobs that differ and matter to λ; ConfigError, in one sentence, for one that no rule is known for."""
+    found = []
+    old, new = there.knobs, here.knobs
+    if there.coupling != here.coupling:
+        found.append(Change("decay.coupling", there.coupling, here.coupling))
+    for key in sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
+        if key in IDLE or key.startswith("evaluate.") or key == "decay.coupling":
+            continue
+        change = Change(key.removesuffix(".name"), shown(old.get(key)), shown(new.get(key)))
+        if why := _why_not(key, there):
+            raise ConfigError(f"{change.key}={change.here}: must be {change.there}, as in the runs there: {why}")
+        found.append(change)
+    both = (there.coupling, here.coupling)
+    if both[0] != both[1] and not {*both} <= {*SAME_PULL}:
+        odd = next(coupling for coupling in both if coupling not in SAME_PULL)
+        raise ConfigError(
+            f"decay.coupling={both[1]}: must be {both[0]}, as in the runs there: what {odd} takes of a weight has no "
+            "formula that others share"
+        )
+    return tuple(sorted(found))
+
+
+def _why_not(key: str, there: Run) -> str:
+    """Why no rule is known for a change of the key; "" where one is."""
+    group = key.partition(".")[0]
+    sgd = key == "optimizer.momentum" and there.optimizer["rule"] == "sgd"
+    own = group == "model" and there.model.get("_target_") and key not in ("model.name", "model._target_")
+    if key in (*DATA, *WIDTHS, *PULL, "epochs", "batch_size") or group == "schedule" or sgd or own:
+        return ""
+    return {
+        "model.name": "λ does not carry over to another family of models",
+        "data.name": "λ does not carry over to other data",
+        "data.digest": "λ does not carry over to other data",
+        "optimizer.rule": "λ does not carry over to another family of optimizers",
+        "decay._target_": "λ of another regularizer is another quantity",
+    }.get(key, "no rule says how the best λ follows from it")
+
+
+def predict(best: Best, there: Facts, here: Facts) -> Prediction:
+    """λ for `here`, from what was best in `there`; ConfigError, in one sentence, where no rule holds."""
+    if best.refused:
+        raise ConfigError(best.refused)
+    changed = changes(there.run, here.run)
+    if set(there.shapes) != set(here.shapes):
+        key = next((change.key for change in changed if change.key.startswith("model")), "model")
+        raise ConfigError(f"{key}: must give as many layers as in the runs there: the rule is one of their width")
+    for facts in (there, here):
+        if not facts.per_lambda:
+            what = f"{facts.run.decay['name']}, {facts.run.coupling}, under {facts.run.optimizer['name']}"
+            raise ConfigError(
+                f"{what}: total decay D is not defined, so no rule carries its λ; decay.coupling=decoupled has a D"
+            )
+    pulls = (there.per_lambda or math.nan) / (here.per_lambda or math.nan)
+    ratios = {size: here.sizes[size] / value for size, value in there.sizes.items()}
+    factor = math.prod(ratio ** EXPONENTS[size].value for size, ratio in ratios.items())
+    spread = math.hypot(SCATTER, *(EXPONENTS[size].error * math.log10(ratio) for size, ratio in ratios.items()))
+    rule = WIDE * spread if changed else 0.0
+    below = math.hypot(rule, _decades(best.low, best.lam))
+    above = math.hypot(rule, _decades(best.lam, best.high))
+    lam, total = best.lam * factor * pulls, best.lam * (there.per_lambda or math.nan)
+    return Prediction(best, there, here, changed, lam, lam * 10**-below, lam * 10**above, total, total * factor)
+
+
+def _decades(low: float, high: float) -> float:
+    return math.log10(high / low) if low and high < math.inf else math.inf
+
+
+def scaled_lr(there: Run, batch_size: int) -> tuple[float, str]:
+    """lr for another batch, and the rule in words; ConfigError under an optimizer that has none.
+
+    ∝ batch under SGD (Goyal et al. 2017, arXiv 1706.02677), ∝ √batch where the step is divided by the root of a mean of
+    g² (Malladi et al. 2022, arXiv 2205.10287).
+    """
+    rule, name = there.optimizer["rule"], there.optimizer["name"]
+    if rule not in (*LINEAR, *ROOT):
+        raise ConfigError(f"scale_lr=true: no rule says how lr goes with the batch under {name}; give lr=")
+    ratio = batch_size / there.batch_size
+    if rule in LINEAR:
+        return there.lr * ratio, f"∝ batch under {name}, Goyal et al. 2017"
+    return there.lr * math.sqrt(ratio), f"∝ √batch under {name}, Malladi et al. 2022"
