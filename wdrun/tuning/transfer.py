@@ -62,6 +62,9 @@ FAMILIES = (  # groups, the key in which what λ does not carry over to is anoth
 )
 
 
+DECOUPLED = "decay.coupling=decoupled"
+
+
 class Change(NamedTuple):
     """A knob that differs: its key, and its value there and here as it is typed."""
 
@@ -158,12 +161,10 @@ def predict(best: Best, there: Facts, here: Facts) -> Prediction:
             f"{key}={new}: must give as many layers as {old} in the runs there: the rule is one of their width; "
             "wdrun tune finds λ anew"
         )
-    for facts in (there, here):
+    for facts, where, advice in ((there, "there", "wdrun tune finds λ anew"), (here, "here", f"{DECOUPLED} has one")):
         if not facts.per_lambda:
             what = f"{facts.run.decay['name']}, {facts.run.coupling}, under {facts.run.optimizer['name']}"
-            raise ConfigError(
-                f"{what}: total decay D is not defined, so no rule carries its λ; decay.coupling=decoupled has a D"
-            )
+            raise ConfigError(f"{what}: has no total decay D {where}, so no rule carries its λ; {advice}")
     pulls = (there.per_lambda or math.nan) / (here.per_lambda or math.nan)
     ratios = {size: here.sizes[size] / value for size, value in there.sizes.items()}
     factor = math.prod(ratio ** EXPONENTS[size].value for size, ratio in ratios.items())
