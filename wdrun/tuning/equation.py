@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from wdrun import conventions
 from wdrun.conventions import Budget
-from wdrun.tuning.transfer import EXPONENTS, Facts, Prediction, spread
+from wdrun.tuning import transfer
+from wdrun.tuning.transfer import Facts, Prediction
 from wdrun.wording import amount, rough, short
 
 L2 = "wdrun.decay.l2.L2"
@@ -46,13 +47,14 @@ def equation(found: Prediction) -> Iterator[str]:
     one, before = (rough(of.per_lambda or math.nan, 4) for of in (here, there))
     yield f"here     λ = 1 is D = {one} ({before} there), so λ = {other}/{one} = {rough(found.lam, 3)}"
     if found.changes:
-        yield f"within   a factor of {rough(10 ** spread(there, here))} by the rule (95 %), and what was as good there"
+        factor = rough(10 ** transfer.spread(there, here))
+        yield f"within   a factor of {factor} by the rule (95 %), and what was as good there"
     yield from _open(found)
 
 
 def _factors(there: Facts, here: Facts) -> Iterator[str]:
     """What D is multiplied by, `(40/10 epochs)`, for each size that changed and has a say."""
-    for size, exponent in EXPONENTS.items():
+    for size, exponent in transfer.EXPONENTS.items():
         old, new = there.sizes[size], here.sizes[size]
         if exponent.value and old != new:
             yield f"({new:,}/{old:,} {size})" + f"^{exponent.value:g}" * (exponent.value != 1)
