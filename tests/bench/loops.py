@@ -37,6 +37,7 @@ from wdrun.config import experiments
 ROOT = Path(__file__).resolve().parents[2]
 QUESTION = ("experiment=lr_lambda", "optimizer=sgd", "decay.coupling=coupled")
 EVALUATED = 500  # images a batch
+JOBS = 55  # of a multirun, which composes all before the first; the cells of the grid
 
 
 @cache
@@ -153,8 +154,8 @@ def application():
     @hydra.main(version_base="1.3", config_path=None, config_name="loop")
     def task(config):
         ready()
-        if config.turns:
-            sys.stdin.readline()
+        if config.turns and not sys.stdin.readline():
+            sys.exit("no more turns")
         setting = {key: config[key] for key in keys}
         told(setting, plain(prepared(setting, config.images, config.words)))
 
@@ -165,7 +166,7 @@ def application():
 
 
 class Child:
-    """A process of tests/bench/loops.py: `start` are its seconds to the first run; a call trains one, in seconds."""
+    """A process of this file: `start` are its seconds to the end of a first run, `took` those of each call's."""
 
     def __init__(self, tool, images, words, folder):
         shown = json.dumps([*words])
@@ -178,17 +179,19 @@ class Child:
                 "turns=true",
                 "lr=0.01",
                 "lambda=0.03",
-                "seed=range(0,99)",
+                f"seed=range(0,{JOBS})",
             ],
         }[tool]
-        self.began = time.perf_counter()
+        began = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.loops", tool, *typed], cwd=folder, env=environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self.next("ready")
-        self.start = time.perf_counter() - self.began
         self.took = []
+        self()
+        self.start = time.perf_counter() - began
+        self.took.clear()
 
     def next(self, key):
         """The next line that has the key; a tool says other things too."""
@@ -207,9 +210,12 @@ class Child:
         self.took.append(time.perf_counter() - started)
         return found
 
-    def ended(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 def environment():

@@ -12,7 +12,7 @@ Hydra, plain loop: that grid with one seed, in one process of the basic launcher
 The procedures of the last two are in tests/bench/procedures.py, their runs in tests/bench/loops.py, with PIL images or
 the images in memory. SAMPLES runs of each are timed between the rounds of `wdrun tune`. The rest is counted: the two
 are followed `draws` times over scores drawn from the surface and noise of the kept tables of `lr_lambda`, which are
-wdrun's own runs of this model; seconds are start + runs × seconds a run, of all these pairs. So are those of select on
+wdrun's own runs of this model; seconds are those to the end of a first run + (runs − 1) × those of another, of all these pairs. So are those of select on
 lr_lambda. A regret is how far a chosen cell lies above the best of the reference (the worst of four): the kept tables,
 or of a denser sweep of two seeds, reference=DIR, that has λ = 0 and as many λ at each lr.
 
@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -41,9 +42,14 @@ from tests.bench.procedures import answered, drawn, gridded, studied
 from tests.bench.surfaces import KEPT, LINES, MARGIN
 
 SEEDS = (2, 3, 5, 8, 12, 20)
-SAMPLES = 6
+SAMPLES = 6  # after a first one, which counts as start
 FEW = 8  # runs of a sweep whose seconds a run are measured
 TOOLS = {"lightning": "Optuna, Lightning", "hydra": "Hydra, plain loop"}
+GRID = (
+    f"optimizer+lr={','.join(f'sgd:{lr:g}' for lr in halved.RATES['sgd'])}",
+    "decay.coupling=coupled",
+    f"lambda={','.join(f'{lam:g}' for lam in halved.LAMBDAS)}",
+)
 SELECT = "wdrun -m, select"
 PROCEDURES = {"lightning": studied, "hydra": gridded}
 ROUNDS = {"l2": 5, "lr_lambda": 2}
@@ -90,17 +96,13 @@ def trained(tool, images, words, folder, world):
     began = time.perf_counter()
     if tool == "hydra":
         done = answered(world, gridded, launched(words, images, folder), 0)
-    else:
-        child, known = Child(tool, images, words, folder), {}
+        return Tool(TOOLS[tool], [time.perf_counter() - began], [done])
+    with Child(tool, images, words, folder) as child:
 
         def score(cells, seeds):
-            for cell, seed in product(cells, seeds):
-                if (cell, seed) not in known:
-                    known[cell, seed] = child(*cell.setting, seed)
-            return np.array([[known[cell, seed] for cell in cells] for seed in seeds])
+            return np.array([[child(*cell.setting, seed) for cell in cells] for seed in seeds])
 
         done = answered(world, studied, score, 0)
-        child.ended()
     return Tool(TOOLS[tool], [time.perf_counter() - began], [done])
 
 
@@ -131,8 +133,8 @@ def told_by(folder):
     signs = np.select([high < 0, low > 0, np.maximum(-low, high) < MARGIN], ["better", "worse", "equivalent"], "")
     verdicts, places = [*map(str, signs)], [0]
     if len(one) > 1:
-        rivals = pd.read_csv(folder / "leaderboard.csv")["verdict"]
-        verdicts += [verdict if verdict in answers.DECIDED else "" for verdict in rivals if verdict != "best"]
+        ranked = pd.read_csv(folder / "leaderboard.csv")["verdict"]
+        verdicts += [verdict if verdict in answers.DECIDED else "" for verdict in ranked if verdict != "best"]
         places = [list(LINES).index(line) for line in zip(one["optimizer"], one["decay.coupling"], strict=True)]
     return verdicts, dict(zip(places, zip(one["lambda_min"], one["lr_min"], strict=True), strict=True))
 
@@ -142,7 +144,7 @@ def swept(words):
     took = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for seeds in SEEDS:
-            took += typed(["-m", QUESTION[0], *grid("sgd"), *words, f"seed=range(0,{seeds})"], folder)
+            took += typed(["-m", QUESTION[0], *GRID, *words, f"seed=range(0,{seeds})"], folder)
             took += typed(["select", "outputs/lr_lambda"], folder)
             verdicts, settings = told_by(Path(folder, "outputs/lr_lambda"))
             if all(verdicts):
@@ -150,15 +152,6 @@ def swept(words):
         with Path(folder, "outputs/lr_lambda/runs.csv").open(newline="") as file:
             runs = sum(1 for _ in csv.DictReader(file))
     return took, (runs, settings, verdicts)
-
-
-def grid(optimizer):
-    pairs = ",".join(f"{optimizer}:{lr:g}" for lr in halved.RATES[optimizer])
-    return [
-        f"optimizer+lr={pairs}",
-        "decay.coupling=coupled",
-        f"lambda={','.join(f'{lam:g}' for lam in halved.LAMBDAS)}",
-    ]
 
 
 def counted(world, seed):
@@ -181,18 +174,20 @@ def counted(world, seed):
     return len(table), settings, verdicts
 
 
-def of_a_sweep(words, folder):
+def of_a_sweep(words):
     """Seconds of a sweep of one run, and of each further one."""
     line = ["-m", "sweep=[]", *QUESTION, *words, "lambda=0.03"]
-    one = typed([*line, "name=one", "seed=0"], folder)
-    return one, (typed([*line, f"name={time.monotonic_ns()}", f"seed=range(0,{FEW})"], folder) - one) / (FEW - 1)
+    with tempfile.TemporaryDirectory() as folder:
+        one = typed([*line, "name=one", "seed=range(0,1)"], folder)
+        return one, (typed([*line, "name=few", f"seed=range(0,{FEW})"], folder) - one) / (FEW - 1)
 
 
 def measured(name, asked, words, rounds):
     """The answers of `wdrun tune`, and [start, seconds a run …] of the others, in turn."""
     times, found = {}, []
-    with tempfile.TemporaryDirectory() as folder:
-        children = {(tool, images): Child(tool, images, words, folder) for tool in TOOLS for images in IMAGES}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        keys = product(TOOLS, IMAGES)
+        children = {key: opened.enter_context(Child(*key, words, folder)) for key in keys}
         for number in range(rounds):
             found.append(tuned(asked))
             print(f"wdrun tune: {found[-1]}", file=sys.stderr, flush=True)
@@ -200,10 +195,8 @@ def measured(name, asked, words, rounds):
                 for child in children.values():
                     child()
             if name == "lr_lambda":
-                times.setdefault("sweep", []).append(of_a_sweep(words, folder))
-        for key, child in children.items():
-            child.ended()
-            times[key] = [(child.start, each) for each in child.took]
+                times.setdefault("sweep", []).append(of_a_sweep(words))
+    times |= {key: [(child.start, each) for each in child.took] for key, child in children.items()}
     return Tool("wdrun tune", *map(list, zip(*found, strict=True))), times
 
 
@@ -217,9 +210,9 @@ def tools(name, asked, words, rounds, draws):
     else:
         answer = counted(world, 0)
         found = [ours, Tool(SELECT, [one + (answer[0] - 1) * each for one, each in times["sweep"]], [answer])]
-    for tool, images in ((tool, images) for tool in TOOLS for images in IMAGES):
+    for tool, images in product(TOOLS, IMAGES):
         of = [answered(world, PROCEDURES[tool], drawn(world, draw), draw) for draw in range(draws)]
-        took = [start + runs * each for start, each in times[tool, images] for runs, *_ in of]
+        took = [start + (runs - 1) * each for start, each in times[tool, images] for runs, *_ in of]
         found.append(Tool(f"{TOOLS[tool]}, images={images}", took, of))
     return found, times
 
@@ -232,6 +225,8 @@ def main():
     asked = [*(QUESTION if name == "l2" else QUESTION[:1]), *words]
     table = Path(given["reference"], "runs.csv") if "reference" in given else KEPT
     known = [surfaces.kept(*line, table) for line in list(LINES)[: 1 if name == "l2" else None]]
+    if whole and name != "l2":
+        sys.exit("whole is of l2: the loops of tests/bench/loops.py have no other setting")
     if whole:
         world = surfaces.world(known)
         with tempfile.TemporaryDirectory() as folder:
@@ -249,7 +244,7 @@ def main():
         print(tool.row(statistics.median(found[0].seconds), known))
     for key, pairs in times.items():
         start, each = zip(*pairs, strict=True)
-        print(f"- {key if isinstance(key, str) else ', '.join(key)}: start {spread(start, '.1f')} s, "
+        print(f"- {key if isinstance(key, str) else ', '.join(key)}: to the end of a first run {spread(start, '.1f')} s, "
               f"a run {spread(each, '.2f')} s (n = {len(each)})")  # fmt: skip
 
 
