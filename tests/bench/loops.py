@@ -1,4 +1,4 @@
-"""A run as other tools train it, for tests/bench/questions.py: python -m tests.bench.loops lightning|hydra [words…].
+"""A run as other tools train it, for tests/bench/questions.py: python tests/bench/loops.py lightning|hydra [words…].
 
 Both are the MLP of `experiment=lr_lambda` with torch.optim.SGD, its weight_decay and a cosine per step, fp32, and
 validate after each epoch. images=files has PIL images and torchvision's transforms for each image and epoch, as the
@@ -184,7 +184,7 @@ class Child:
         }[tool]
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.loops", tool, *typed], cwd=folder, env=environment(),
+            [sys.executable, __file__, tool, *typed], cwd=folder, env=environment(),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         self.next("ready")
@@ -232,7 +232,7 @@ def launched(words, images, folder):
         for some, of in [(lams, rates)] if whole else [([cell.setting[0]], [cell.setting[1]]) for cell in cells]:
             axes = {"lambda": some, "lr": of, "seed": seeds}
             typed = [f"{key}={','.join(map(str, values))}" for key, values in axes.items()]
-            line = [sys.executable, "-m", "tests.bench.loops", "hydra", "-m", f"images={images}", *typed]
+            line = [sys.executable, __file__, "hydra", "-m", f"images={images}", *typed]
             done = subprocess.run(
                 [*line, f"words={json.dumps([*words])}"], cwd=folder, env=environment(), text=True,
                 stdout=subprocess.PIPE, check=True,

@@ -12,9 +12,10 @@ Hydra, plain loop: that grid with one seed, in one process of the basic launcher
 The procedures of the last two are in tests/bench/procedures.py, their runs in tests/bench/loops.py, with PIL images or
 the images in memory. SAMPLES runs of each are timed between the rounds of `wdrun tune`. The rest is counted: the two
 are followed `draws` times over scores drawn from the surface and noise of the kept tables of `lr_lambda`, which are
-wdrun's own runs of this model; seconds are those to the end of a first run + (runs − 1) × those of another, of all these pairs. So are those of select on
-lr_lambda. A regret is how far a chosen cell lies above the best of the reference (the worst of four): the kept tables,
-or of a denser sweep of two seeds, reference=DIR, that has λ = 0 and as many λ at each lr.
+wdrun's own runs of this model. Their seconds are those to the end of a first run and those of another, times the other
+runs, each with each; so are those of select on lr_lambda, followed once. A regret is how far a chosen cell lies above
+the best of the reference (the worst of four): the kept tables, or a denser sweep of two seeds, reference=DIR, that has
+λ = 0 and the same λ at each lr.
 
 whole: l2 in earnest, no run counted: each tool trains all of its runs, once. quick: a try of a minute, of little work.
 Needs `pip install --no-deps --target FOLDER lightning lightning-utilities torchmetrics optuna greenlet`, and FOLDER in
@@ -244,8 +245,9 @@ def main():
         print(tool.row(statistics.median(found[0].seconds), known))
     for key, pairs in times.items():
         start, each = zip(*pairs, strict=True)
-        print(f"- {key if isinstance(key, str) else ', '.join(key)}: to the end of a first run {spread(start, '.1f')} s, "
-              f"a run {spread(each, '.2f')} s (n = {len(each)})")  # fmt: skip
+        title = "a sweep" if key == "sweep" else ", images=".join(key)
+        first = f"to the end of a first run {spread(start, '.1f')} s"
+        print(f"- {title}: {first}, another {spread(each, '.2f')} s (n = {len(each)})")
 
 
 if __name__ == "__main__":
