@@ -15,7 +15,7 @@ are followed `draws` times over scores drawn from the surface and noise of the k
 wdrun's own runs of this model. Their seconds are those to the end of a first run and those of another, times the other
 runs, each with each; so are those of select on lr_lambda, followed once. A regret is how far a chosen cell lies above
 the best of the reference (the worst of four): the kept tables, or a denser sweep of two seeds, reference=DIR, that has
-λ = 0 and the same λ at each lr.
+λ = 0 and the same λ at each lr; between its cells it is interpolated.
 
 whole: l2 in earnest, no run counted: each tool trains all of its runs, once. quick: a try of a minute, of little work.
 Needs `pip install --no-deps --target FOLDER lightning lightning-utilities torchmetrics optuna greenlet`, and FOLDER in

@@ -79,6 +79,7 @@ def test_the_same_run_has_the_same_loss_from_files_from_memory_and_under_hydra(t
     assert scores[0, 0] == pytest.approx(memory, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore")  # Lightning's: of torch's next version, and advice on workers
 def test_lightning_trains_the_same_run():
     pytest.importorskip("lightning")
     setting = {"lr": 0.01, "lambda": 0.1, "seed": 3}
