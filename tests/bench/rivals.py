@@ -75,23 +75,20 @@ def gridded(world, rng, seeds):
         key = cell.facet, cell.setting[0] > 0
         if key not in line or scores.mean() < cells[line[key]].mean():
             line[key] = cell
-    sides = [
-        (p, line[p.one, True], line[question.home(p.one), False] if p.other is None else line[p.other, True])
-        for p in question.pairs
-    ]
-    told = holm([cells[a] - cells[b] for _, a, b in sides])
-    wrong = any(tuned.false(v, world.difference(*side)[0]) for v, side in zip(told, sides, strict=True))
+    asked = [(p, *(line[side] for side in question.sides_of(p))) for p in question.pairs]
+    told = holm([cells[a] - cells[b] for _, a, b in asked])
+    wrong = any(tuned.false(v, world.difference(*side)[0]) for v, side in zip(told, asked, strict=True))
     return len(cells) * seeds, 0.0 if wrong else float(np.mean([v != "" for v in told]))
 
 
-def holm(differences):
-    """better, worse, equivalent or "" of each, by Student's t at 5 % in all: those decided leave theirs to the rest."""
+def holm(differences, alpha=0.05):
+    """better, worse, equivalent or "" of each, by Student's t at α in all: those decided leave theirs to the rest."""
     told = [""] * len(differences)
     while True:
         left = [k for k, verdict in enumerate(told) if not verdict]
         for k in left:
             d, n = differences[k], len(differences[k])
-            half = stats.t.isf(0.05 / len(left) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
+            half = stats.t.isf(alpha / len(left) / 2, n - 1) * d.std(ddof=1) / np.sqrt(n)
             better, worse = d.mean() + half < 0, d.mean() - half > 0
             same = "equivalent" if abs(d.mean()) + half < MARGIN else ""
             told[k] = "better" if better else "worse" if worse else same
@@ -104,7 +101,7 @@ def studied(worlds, sampler, within):
     total, bounded = 0, False
     for zero in (False, True):
         homes = [dict.fromkeys(w.question.home(f) for f in range(4)) if zero else range(4) for w in worlds]
-        studies = [[study(w, f, sampler, k, zero) for f in homes[k]] for k, w in enumerate(worlds)]
+        studies = [[distances(w, f, sampler, k, zero) for f in homes[k]] for k, w in enumerate(worlds)]
         trials, most, lacks = 0, TRIALS[sampler] // (1 + zero), True
         while lacks and trials < most:
             trials += 1
@@ -116,23 +113,33 @@ def studied(worlds, sampler, within):
     return total, bounded
 
 
-def study(world, facet, sampler, seed, zero):
+def distances(world, facet, sampler, seed, zero):
     """How far the best run of a study is from the best there is, after each of its runs."""
+    s, rng = world.surfaces[facet], np.random.default_rng([seed, facet])
+
+    def score(setting):
+        return float(world.draws(rng, [world.question.cell(facet, setting)], 1)[0, 0])
+
+    for setting in study(s, sampler, seed, zero, score):
+        yield world.truth(world.question.cell(facet, setting)) - (s.zero if zero else s.best)
+
+
+def study(surface, sampler, seed, zero, score):
+    """The best setting (λ, lr) so far, after each run of a study; `score(setting)` is of a run."""
     import optuna
     import torch
 
     torch.set_num_threads(1)  # of the Gaussian process, whose matrices are small
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    s, rng = world.surfaces[facet], np.random.default_rng([seed, facet])
     made = optuna.create_study(sampler=getattr(optuna.samplers, f"{sampler}Sampler")(seed=seed))
-    best, far = np.inf, np.inf
+    best, found = np.inf, None
     while True:
         trial = made.ask()
-        lr = trial.suggest_float("lr", s.lr * RATES[0], s.lr * RATES[-1], log=True)
-        lam = 0.0 if zero else trial.suggest_float("lambda", s.lam * LAMBDAS[0], s.lam * LAMBDAS[-1], log=True)
-        cell = world.question.cell(facet, (lam, lr))
-        y = float(world.draws(rng, [cell], 1)[0, 0])
+        lr = trial.suggest_float("lr", surface.lr * RATES[0], surface.lr * RATES[-1], log=True)
+        low, high = surface.lam * LAMBDAS[0], surface.lam * LAMBDAS[-1]
+        lam = 0.0 if zero else trial.suggest_float("lambda", low, high, log=True)
+        y = score((lam, lr))
         made.tell(trial, min(y, 10.0))
-        if y < best:
-            best, far = y, world.truth(cell) - (s.zero if zero else s.best)
-        yield far
+        if found is None or y < best:
+            best, found = y, (lam, lr)
+        yield found

@@ -118,13 +118,13 @@ def bare(rng, far=0.0):
 
 
 @cache
-def kept(optimizer, coupling):
+def kept(optimizer, coupling, table=KEPT):
     """The surface of a setting of the kept table, and its noise: seeds' differences, over a cell and its neighbours."""
     import pandas as pd
     from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
     from scipy.ndimage import uniform_filter
 
-    runs = pd.read_csv(KEPT)
+    runs = pd.read_csv(table)
     own = runs[(runs.optimizer == optimizer) & (runs.coupling == coupling)]
     seeds = own.pivot_table(index="lr", columns=["lambda", "seed"], values="val_loss")
     means = own.pivot_table(index="lr", columns="lambda", values="val_loss").ffill(axis=1)
