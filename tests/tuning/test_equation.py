@@ -13,7 +13,8 @@ from wdrun.tuning.transfer import Exponent, Facts, predict
 
 @pytest.fixture(autouse=True)
 def _constant_tau(monkeypatch):
-    monkeypatch.setattr(transfer, "EXPONENTS", {"epochs": Exponent(1.0, 0.0), "lr": Exponent(0.0, 0.0)})
+    exponents = {size: Exponent(float(size == "epochs"), 0.0) for size in transfer.EXPONENTS}
+    monkeypatch.setattr(transfer, "EXPONENTS", exponents)
 
 
 def told(*words, low=0.05, high=0.4, edge="", decay="l2", images=160, gains=(1, 1)):
