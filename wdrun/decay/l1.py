@@ -11,12 +11,15 @@ from wdrun.tensors import Scalar
 
 def soft_threshold(w: Tensor, t: Scalar) -> Tensor:
     """sign(w)·(|w| − t)₊, written as w − clamp(w, −t, t): two kernels, and exact zeros."""
-    return w - w.clamp(-t, t)  # type: ignore[arg-type]
+    inside = w.clamp(-t, t)  # type: ignore[arg-type]
+    return w - inside if isinstance(t, Tensor) else torch.sub(w, inside, out=inside)
 
 
 @dataclass(frozen=True)
 class L1(Regularizer):
     """Ω(w) = Σ|w|, Ω' = sign(w); prox = soft threshold; project = onto the L1 ball (Duchi et al. 2008)."""
+
+    fresh = True
 
     def each(self, w: Tensor) -> Tensor:
         return w.abs()
