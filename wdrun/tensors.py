@@ -12,7 +12,7 @@ Scalar = float | Tensor  # a float in one run; a 0-d tensor under vmap, one valu
 def axpy(a: Scalar, x: Tensor, y: Tensor, spent: bool = False) -> Tensor:
     """a·x + y, in one kernel when a is a number; a tensor a is rounded to the type of x.
 
-    `spent`: x is not needed any more, and the sum may take its place, which a processor still has at hand.
+    `spent`: x is not needed any more, and where a is a number (never so under vmap) the sum may take its place.
     """
     if isinstance(a, Tensor):
         return y + a.to(x.dtype) * x

@@ -21,7 +21,7 @@ class ElasticNet(Regularizer):
         return self.l1_ratio * w.abs() + 0.5 * (1 - self.l1_ratio) * w.square()
 
     def grad(self, w: Tensor) -> Tensor:
-        return axpy(self.l1_ratio, w.sign(), (1 - self.l1_ratio) * w, spent=True)
+        return axpy(self.l1_ratio, w.sign(), (1 - self.l1_ratio) * w)
 
     def prox(self, w: Tensor, t: Scalar) -> Tensor:
         return soft_threshold(w, t * self.l1_ratio) / (1 + t * (1 - self.l1_ratio))

@@ -11,8 +11,7 @@ from wdrun.tensors import Scalar
 
 def soft_threshold(w: Tensor, t: Scalar) -> Tensor:
     """sign(w)·(|w| − t)₊, written as w − clamp(w, −t, t): two kernels, and exact zeros."""
-    inside = w.clamp(-t, t)  # type: ignore[arg-type]
-    return w - inside if isinstance(t, Tensor) else torch.sub(w, inside, out=inside)
+    return w - w.clamp(-t, t)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
