@@ -27,3 +27,14 @@ def test_a_number_is_off_when_it_is_zero(number, off):
 
 def test_a_tensor_is_never_off():
     assert not is_off(torch.zeros(()))
+
+
+def test_axpy_of_what_is_spent_is_the_same_sum_in_its_place():
+    """Where the two are laid out alike: else the sum would have another layout, which the last bits of norms follow."""
+    x, y = torch.randn(2, 3, 5, 7)
+    expected = axpy(0.3, x.clone(), y)
+    found = axpy(0.3, x, y, spent=True)
+    assert torch.equal(found, expected)
+    assert found.data_ptr() == x.data_ptr()
+    plain, other = torch.randn(4, 4), torch.randn(4, 4).t()
+    assert axpy(0.3, other, plain, spent=True).stride() == axpy(0.3, other, plain).stride() == plain.stride()

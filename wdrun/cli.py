@@ -233,17 +233,21 @@ def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
 
 def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> int:
     """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
-    from wdrun.sweep import outcome
-    from wdrun.sweep.execute import execute  # torch starts here, after every value is known to be sound
-    from wdrun.sweep.signals import Interrupted
+    from wdrun.sweep import template
 
-    try:
-        tell = partial(outcome.print_result, always=json)
-        with results.alone():
-            outcomes = execute(jobs, options, tell)
-    except Interrupted as interrupted:
-        return interrupted.exit_code
-    return outcome.exit_code(outcomes)
+    with template.begun(options.parallel != 1 and len(jobs) > 1):
+        # torch starts here, after every value is known to be sound
+        from wdrun.sweep import outcome
+        from wdrun.sweep.execute import execute
+        from wdrun.sweep.signals import Interrupted
+
+        try:
+            tell = partial(outcome.print_result, always=json)
+            with results.alone():
+                outcomes = execute(jobs, options, tell)
+        except Interrupted as interrupted:
+            return interrupted.exit_code
+        return outcome.exit_code(outcomes)
 
 
 def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,17 +31,28 @@ unlocked: set[int] = set()  # file systems without locks, by number, that stderr
 
 def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
     """Replace a file's content: whole old or whole new at every moment, on disk when this returns; StorageError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_together({path: content}, remedy)
+
+
+def write_together(contents: Mapping[Path, bytes], remedy: str = REMEDY) -> None:
+    """Replace the content of files of one folder, in this order: as `write_atomically` of each, but the folder itself
+    is put on the disk once. Nothing is replaced where one cannot be written.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            flush(file.fileno())
-        os.replace(temporary, path)
-        sync(path.parent)
+        for path, content in contents.items():
+            with temporary[path].open("wb") as file:
+                file.write(content)
+                file.flush()
+                flush(file.fileno())
+        for path in contents:
+            os.replace(temporary[path], path)
+        for folder in {path.parent for path in contents}:
+            sync(folder)
     except OSError as error:  # a failed write names no file, so it is named here
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for left in temporary.values():
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
         raise storage_error(path, error, remedy) from error
 
 

@@ -9,9 +9,14 @@ Tensors = dict[str, Tensor]  # by parameter name
 Scalar = float | Tensor  # a float in one run; a 0-d tensor under vmap, one value a run
 
 
-def axpy(a: Scalar, x: Tensor, y: Tensor) -> Tensor:
-    """a·x + y, in one kernel when a is a number; a tensor a is rounded to the type of x."""
-    return y + a.to(x.dtype) * x if isinstance(a, Tensor) else torch.add(y, x, alpha=a)
+def axpy(a: Scalar, x: Tensor, y: Tensor, spent: bool = False) -> Tensor:
+    """a·x + y, in one kernel when a is a number; a tensor a is rounded to the type of x.
+
+    `spent`: x is not needed any more, and where a is a number (never so under vmap) the sum may take its place.
+    """
+    if isinstance(a, Tensor):
+        return y + a.to(x.dtype) * x
+    return torch.add(y, x, alpha=a, out=x if spent and x.stride() == y.stride() else None)
 
 
 def after_first(t: Scalar) -> Scalar:

@@ -139,6 +139,25 @@ def test_sequential_covers_every_row_once_in_order(split: Split) -> None:
     assert torch.equal(torch.cat([y for _, y in made]), split.targets[split.rows])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kept_batches_hold_the_same_numbers_for_all_who_ask(split: Split, dtype: torch.dtype, monkeypatch) -> None:
+    asked = [batches(split, dtype=dtype) for _ in range(2)]
+    first, second = ([*of.kept()] for of in asked)
+    for (x, y), (kept, labels), (again, _) in zip(asked[0].sequential(), first, second, strict=True):
+        assert torch.equal(kept, x)
+        assert torch.equal(labels, y)
+        assert kept.is_contiguous()
+        assert again.data_ptr() == kept.data_ptr()
+    monkeypatch.setattr("wdrun.data.batches.KEPT", 0)
+    assert next(asked[0].kept())[0].data_ptr() != first[0][0].data_ptr()
+
+
+def test_kept_batches_are_those_of_their_own_rows(split: Split) -> None:
+    for rows in (split.rows, split.rows.flip(0)):
+        (first, _), *_ = batches(replace(split, rows=rows)).kept()
+        assert torch.equal(first, next(batches(replace(split, rows=rows)).sequential())[0])
+
+
 def test_length_is_whole_batches(split: Split) -> None:
     assert len(batches(split, size=8)) == 3 == len(list(batches(split, size=8).epoch(0, 0)))
     with pytest.raises(ConfigError, match="batch_size=31: must be at most the 30 examples"):

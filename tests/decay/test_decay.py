@@ -52,6 +52,36 @@ def quadratic(t, params):
     return {n: w - 0.5 * t for n, w in params.items()}
 
 
+def test_a_step_writes_to_nothing_that_it_was_given():
+    """A gradient of Ω that may be written over is neither the weight nor what the rule remembers."""
+    for case in cases():
+        if case.optimizer != "sgd":
+            continue
+        params = weights()
+        rule, by = case.rule(params), case.by()
+        now = Training(params, by.init(params), rule.init(params))
+        grads = {n: noise(1, n, w) for n, w in params.items()}
+        given = [*params.values(), *grads.values(), *now.decay.values(), *now.optimizer.get("b", {}).values()]
+        before = [w.clone() for w in given]
+        knobs = Knobs(LAM, LR, 1.0, rule.lam_scales(0.0), 1)
+        once, again = (step_of(rule, by).update(now, grads, knobs) for _ in range(2))
+        assert all(map(torch.equal, given, before)), case
+        for n, w in once.params.items():
+            assert torch.equal(w, again.params[n]), case
+
+
+def test_a_gradient_of_ones_own_in_the_place_of_a_fresh_one_is_left_as_it_is():
+    class Lazy(L1):
+        def grad(self, w):
+            return w
+
+    params = weights()
+    before = {n: w.clone() for n, w in params.items()}
+    rule = Decay(Lazy(), "coupled", dict.fromkeys(params, 1.0))
+    rule.before({n: torch.zeros_like(w) for n, w in params.items()}, Context(params, Knobs(0.3, 0.1, 1.0, (1.0,), 1)))
+    assert all(torch.equal(params[n], w) for n, w in before.items())
+
+
 def test_coupled_l2_is_the_gradient_of_the_penalty_in_the_loss():
     params = weights()
     rule = Decay(L2(), "coupled", {"fc.weight": 2.0})

@@ -55,6 +55,11 @@ def unsynced(path, content):
     storage.sync(path.parent)
 
 
+def each(write):
+    """Files written together, each by `write`."""
+    return lambda contents, remedy="": [write(path, content) for path, content in contents.items()]
+
+
 def unentered(directory):
     directory.mkdir(parents=True, exist_ok=True)
 
@@ -243,7 +248,7 @@ DEFECTS = [
     ),
     Defect(
         "a table is not synced",
-        [(write, "write_atomically", unsynced)],
+        [(write, "write_together", each(unsynced))],
         deaths("run.csv", "after", "replace", "content"), "not whole",
     ),
     Defect(
@@ -298,7 +303,7 @@ DEFECTS = [
     ),
     Defect(
         "tables are written in place",
-        [(write, "write_atomically", in_place)],
+        [(write, "write_together", each(in_place))],
         deaths("layers.csv", "middle", "write"), "a table is not whole",
     ),
     Defect(

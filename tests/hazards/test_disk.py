@@ -30,6 +30,7 @@ from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
 from wdrun.report import earlier
 from wdrun.selection.command import select_command
+from wdrun.sweep import recording
 from wdrun.sweep.execute import execute
 from wdrun.tables import answers
 
@@ -120,6 +121,14 @@ def broken_then_sound(parsed, root, expected, disk, monkeypatch, capsys, why):
     assert code == 0, (why, err)
     assert tree(root) == expected, why
     return disk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slowly():
+    """Nothing is left out for having been quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "FOLLOW_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")

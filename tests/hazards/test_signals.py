@@ -74,6 +74,7 @@ def command(folder, words, prepare=lambda: None):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         prepare()
+        recording.FOLLOW_SECONDS = 0.0
         take, handle = Step.__call__, Stop.handle
         asked = []
 

@@ -55,6 +55,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_is_named(tmp_path, capsys, whol
                 raise Killed
 
         monkeypatch.setattr(checkpoint, "save", save)
+        monkeypatch.setattr(recording, "FOLLOW_SECONDS", 0.0)
         with pytest.raises(Killed):
             execute(jobs(tmp_path))
     (path,) = tmp_path.glob("*/*/checkpoint")

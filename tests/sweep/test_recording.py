@@ -39,8 +39,9 @@ class Kept(Watch):
 
 
 @pytest.fixture
-def begun(tmp_path):
-    """A record of a tiny run and its epochs, untaken."""
+def begun(tmp_path, monkeypatch):
+    """A record of a tiny run and its epochs, untaken; none is too quick to be written at once."""
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", 0.0)
     (job,) = experiments.jobs([*TINY, f"output_dir={tmp_path}"], False)
     with hold(job.directory):
         trainer, watch = ready(job.run), Kept()
@@ -104,15 +105,46 @@ def test_the_end_leaves_weights_and_no_checkpoint(begun):
     assert row["test_loss"] == epochs[-1].metrics[2]["data_loss"]
 
 
-def test_quick_epochs_of_a_long_run_are_written_now_and_then(begun, monkeypatch):
+def test_quick_epochs_of_a_long_run_are_shown_and_written_now_and_then(begun, monkeypatch):
     record, epochs, watch = begun
     monkeypatch.setattr(recording, "SHORT_RUN", 1)
     monkeypatch.setattr(recording, "FOLLOW_SECONDS", math.inf)
     for epoch in epochs[:2]:
         record.take(epoch)
     assert watch.numbers == [1]
-    assert read_table(record.job.directory / "timing.csv")["epoch"].tolist() == [1]
+    timing = record.job.directory / "timing.csv"
+    assert read_table(timing)["epoch"].tolist() == [1]
     assert len(checkpoint.load(record.job.directory)[0][1]["rows"]["timing"]) == 2
+    record.end()
+    assert read_table(timing)["epoch"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(math.inf, 2), (0.0, 3)])
+def test_the_end_of_a_quick_run_is_no_checkpoint_of_its_own(begun, monkeypatch, seconds, saved):
+    """At most an epoch is lost all the same: its tables and weights follow at once."""
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", seconds)
+    record, epochs, _ = begun
+    for epoch in epochs:
+        record.take(epoch)
+    assert checkpoint.load(record.job.directory)[0][1]["state"]["epoch"] == saved
+    record.interrupted()
+    assert checkpoint.load(record.job.directory)[0][1]["state"]["epoch"] == 3
+
+
+def test_a_short_run_in_a_sweep_puts_little_on_the_disk(tmp_path, monkeypatch):
+    """Five epochs: 35 calls that wait for the disk, where each table of each epoch by itself took 91."""
+    calls, sync = [], os.fsync
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", math.inf)
+    monkeypatch.setattr(os, "fsync", lambda number: calls.append(number) or sync(number))
+    (job,) = experiments.jobs([*TINY, "epochs=5", f"output_dir={tmp_path}"], False)
+    job.directory.parent.mkdir(parents=True)
+    with hold(job.directory):
+        record = Record(job, ready(job.run), Kept())
+        for epoch in record.trainer.train():
+            record.take(epoch)
+        record.end()
+        record.close()
+    assert len(calls) <= 35
 
 
 def again(record):

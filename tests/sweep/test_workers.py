@@ -1,13 +1,14 @@
 """Jobs one after another and in processes: what a worker sends, how it dies, what it raises. Sweeps: test_execute."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 
 from wdrun.config import experiments
 from wdrun.errors import StorageError
 from wdrun.storage import hold
-from wdrun.sweep import sharing, workers
+from wdrun.sweep import sharing, template, workers
 from wdrun.sweep.one_run import settle
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.signals import Stop
@@ -61,6 +62,15 @@ def test_what_a_worker_trains_is_told_here(jobs):
         assert outcome.job is jobs[number]  # not the copy that travelled
         assert watches[number].begun == [(f"λ=0.001 lr=0.02 seed={number}", 4, 2, 0)]
         assert watches[number].epochs == [(1, 2, ()), (2, 2, ())]
+
+
+def test_a_copied_worker_has_the_environment_of_now(jobs, monkeypatch):
+    """Its origin was there before: here it is told of one thread once that is so."""
+    with template.begun(True):
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        asked = replace(jobs[0], run=replace(jobs[0].run, threads="auto"))
+        ((_, outcome),) = workers.side_by_side(giving(0), [asked], [Kept()], lambda: False, lambda: None, 1)
+    assert (outcome.status, outcome.row["threads_used"]) == ("done", 1)
 
 
 def test_nothing_starts_where_there_is_none_to_take(jobs, tmp_path):

@@ -18,7 +18,9 @@ from wdrun.data.dataset import Split
 from wdrun.data.mixing import mixed, mixing
 from wdrun.streams import generator
 
+Moments = tuple[float, ...]  # a number a channel
 SPAN = 16
+KEPT = 64 * 2**20  # bytes of normalised images, of a split, that may stay in memory
 
 
 @lru_cache(maxsize=8)
@@ -26,6 +28,23 @@ def _resident(table: Tensor, device: torch.device, planar: bool) -> Tensor:
     """The table on the device, as NCHW if planar: moved once per process, shared by splits and runs."""
     table = table.to(device)
     return (table.permute(0, 3, 1, 2) if planar else table).contiguous()
+
+
+@lru_cache(maxsize=2)
+def _normalised(
+    inputs: Tensor,
+    targets: Tensor,
+    rows: Tensor,
+    size: int,
+    mean: Moments,
+    std: Moments,
+    device: str,
+    dtype: torch.dtype,
+) -> list[tuple[Tensor, Tensor]]:
+    """The batches of a split in row order as NCHW: of val and test, which every epoch and run of a sweep looks at."""
+    split = Split(inputs, targets, rows)
+    made = Batches(split, batch_size=size, mean=mean, std=std, device=device, dtype=dtype, augment={"name": "none"})
+    return [(x.contiguous(), y) for x, y in made.sequential()]
 
 
 class Batches:
@@ -36,14 +55,15 @@ class Batches:
         split: Split,
         *,
         batch_size: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        mean: Moments,
+        std: Moments,
         device: torch.device | str,
         dtype: torch.dtype,
         augment: Mapping[str, object],
         channels_last: bool = True,
         classes: int = 0,
     ) -> None:
+        self.parts = split.inputs, split.targets, split.rows, batch_size, mean, std, str(device), dtype
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.dtype = dtype
@@ -104,6 +124,11 @@ class Batches:
             return
         spans = (self._finish(x).split(size) for x in self._spans(rows, seed, epoch))
         yield from zip((x for span in spans for x in span), targets, strict=True)
+
+    def kept(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `sequential`, laid out as NCHW; where they are few they stay in memory for whoever asks again."""
+        few = self.images and len(self.rows) * self.scale.numel() * self.dtype.itemsize <= KEPT
+        yield from _normalised(*self.parts) if few else self.sequential()
 
     def sequential(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every example once, in row order, without augmentation; the last batch may be smaller."""

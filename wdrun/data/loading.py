@@ -13,7 +13,7 @@ from wdrun.data import cifar10, cifar100, own, parts, regression, synthetic, tor
 from wdrun.data.dataset import Dataset, Pool, Split
 from wdrun.data.label_noise import with_noise
 from wdrun.data.options import Spec, integer, real
-from wdrun.data.splits import Partition, partition
+from wdrun.data.splits import partition
 
 SPLITTING = ("val_size", "train_size", "folds", "split_seed")
 POOLS: dict[str, Callable[[Spec], Pool]] = {
@@ -44,12 +44,11 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
     """
     name = _name(spec)
     pool = POOLS[name](spec)
-    rows = _partition(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
-    labels = _train_labels(name, pool, rows, spec)
+    rows = _rows(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
     splits = {
-        "train": Split(pool.train_images, labels, torch.from_numpy(rows.train)),
-        "val": Split(pool.train_images, pool.train_labels, torch.from_numpy(rows.val)),
-        "test": Split(pool.test_images, pool.test_labels, torch.arange(len(pool.test_labels))),
+        "train": Split(pool.train_images, _train_labels(name, pool, rows["train"], spec), rows["train"]),
+        "val": Split(pool.train_images, pool.train_labels, rows["val"]),
+        "test": Split(pool.test_images, pool.test_labels, rows["test"]),
     }
     *size, channels = pool.train_images.shape[1:]
     shape = (channels, *size)
@@ -82,19 +81,22 @@ def _digest(name: str, pool: Pool, spec: Spec) -> str:
     return hashlib.sha256(noise.encode()).hexdigest()
 
 
-def _train_labels(name: str, pool: Pool, rows: Partition, spec: Spec) -> Tensor:
+def _train_labels(name: str, pool: Pool, rows: Tensor, spec: Spec) -> Tensor:
     """The labels to train on."""
     if (share := _noise(name, spec)) == 0:
         return pool.train_labels
-    return with_noise(pool.train_labels, rows.train, share, integer(spec, "split_seed", 0, 0), pool.classes)
+    return with_noise(pool.train_labels, rows.numpy(), share, integer(spec, "split_seed", 0, 0), pool.classes)
 
 
 @lru_cache(maxsize=64, typed=True)
-def _partition(pool: Pool, fold: int, **options: object) -> Partition:
-    """The split of the pool; remembered, as the runs of a sweep share it. A regression is one stratum."""
+def _rows(pool: Pool, fold: int, **options: object) -> dict[str, Tensor]:
+    """The rows of each split; remembered, as the runs of a sweep share them. A regression is one stratum."""
     labels = pool.train_labels
     strata = torch.zeros(len(labels), dtype=torch.int64) if labels.is_floating_point() else labels
-    return partition(strata.numpy(), options, fold, pool.own_val)
+    found = partition(strata.numpy(), options, fold, pool.own_val)
+    parts = {"train": found.train, "val": found.val}
+    rows = {name: torch.from_numpy(part) for name, part in parts.items()}
+    return rows | {"test": torch.arange(len(pool.test_labels))}
 
 
 def fetch(spec: Spec) -> str:

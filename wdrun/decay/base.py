@@ -57,20 +57,26 @@ class Coupling(NamedTuple):
     after: After | None = None
 
 
+def _pulled(k: Scalar, omega: Regularizer, w: Tensor, y: Tensor) -> Tensor:
+    """y + kΩ'(w)."""
+    own = vars(type(omega)).get("fresh", False)  # a class derived from one that says so may have another gradient
+    return axpy(k, omega.grad(w), y, spent=own)
+
+
 def _coupled(omega: Regularizer, w: Tensor, g: Tensor, k: Scalar) -> Tensor:
-    return axpy(k, omega.grad(w), g)
+    return _pulled(k, omega, w, g)
 
 
 def _decoupled(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, knobs: Knobs) -> Tensor:
-    return axpy(-knobs.lr * k, omega.grad(w), new)
+    return _pulled(-knobs.lr * k, omega, w, new)
 
 
 def _independent(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, knobs: Knobs) -> Tensor:
-    return axpy(-knobs.lr_scale * k, omega.grad(w), new)
+    return _pulled(-knobs.lr_scale * k, omega, w, new)
 
 
 def _cautious(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, knobs: Knobs) -> Tensor:
-    return axpy(-knobs.lr * k, torch.where(u * w >= 0, omega.grad(w), 0.0), new)
+    return axpy(-knobs.lr * k, torch.where(u * w >= 0, omega.grad(w), 0.0), new, spent=True)
 
 
 def _proximal(omega: Regularizer, w: Tensor, new: Tensor, u: Tensor, k: Scalar, knobs: Knobs) -> Tensor:

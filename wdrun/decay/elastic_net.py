@@ -13,6 +13,8 @@ from wdrun.tensors import Scalar, axpy
 class ElasticNet(Regularizer):
     """Ω(w) = αΣ|w| + (1−α)·½Σw²; α = 0 is L2, α = 1 is L1."""
 
+    fresh = True
+
     l1_ratio: float
 
     def each(self, w: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from wdrun.tensors import Scalar
 class Huber(Regularizer):
     """L2 near zero, δ·L1 beyond: pulls on large weights no harder than on those of size δ."""
 
+    fresh = True
+
     delta: float
 
     def __post_init__(self) -> None:

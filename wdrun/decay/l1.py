@@ -18,6 +18,8 @@ def soft_threshold(w: Tensor, t: Scalar) -> Tensor:
 class L1(Regularizer):
     """Ω(w) = Σ|w|, Ω' = sign(w); prox = soft threshold; project = onto the L1 ball (Duchi et al. 2008)."""
 
+    fresh = True
+
     def each(self, w: Tensor) -> Tensor:
         return w.abs()
 

@@ -13,6 +13,8 @@ from wdrun.tensors import Scalar
 class L2Init(Anchored):
     """Ω' = w − w₀: pulls back to where training started, not to zero."""
 
+    fresh = True
+
     def remember(self, w: Tensor) -> Tensor:
         return w.detach().clone()
 

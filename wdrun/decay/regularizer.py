@@ -22,6 +22,7 @@ class Regularizer:
     """
 
     convex: ClassVar[bool] = True  # whether `project` can be had from `prox`
+    fresh: ClassVar[bool] = False  # whether what `grad` gives is its own each time, and may be written over
     capturable: ClassVar[bool] = True  # False for a decomposition, which asks the device how it went: no CUDA graph
 
     @property

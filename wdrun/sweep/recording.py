@@ -21,17 +21,17 @@ from wdrun.training.state import Epoch, State
 from wdrun.training.trainer import Trainer
 from wdrun.wording import counted, short
 
-FOLLOW_SECONDS = 1.0  # after its first epochs a run shows and writes an epoch at most this often
-SHORT_RUN = 20  # epochs that are always shown and written at once
+FOLLOW_SECONDS = 1.0  # after its first epoch a run's tables are written at most this often, later it is shown so
+SHORT_RUN = 20  # epochs that are always shown at once
 AVERAGE = "evaluate=accuracy"  # the words that measure what a run measures of its running average
 
 
 class Record:
     """What a run writes, and the state it goes on from; its folder is held by the caller.
 
-    After every epoch first the checkpoint, which holds all rows, then the tables are replaced: whatever moment the
-    process dies at, the next call continues from the last checkpoint and ends with the same bytes. `way` is how its
-    epochs are trained.
+    After every epoch first the checkpoint, which holds all rows, then, where they are old, the tables are replaced:
+    whatever moment the process dies at, the next call continues from the last checkpoint and ends with the same bytes.
+    `way` is how its epochs are trained.
     """
 
     def __init__(self, job: Job, trainer: Trainer, watch: Watch, way: str = ALONE) -> None:
@@ -89,15 +89,18 @@ class Record:
         for name in TABLES:
             self.rows[name] += getattr(epoch, name)
         self.summary = epoch.summary
+        # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
+        late = time.perf_counter() - self.written > FOLLOW_SECONDS
         if epoch.status != "diverged":
+            # What ends a quick run follows at once; were that to fail, its last epoch is quickly had again.
+            save = save and (late or epoch.status != "done")
             self.state, self.unsaved = epoch.state, not save
             if save:
                 self._save(epoch.state)
-        # Epochs of milliseconds come a thousand at a time: the checkpoint has their rows, the tables follow.
-        late = time.perf_counter() - self.written > FOLLOW_SECONDS
-        if epoch.status != "diverged" and (late or epoch.number <= SHORT_RUN or epoch.status == "done"):
-            self.watch.epoch(epoch.number, self.job.run.epochs, epoch.metrics, epoch.timing[0])
-        if save and (late or epoch.number <= SHORT_RUN):
+            if late or epoch.number <= SHORT_RUN or epoch.status == "done":
+                self.watch.epoch(epoch.number, self.job.run.epochs, epoch.metrics, epoch.timing[0])
+        # After the first epoch the row says that there is something to lose; the end writes its own tables.
+        if save and (late or epoch.number == 1) and epoch.status == "running":
             self.written = time.perf_counter()
             self._write({"status": "running"})
 

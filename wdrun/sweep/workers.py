@@ -1,12 +1,12 @@
 """A sweep's jobs trained to their ends: in turn in this process, or side by side in N worker processes.
 
-A worker is a fresh interpreter that lives as long as jobs come; it loads data and libraries once. It is given one job
-at a time over a pipe and answers with what its run tells and how it ended. A worker that dies costs its job alone.
+A worker lives as long as jobs come; it loads data once, and libraries unless it is a copy of a process that has
+(`template.py`). It is given one job at a time over a pipe and answers with what its run tells and how it ended. A
+worker that dies costs its job alone.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -17,13 +17,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, WdrunError
 from wdrun.storage import hold, unlocked
+from wdrun.sweep import template
 from wdrun.sweep.one_run import Rows, failed, finished, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
@@ -117,12 +118,13 @@ class _Worker:
 
     def __init__(self, share: int) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli.main does, for those who come from Python
-        context = multiprocessing.get_context("spawn")
+        context = template.context()
         resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.told = False
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, share, unlocked), daemon=True)
+        given = theirs, share, unlocked, dict(os.environ)
+        self.process: BaseProcess = context.Process(target=_serve, args=given, daemon=True)
         # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
         # hears them and decides.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -236,8 +238,10 @@ class _Teller(Watch):
         self.send(("tell", ("origin", label, text, several)))
 
 
-def _serve(pipe: Connection, share: int, told: set[int]) -> None:
+def _serve(pipe: Connection, share: int, told: set[int], environment: Mapping[str, str]) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
+    os.environ.clear()  # a copy has what was there when the command began
+    os.environ.update(environment)
     unlocked.update(told)  # what the parent said need not be said again
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
     open_stream(sys.stdout)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wdrun.config.run import Run
-from wdrun.storage import write_atomically
+from wdrun.storage import write_atomically, write_together
 from wdrun.tables.columns import PREDICTIONS, TABLES, Row, factors, run_row
 
 
@@ -42,15 +42,29 @@ def csv_text(lines: Iterable[Sequence[str]]) -> bytes:
 def write_tables(directory: Path, run: Run, rows: Mapping[str, Sequence[Row]], summary: Row) -> None:
     """Replace the run's tables by these rows (without their factors) and its summary."""
     leading = factors(run)
-    for name, columns in TABLES.items():
-        content = render([c.name for c in columns], (leading | dict(row) for row in rows[name]))
-        write_atomically(directory / f"{name}.csv", content)
-    write_row(directory, run_row(run, summary))
+    contents = {
+        directory / f"{name}.csv": render([c.name for c in columns], (leading | dict(row) for row in rows[name]))
+        for name, columns in TABLES.items()
+    }
+    changed = {path: content for path, content in contents.items() if not _has(path, content)}
+    write_together(changed | _row(directory, run_row(run, summary)))
+
+
+def _has(path: Path, content: bytes) -> bool:
+    """Whether the file has this content already, as a table without rows keeps it."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def write_row(directory: Path, row: Row) -> None:
     """Replace the run's run.csv by this row, keys as they stand."""
-    write_atomically(directory / "run.csv", render(list(row), [row]))
+    write_together(_row(directory, row))
+
+
+def _row(directory: Path, row: Row) -> dict[Path, bytes]:
+    return {directory / "run.csv": render(list(row), [row])}
 
 
 def write_predictions(directory: Path, run: Run, rows: Sequence[Row]) -> None:

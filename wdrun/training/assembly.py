@@ -75,7 +75,7 @@ class Assembly:
         self.rule = decay.build(run.decay, params, self._lambda_schedule, run.coupling, layers=self.layers)
         self.decay_start = self.rule.init(params)  # what the penalty compares with
         self.step = self._step()
-        self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed)
+        self.evaluator = Evaluator(self.step, self.dataset, run.evaluate, run.seed, own=self.found is not None)
         self.inspector = diagnostics.Inspector(
             self.step, run.diagnostics, run.seed, self.sample, self._weights(), self.evaluating, self.found is not None
         )

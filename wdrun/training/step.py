@@ -87,18 +87,19 @@ class Step:
 
     def outputs(self, params: Tensors, buffers: Tensors, x: Tensor) -> Tensor:
         """Logits (B, K) of a batch x (B, C, H, W), in the mode the model is in."""
-        if self._casts_itself():
-            return models.forward(self.model, self.cast(params, x), buffers, x)
+        if (layers := self._cast_here()) is not None:
+            return models.through(layers, self.cast(layers, params, x), x)
         with self.machine.autocast():
             return models.forward(self.model, params, buffers, x)
 
-    def _casts_itself(self) -> bool:
-        return self.machine.precision == "bf16" and models.plain_layers(self.model) is not None
+    def _cast_here(self) -> models.Layers | None:
+        """The layers of a plain chain in bf16, whose parameters are cast here and not by autocast."""
+        return models.plain_layers(self.model) if self.machine.precision == "bf16" else None
 
-    def cast(self, params: Tensors, x: Tensor) -> Tensors:
+    def cast(self, layers: models.Layers, params: Tensors, x: Tensor) -> Tensors:
         """The parameters as the products of a plain chain take them: in bf16 where that is faster."""
-        chosen = models.worth_bf16(self.model, len(x), x.device)
-        return {n: p.to(torch.bfloat16) if n.rpartition(".")[0] in chosen else p for n, p in params.items()}
+        own = (f"{name}.{part}" for name in models.worth_bf16(layers, len(x), x.device) for part in ("weight", "bias"))
+        return params | {n: params[n].to(torch.bfloat16) for n in own if n in params}
 
     def loss(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Data loss and number of right answers on a training batch x (B, C, H, W), y (B,) or shares (B, K)."""
@@ -116,8 +117,8 @@ class Step:
     def gradients(self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensors, Tensor, Tensor]:
         """Gradient of the data loss, the loss, the hits: by plain autograd, the fast way for one run."""
         leaves = {name: p.detach() for name, p in params.items()}
-        if self._casts_itself():  # outside the graph: cast in, and the gradients out
-            leaves = self.cast(leaves, x)
+        if (layers := self._cast_here()) is not None:  # outside the graph: cast in, and the gradients out
+            leaves = self.cast(layers, leaves, x)
         for leaf in leaves.values():
             leaf.requires_grad_()
         loss, right = self.loss(leaves, buffers, x, y)
