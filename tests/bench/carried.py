@@ -74,11 +74,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Transfer:
-    """From `source` to `target`, keys of curves; `change` has the ratios of EXPONENTS and of `unit`."""
+    """From `source` to `target`, keys of curves; `change` has the ratios of EXPONENTS and of `unit`.
+
+    `kind` says in words what changes, `share` what the source's curve costs of the target's.
+    """
 
     source: str
     target: str
+    kind: str
     change: dict
+    share: float = 1.0
 
 
 def predicted(transfers, curves):
@@ -143,3 +148,63 @@ def outcomes(transfers, curves, predictions):
             off = math.log10(total / target.best) if target.best else math.nan
             found.append(Outcome(rule, transfer, total, regret, off))
     return found
+
+
+def summary(found):
+    """Cells of outcomes by one rule: n, hits, Wilson's interval of their share, regrets, bias and scatter."""
+    regrets, off = np.array([one.regret for one in found]), np.array([one.off for one in found])
+    hits, n = int((regrets <= MARGIN).sum()), len(found)
+    low, high = wilson(hits, n)
+    off = off[np.isfinite(off)]
+    scatter = f"{off.mean():+.2f} ± {off.std(ddof=1):.2f}" if len(off) > 1 else ""
+    middle, worst = (np.median(regrets), regrets.max()) if n else (math.nan, math.nan)
+    return f"{n} | {hits} | {hits / max(1, n):.0%} ({low:.0%} to {high:.0%}) | {middle:.3f} | {worst:.3f} | {scatter}"
+
+
+def told(transfers, curves, predictions):
+    """The lines of the tables: rules, what changes, the cheap ones, each transfer, the exponents."""
+    found = outcomes(transfers, curves, predictions)
+    rules = [*RULES, POWER]
+    of = {rule: [one for one in found if one.rule == rule] for rule in rules}
+    yield from table("rule", "n | within the margin | share (95 %) | regret, median | worst | log10 of λ over the best")
+    for rule in rules:
+        yield f"| {rule} | {summary(of[rule])} |"
+    yield "\nat most 10 % of the target's cost:"
+    for rule in rules:
+        yield f"| {rule} | {summary([one for one in of[rule] if one.transfer.share <= 0.1])} |"
+    yield "\nby optimizer and model:"
+    for family in dict.fromkeys("-".join(t.source.split("-")[:2]) for t in transfers):
+        for rule in rules:
+            mine = [one for one in of[rule] if one.transfer.source.startswith(family)]
+            yield f"| {family}: {rule} | {summary(mine)} |"
+    yield ""
+    yield from table("what changes", "n | " + " | ".join(f"{rule}: within, off" for rule in rules))
+    for kind in dict.fromkeys(t.kind for t in transfers):
+        cells = [[one for one in of[rule] if one.transfer.kind == kind] for rule in rules]
+        words = [
+            f"{sum(o.regret <= MARGIN for o in cell)}, {np.mean([o.off for o in cell] or [math.nan]):+.2f}"
+            for cell in cells
+        ]
+        yield f"| {kind} | {len(cells[0])} | {' | '.join(words)} |"
+    yield ""
+    yield from table("transfer", "best D there | here | " + " | ".join(f"{rule}: off, regret" for rule in rules))
+    for number, transfer in enumerate(transfers, start=1):
+        mine = {one.rule: one for one in found if one.transfer is transfer}
+        if mine:
+            ends = (curves[transfer.source].best, curves[transfer.target].best)
+            cells = [f"{mine[rule].off:+.2f}, {mine[rule].regret:.3f}" for rule in rules]
+            best = " | ".join("" if total is None else f"{total:.2f}" for total in ends)
+            yield f"| {number}. {transfer.source}: {transfer.kind} | {best} | {' | '.join(cells)} |"
+    yield ""
+    yield from table("exponents of D", " | ".join(EXPONENTS) + " | scatter of log10 D | n")
+    for family in ("", "mlp-sgd", "mlp-adamw", "cnn-sgd", "cnn-adamw"):
+        mine = [t for t in transfers if t.source.startswith(family)]
+        exponents, errors, spread = fitted(mine, curves)
+        moved = [any(t.change[name] != 1 for t in mine) for name in EXPONENTS]
+        words = [f"{b:.2f} ± {e:.2f}" if m else "" for b, e, m in zip(exponents, errors, moved, strict=True)]
+        yield f"| {family or 'all'} | {' | '.join(words)} | {spread:.2f} | {len(mine)} |"
+
+
+def table(first, others):
+    yield f"| {first} | {others} |"
+    yield "|---" * (others.count("|") + 2) + "|"

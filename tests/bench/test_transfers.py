@@ -1,8 +1,11 @@
 """The bench of transfers: its settings and totals, its runs against the serial trainer, its rules on made-up curves."""
 
+import sys
+
+import numpy as np
 import pytest
 
-from tests.bench import settings, transfers
+from tests.bench import carried, settings, transfers
 from wdrun import data, devices
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
@@ -45,3 +48,17 @@ def test_a_curve_ends_where_its_runs_end_alone(setting):
         *_, last = one.train()
         assert row["data_loss"] == pytest.approx(last.metrics[1]["data_loss"], rel=1e-5)
         assert row["accuracy"] == last.metrics[1]["accuracy"]
+
+
+LAW = {"images": 0.3, "epochs": 0.8, "batch": -0.1, "lr": 0.2, "parameters": -0.25}
+
+
+def made_up(setting, bend=0.5, shift=0.0):
+    """Losses that are a parabola in log10 D about a best D that follows LAW, the same for each seed but for its own luck."""
+    parts = {**vars(setting), "parameters": settings.parameters(setting.model, setting.width)}
+    best = 3.0 * 10**shift * np.prod([(parts[name] / vars(settings.MLP).get(name, 2e5)) ** b for name, b in LAW.items()])
+    lams = np.array([0.0, *(10 ** np.arange(-24, 13, 1) ** 1 for _ in ())] + list(10 ** (np.arange(-24, 13) / 4)))
+    with np.errstate(divide="ignore"):
+        off = np.log10(lams * settings.unit(setting) / best)
+    mean = np.where(lams > 0, 1.5 + bend * np.minimum(off**2, 1e3), 9.0)
+    return carried.Curve(lams, mean[:, None] + np.array([-0.01, 0.0, 0.01]), settings.unit(setting)), best

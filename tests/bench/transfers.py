@@ -26,7 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import pandas as pd
 import torch
 
-from tests.bench.carried import Curve, outcomes, predicted
+from tests.bench.carried import Curve, predicted, told
 from tests.bench.settings import SETTINGS, SOURCES, TRANSFERS, lambdas, seconds, transfers, unit
 from wdrun import data, devices
 from wdrun.config.compose import compose
@@ -154,12 +154,11 @@ def predict(folder):
 
 
 def tell(folder):
-    """Print what each prediction of predictions.csv costs, and each rule's share within the margin."""
+    """Print what the predictions of predictions.csv cost, and the power law."""
     curves, made = read(folder), pd.read_csv(folder / "predictions.csv")
     rows = [made[made.transfer == number] for number in range(1, len(TRANSFERS) + 1)]
     totals = [dict(zip(of.rule, of.total_decay, strict=True)) for of in rows]
-    for one in outcomes(transfers(), curves, totals):
-        print(one)
+    print(*told(transfers(), curves, totals), sep="\n")
 
 
 def show():
