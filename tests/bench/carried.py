@@ -42,7 +42,7 @@ class Curve:
         return CubicSpline(x, self.mean[fine]), x[0], x[-1]
 
     def loss(self, lam):
-        """Mean loss at λ, between cells by a cubic spline; beyond the grid that of its end, where losses rise on."""
+        """Mean loss at λ, between cells by a cubic spline; at least that of the grid's end beyond it."""
         spline, first, last = self.spline
         return float(spline(np.clip(math.log10(lam), first, last)))
 

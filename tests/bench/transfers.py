@@ -1,6 +1,6 @@
 """Does the best λ travel? Transfers of λ against a dense curve at each target: python tests/bench/transfers.py ACTION.
 
-Each setting (tests/bench/settings.py) has a dense curve: every quarter of a decade of λ with D in LOW … HIGH, λ = 0,
+Each setting (tests/bench/settings.py) has a dense curve: every quarter of a decade of λ with D in RANGE, λ = 0,
 and some seeds, all of them trained as one computation.
 
 list: the settings with their λ, the transfers, and how long they take.
@@ -85,6 +85,7 @@ def run(folder, which, more, quick, limit):
     started, failed = time.perf_counter(), []
     folder.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    limit = math.inf if quick else limit
     if device == "cpu" and not quick:
         print("no CUDA device here: this takes hours; --quick is a self-test", flush=True)
     print(f"torch {torch.__version__}, {devices.describe(devices.resolve(device, 'auto', 'auto'))}", flush=True)
@@ -110,7 +111,7 @@ def train(folder, settings, device, quick, more, started, limit):
         spent, expected = time.perf_counter() - started, seconds(setting)
         if setting.name in known:
             continue
-        if not quick and spent + expected > limit:
+        if spent + expected > limit:
             print(f"{setting.name}: left out, at {spent:.0f} of {limit:.0f} s", flush=True)
             continue
         try:
