@@ -56,9 +56,9 @@ LAW = {"images": 0.3, "epochs": 0.8, "batch": -0.1, "lr": 0.2, "parameters": -0.
 
 
 def best_of(setting):
-    """The best D of a setting in a world that follows LAW; 2 for the first."""
+    """The best D of a setting in a world that follows LAW; 1 for the first."""
     first, now = ({**vars(s), "parameters": settings.parameters(s.model, s.width)} for s in (settings.MLP, setting))
-    return 2 * np.prod([(now[name] / first[name]) ** b for name, b in LAW.items()])
+    return np.prod([(now[name] / first[name]) ** b for name, b in LAW.items()])
 
 
 def write(folder):
@@ -67,7 +67,7 @@ def write(folder):
     for setting in settings.SETTINGS:
         for lam in settings.lambdas(setting):
             total = lam * settings.unit(setting)
-            loss = 1.5 + 0.5 * np.log10(max(total, 1e-2) / best_of(setting)) ** 2
+            loss = 1.5 + 0.5 * np.log10(max(total, 1e-3) / best_of(setting)) ** 2
             rows += [(setting.name, setting.lr, lam, total, k, loss + 0.01 * k, 0.4, 0.1) for k in range(3)]
     folder.mkdir(exist_ok=True)
     pd.DataFrame(rows, columns=transfers.COLUMNS).to_csv(folder / "curves.csv", index=False)
