@@ -12,7 +12,7 @@ from wdrun import conventions, models, optim, schedules
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 
-RANGE = {"mlp": (0.1, 40.0), "cnn": (0.05, 20.0)}  # of D: the best is well inside where decay matters
+LOW, HIGH = 0.1, 40.0  # of D: the best is well inside of it where decay matters
 SHAPE, CLASSES = (3, 32, 32), 10
 MODELS = {
     "mlp": {1: "model.hidden=[64]", 4: "model.hidden=[256]"},
@@ -75,8 +75,8 @@ def unit(setting):
 
 
 def lambdas(setting):
-    """λ = 0 and the quarters of a decade with D in RANGE."""
-    first, last = (4 * math.log10(total / unit(setting)) for total in RANGE[setting.model])
+    """λ = 0 and the quarters of a decade with D in LOW … HIGH."""
+    first, last = (4 * math.log10(total / unit(setting)) for total in (LOW, HIGH))
     return [0.0, *(10 ** (k / 4) for k in range(math.ceil(first), math.floor(last) + 1))]
 
 
@@ -89,8 +89,8 @@ def parameters(model, width):
 
 MLP = Setting("mlp", "sgd", "coupled", 0.01, 128, 20)
 MLP_ADAMW = Setting("mlp", "adamw", "decoupled", 1e-3, 128, 20)
-CNN = Setting("cnn", "sgd", "coupled", 0.01, 64, 32, 2500)
-CNN_ADAMW = Setting("cnn", "adamw", "decoupled", 1e-3, 64, 32, 2500)
+CNN = Setting("cnn", "sgd", "coupled", 0.01, 64, 16)
+CNN_ADAMW = Setting("cnn", "adamw", "decoupled", 1e-3, 64, 16)
 
 
 def of_mlp(base, lr_rule, first, other):
@@ -113,13 +113,12 @@ def of_mlp(base, lr_rule, first, other):
 
 
 def of_cnn(base, lr_rule, other, images):
-    """The same of a CNN."""
     return [
-        (base.but(batch=32), base.but(batch=256, lr=base.lr * lr_rule)),
+        (base, base.but(batch=512, lr=base.lr * lr_rule)),
         (base, base.but(coupling=other)),
         (base.but(coupling=other), base),
         (base, base.but(width=4)),
-        (base, base.but(epochs=128)),
+        (base, base.but(epochs=64)),
         (base, base.but(images=images)),
     ]
 
@@ -128,9 +127,9 @@ def of_cnn(base, lr_rule, other, images):
 TRANSFERS = [
     *of_mlp(MLP, 8, "decoupled", "independent"),
     *of_mlp(MLP_ADAMW, 8**0.5, "independent", None),
-    *of_cnn(CNN, 8, "decoupled", 22_500),
-    (CNN.but(epochs=16), CNN.but(images=22_500)),
-    *of_cnn(CNN_ADAMW, 8**0.5, "independent", 10_000),
+    *of_cnn(CNN, 8, "decoupled", 45_000),
+    (CNN.but(epochs=8), CNN.but(images=45_000)),
+    *of_cnn(CNN_ADAMW, 8**0.5, "independent", 20_000),
 ]
 
 
