@@ -5,6 +5,7 @@ Legend: D total decay of a run, Σηλ × gain; a curve's losses are (λ, seed);
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -53,6 +54,12 @@ class Curve:
         return min(float(spline(np.linspace(first, last, 2001)).min()), float(np.nanmin(self.mean)))
 
     @property
+    def open(self):
+        """Whether losses still fall at the grid's end, so that the best λ lies beyond it."""
+        fine = np.where(np.isfinite(self.mean), self.mean, np.inf)
+        return int(fine.argmin()) == len(fine) - 1
+
+    @property
     def best(self):
         """D of the best λ: where the parabola through five cells about the lowest has its vertex, at most a cell off.
 
@@ -95,26 +102,38 @@ def predicted(transfers, curves):
     ]
 
 
+class Law(NamedTuple):
+    """Exponents of D_target/D_source and their standard errors, inf where what is there does not tell.
+
+    `spread` is the deviation of log10 D about the law, `n` the transfers it was fitted to.
+    """
+
+    exponents: np.ndarray
+    errors: np.ndarray
+    spread: float
+    n: int
+
+
 def fitted(transfers, curves):
-    """Exponents of D_target/D_source in the ratios, their standard errors, and the residuals' deviation in log10."""
+    """The power law of these transfers, by least squares, of those whose two best are known."""
     pairs = [(t, curves[t.source].best, curves[t.target].best) for t in transfers if {t.source, t.target} <= {*curves}]
     pairs = [(t, one, other) for t, one, other in pairs if one and other]
     if not pairs:
-        return np.zeros(len(EXPONENTS)), np.full(len(EXPONENTS), math.nan), math.nan
+        return Law(np.zeros(len(EXPONENTS)), np.full(len(EXPONENTS), math.inf), math.nan, 0)
     x = np.array([[math.log10(t.change[name]) for name in EXPONENTS] for t, *_ in pairs])
     y = np.array([math.log10(other / one) for _, one, other in pairs])
-    found = np.linalg.lstsq(x, y, rcond=None)[0]
+    inverse = np.linalg.pinv(x)
+    found, known = inverse @ y, np.isclose(np.diag(inverse @ x), 1)
     free = len(y) - np.linalg.matrix_rank(x)
     spread = math.sqrt(((y - x @ found) ** 2).sum() / free) if free > 0 else math.nan
-    errors = spread * np.sqrt(np.diag(np.linalg.pinv(x.T @ x)))
-    return found, errors, spread
+    return Law(found, np.where(known, spread * np.linalg.norm(inverse, axis=1), math.inf), spread, len(pairs))
 
 
 def by_power_law(transfer, transfers, curves):
     """D at the target by the power law of those transfers that do not touch this target."""
-    total = curves[transfer.source].best
-    exponents, *_ = fitted([t for t in transfers if transfer.target not in (t.source, t.target)], curves)
-    return total * math.prod(transfer.change[name] ** b for name, b in zip(EXPONENTS, exponents, strict=True))
+    law = fitted([t for t in transfers if transfer.target not in (t.source, t.target)], curves)
+    powers = (transfer.change[name] ** b for name, b in zip(EXPONENTS, law.exponents, strict=True))
+    return curves[transfer.source].best * math.prod(powers)
 
 
 def wilson(hits, n, z=1.959964):
@@ -137,10 +156,10 @@ class Outcome:
 
 
 def outcomes(transfers, curves, predictions):
-    """All rules' outcomes, the power law's among them; `predictions` as of `predicted`."""
+    """All rules' outcomes, the power law's among them, but at open targets; `predictions` as of `predicted`."""
     found = []
     for transfer, totals in zip(transfers, predictions, strict=True):
-        if not totals or transfer.target not in curves:
+        if not totals or transfer.target not in curves or curves[transfer.target].open:
             continue
         target = curves[transfer.target]
         for rule, total in {**totals, POWER: by_power_law(transfer, transfers, curves)}.items():
@@ -172,19 +191,19 @@ def told(transfers, curves, predictions):
     yield "\nat most 10 % of the target's cost:"
     for rule in rules:
         yield f"| {rule} | {summary([one for one in of[rule] if one.transfer.share <= 0.1])} |"
-    yield "\nby optimizer and model:"
-    for family in dict.fromkeys("-".join(t.source.split("-")[:2]) for t in transfers):
-        for rule in rules:
-            mine = [one for one in of[rule] if one.transfer.source.startswith(family)]
-            yield f"| {family}: {rule} | {summary(mine)} |"
+    yield ""
+    for number, (transfer, totals) in enumerate(zip(transfers, predictions, strict=True), start=1):
+        if transfer.target in curves and curves[transfer.target].open:
+            yield f"{number} is not counted: the best lies beyond the curve of {transfer.target}"
+        elif not totals:
+            yield f"{number} has no prediction: λ = 0 or an end of the curve is the best of {transfer.source}"
     yield ""
     yield from table("what changes", "n | " + " | ".join(f"{rule}: within, off" for rule in rules))
     for kind in dict.fromkeys(t.kind for t in transfers):
         cells = [[one for one in of[rule] if one.transfer.kind == kind] for rule in rules]
-        words = [
-            f"{sum(o.regret <= MARGIN for o in cell)}, {np.mean([o.off for o in cell] or [math.nan]):+.2f}"
-            for cell in cells
-        ]
+        hits = [sum(one.regret <= MARGIN for one in cell) for cell in cells]
+        off = [[one.off for one in cell if math.isfinite(one.off)] for cell in cells]
+        words = [f"{n}, {np.mean(of):+.2f}" if of else f"{n}" for n, of in zip(hits, off, strict=True)]
         yield f"| {kind} | {len(cells[0])} | {' | '.join(words)} |"
     yield ""
     yield from table("transfer", "best D there | here | " + " | ".join(f"{rule}: off, regret" for rule in rules))
@@ -197,12 +216,11 @@ def told(transfers, curves, predictions):
             yield f"| {number}. {transfer.source}: {transfer.kind} | {best} | {' | '.join(cells)} |"
     yield ""
     yield from table("exponents of D", " | ".join(EXPONENTS) + " | scatter of log10 D | n")
-    for family in ("", "mlp-sgd", "mlp-adamw", "cnn-sgd", "cnn-adamw"):
-        mine = [t for t in transfers if t.source.startswith(family)]
-        exponents, errors, spread = fitted(mine, curves)
-        moved = [any(t.change[name] != 1 for t in mine) for name in EXPONENTS]
-        words = [f"{b:.2f} ± {e:.2f}" if m else "" for b, e, m in zip(exponents, errors, moved, strict=True)]
-        yield f"| {family or 'all'} | {' | '.join(words)} | {spread:.2f} | {len(mine)} |"
+    for family in ("", *dict.fromkeys("-".join(t.source.split("-")[:2]) for t in transfers)):
+        law = fitted([t for t in transfers if t.source.startswith(family)], curves)
+        pairs = zip(law.exponents, law.errors, strict=True)
+        words = [f"{b:.2f} ± {e:.2f}" if math.isfinite(e) else "" for b, e in pairs]
+        yield f"| {family or 'all'} | {' | '.join(words)} | {law.spread:.2f} | {law.n} |"
 
 
 def table(first, others):

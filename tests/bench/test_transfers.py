@@ -38,8 +38,9 @@ def test_the_total_decay_of_a_setting_is_that_of_its_runs(coupling):
     setting = settings.MLP.but(coupling=coupling, batch=16, epochs=2, images=100)
     assert settings.unit(setting) == pytest.approx(trainer(setting, "lambda=1").budget.total, rel=1e-12)
     tried = settings.lambdas(setting)
-    low, high = settings.RANGE[setting.model]
-    assert low <= tried[1] * settings.unit(setting) < tried[-1] * settings.unit(setting) <= high
+    totals = [lam * settings.unit(setting) for lam in tried]
+    assert settings.LOW <= totals[1] < totals[-1] <= settings.HIGH
+    assert totals[0] == 0
 
 
 @pytest.mark.parametrize("setting", [settings.MLP, settings.CNN_ADAMW], ids=lambda s: s.model)
@@ -87,9 +88,10 @@ def test_rules_and_exponents_of_a_world_with_a_law(tmp_path, capsys, monkeypatch
     for setting in settings.SETTINGS:
         assert curves[setting.name].best == pytest.approx(best_of(setting), rel=1e-9)
         assert curves[setting.name].lowest == pytest.approx(1.51, abs=1e-6)
-    found, errors, spread = carried.fitted(made, curves)
-    assert found == pytest.approx(list(LAW.values()), abs=1e-9)
-    assert max(*errors, spread) < 1e-9
+    law = carried.fitted(made, curves)
+    assert law.exponents == pytest.approx(list(LAW.values()), abs=1e-9)
+    assert max(*law.errors, law.spread) < 1e-9
+    assert law.n == 36
     best = {setting.name: best_of(setting) for setting in settings.SETTINGS}
     for one in carried.outcomes(made, curves, carried.predicted(made, curves)):
         off = np.log10(one.total / best[one.transfer.target])
@@ -133,6 +135,22 @@ def test_the_power_law_does_not_know_its_target():
 def test_a_curve_without_a_lowest_inside_has_no_best(losses, expected):
     found = carried.Curve(np.array([0.0, 1.0, 10.0, 100.0, 1000.0]), np.array(losses)[:, None], 2.0)
     assert found.best == (expected and pytest.approx(expected))
+    assert found.open == (losses[-1] == min(losses))
+
+
+def test_what_cannot_be_told_is_said_and_not_counted():
+    """A source that λ = 0 suits best carries nothing; a target that still falls at its end tells no regret."""
+    lams = np.array([0.0, *10 ** (np.arange(-4, 5) / 4)])
+    losses = {"good": np.log10(np.maximum(lams, 1e-3)) ** 2, "none": lams, "open": -lams}
+    curves = {name: carried.Curve(lams, of[:, None], 1.0) for name, of in losses.items()}
+    same = dict.fromkeys((*carried.EXPONENTS, "unit"), 1.0)
+    made = [carried.Transfer(a, b, "epochs", same) for a, b in (("none", "good"), ("good", "open"), ("good", "none"))]
+    totals = carried.predicted(made, curves)
+    assert totals[0] == {}
+    assert {one.transfer.target for one in carried.outcomes(made, curves, totals)} == {"none"}
+    lines = [*carried.told(made, curves, totals)]
+    assert "1 has no prediction: λ = 0 or an end of the curve is the best of none" in lines
+    assert "2 is not counted: the best lies beyond the curve of open" in lines
 
 
 def test_the_interval_of_a_share_is_wilsons():

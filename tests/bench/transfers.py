@@ -1,6 +1,6 @@
 """Does the best λ travel? Transfers of λ against a dense curve at each target: python tests/bench/transfers.py ACTION.
 
-Each setting (tests/bench/settings.py) has a dense curve: every quarter of a decade of λ with D in RANGE, λ = 0,
+Each setting (tests/bench/settings.py) has a dense curve: every quarter of a decade of λ with D in LOW … HIGH, λ = 0,
 and some seeds, all of them trained as one computation.
 
 list: the settings with their λ, the transfers, and how long they take.
