@@ -134,11 +134,11 @@ TRANSFERS = [
 
 
 def seconds(setting):
-    """An estimate for an H200, from the milliseconds of a fused step in tests/bench/README.md."""
+    """An estimate for an H200, whose steps wait for the CPU but for those of the wide CNN."""
     runs, steps = len(lambdas(setting)) * setting.seeds, setting.work / setting.batch
     if setting.model == "mlp":
-        return 1.5 + steps * (0.9 + 8e-6 * runs * setting.batch * (1 + 0.2 * setting.width)) / 1e3
-    return 3 + steps * max(1.5, 2.2e-3 * runs * setting.batch * (1 if setting.width == 4 else 0.45)) / 1e3
+        return 0.5 + steps * (0.7 + 8e-6 * runs * setting.batch * (1 + 0.2 * setting.width)) / 1e3
+    return 1 + steps * max(1.5, 2.2e-3 * runs * setting.batch * (1 if setting.width == 4 else 0.35)) / 1e3
 
 
 # The cheap ones first: where the time ends, what is left out is what costs most.
