@@ -134,7 +134,7 @@ TRANSFERS = [
 
 
 def seconds(setting):
-    """An estimate for an H200, whose steps wait for the CPU but for those of the wide CNN."""
+    """An estimate for an H200, from how long each took there once."""
     runs, steps = len(lambdas(setting)) * setting.seeds, setting.work / setting.batch
     if setting.model == "mlp":
         return 0.5 + steps * (0.7 + 8e-6 * runs * setting.batch * (1 + 0.2 * setting.width)) / 1e3
