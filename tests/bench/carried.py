@@ -5,6 +5,7 @@ Legend: D total decay of a run, Σηλ × gain; a curve's losses are (λ, seed);
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -42,7 +43,7 @@ class Curve:
         return CubicSpline(x, self.mean[fine]), x[0], x[-1]
 
     def loss(self, lam):
-        """Mean loss at λ, between cells by a cubic spline; beyond the grid that of its end, where losses rise on."""
+        """Mean loss at λ, between cells by a cubic spline; at least that of the grid's end beyond it."""
         spline, first, last = self.spline
         return float(spline(np.clip(math.log10(lam), first, last)))
 
@@ -51,6 +52,12 @@ class Curve:
         """The lowest mean loss of the curve, cells and what lies between them."""
         spline, first, last = self.spline
         return min(float(spline(np.linspace(first, last, 2001)).min()), float(np.nanmin(self.mean)))
+
+    @property
+    def open(self):
+        """Whether losses still fall at the grid's end, so that the best λ lies beyond it."""
+        fine = np.where(np.isfinite(self.mean), self.mean, np.inf)
+        return int(fine.argmin()) == len(fine) - 1
 
     @property
     def best(self):
@@ -74,11 +81,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Transfer:
-    """From `source` to `target`, keys of curves; `change` has the ratios of EXPONENTS and of `unit`."""
+    """From `source` to `target`, keys of curves; `change` has the ratios of EXPONENTS and of `unit`.
+
+    `kind` says in words what changes, `share` what the source's curve costs of the target's.
+    """
 
     source: str
     target: str
+    kind: str
     change: dict
+    share: float = 1.0
 
 
 def predicted(transfers, curves):
@@ -90,26 +102,38 @@ def predicted(transfers, curves):
     ]
 
 
+class Law(NamedTuple):
+    """Exponents of D_target/D_source and their standard errors, inf where what is there does not tell.
+
+    `spread` is the deviation of log10 D about the law, `n` the transfers it was fitted to.
+    """
+
+    exponents: np.ndarray
+    errors: np.ndarray
+    spread: float
+    n: int
+
+
 def fitted(transfers, curves):
-    """Exponents of D_target/D_source in the ratios, their standard errors, and the residuals' deviation in log10."""
+    """The power law of these transfers, by least squares, of those whose two best are known."""
     pairs = [(t, curves[t.source].best, curves[t.target].best) for t in transfers if {t.source, t.target} <= {*curves}]
     pairs = [(t, one, other) for t, one, other in pairs if one and other]
     if not pairs:
-        return np.zeros(len(EXPONENTS)), np.full(len(EXPONENTS), math.nan), math.nan
+        return Law(np.zeros(len(EXPONENTS)), np.full(len(EXPONENTS), math.inf), math.nan, 0)
     x = np.array([[math.log10(t.change[name]) for name in EXPONENTS] for t, *_ in pairs])
     y = np.array([math.log10(other / one) for _, one, other in pairs])
-    found = np.linalg.lstsq(x, y, rcond=None)[0]
+    inverse = np.linalg.pinv(x)
+    found, known = inverse @ y, np.isclose(np.diag(inverse @ x), 1)
     free = len(y) - np.linalg.matrix_rank(x)
     spread = math.sqrt(((y - x @ found) ** 2).sum() / free) if free > 0 else math.nan
-    errors = spread * np.sqrt(np.diag(np.linalg.pinv(x.T @ x)))
-    return found, errors, spread
+    return Law(found, np.where(known, spread * np.linalg.norm(inverse, axis=1), math.inf), spread, len(pairs))
 
 
 def by_power_law(transfer, transfers, curves):
     """D at the target by the power law of those transfers that do not touch this target."""
-    total = curves[transfer.source].best
-    exponents, *_ = fitted([t for t in transfers if transfer.target not in (t.source, t.target)], curves)
-    return total * math.prod(transfer.change[name] ** b for name, b in zip(EXPONENTS, exponents, strict=True))
+    law = fitted([t for t in transfers if transfer.target not in (t.source, t.target)], curves)
+    powers = (transfer.change[name] ** b for name, b in zip(EXPONENTS, law.exponents, strict=True))
+    return curves[transfer.source].best * math.prod(powers)
 
 
 def wilson(hits, n, z=1.959964):
@@ -132,10 +156,10 @@ class Outcome:
 
 
 def outcomes(transfers, curves, predictions):
-    """All rules' outcomes, the power law's among them; `predictions` as of `predicted`."""
+    """All rules' outcomes, the power law's among them, but at open targets; `predictions` as of `predicted`."""
     found = []
     for transfer, totals in zip(transfers, predictions, strict=True):
-        if not totals or transfer.target not in curves:
+        if not totals or transfer.target not in curves or curves[transfer.target].open:
             continue
         target = curves[transfer.target]
         for rule, total in {**totals, POWER: by_power_law(transfer, transfers, curves)}.items():
@@ -143,3 +167,62 @@ def outcomes(transfers, curves, predictions):
             off = math.log10(total / target.best) if target.best else math.nan
             found.append(Outcome(rule, transfer, total, regret, off))
     return found
+
+
+def summary(found):
+    """Cells of outcomes by one rule: n, hits, Wilson's interval of their share, regrets, bias and scatter."""
+    regrets, off = np.array([one.regret for one in found]), np.array([one.off for one in found])
+    hits, n = int((regrets <= MARGIN).sum()), len(found)
+    low, high = wilson(hits, n)
+    off = off[np.isfinite(off)]
+    scatter = f"{off.mean():+.2f} ± {off.std(ddof=1):.2f}" if len(off) > 1 else ""
+    middle, worst = (np.median(regrets), regrets.max()) if n else (math.nan, math.nan)
+    return f"{n} | {hits} | {hits / max(1, n):.0%} ({low:.0%} to {high:.0%}) | {middle:.3f} | {worst:.3f} | {scatter}"
+
+
+def told(transfers, curves, predictions):
+    """The lines of the tables: rules, what changes, the cheap ones, each transfer, the exponents."""
+    found = outcomes(transfers, curves, predictions)
+    rules = [*RULES, POWER]
+    of = {rule: [one for one in found if one.rule == rule] for rule in rules}
+    yield from table("rule", "n | within the margin | share (95 %) | regret, median | worst | log10 of λ over the best")
+    for rule in rules:
+        yield f"| {rule} | {summary(of[rule])} |"
+    yield "\nat most 10 % of the target's cost:"
+    for rule in rules:
+        yield f"| {rule} | {summary([one for one in of[rule] if one.transfer.share <= 0.1])} |"
+    yield ""
+    for number, (transfer, totals) in enumerate(zip(transfers, predictions, strict=True), start=1):
+        if transfer.target in curves and curves[transfer.target].open:
+            yield f"{number} is not counted: the best lies beyond the curve of {transfer.target}"
+        elif not totals:
+            yield f"{number} has no prediction: λ = 0 or an end of the curve is the best of {transfer.source}"
+    yield ""
+    yield from table("what changes", "n | " + " | ".join(f"{rule}: within, off" for rule in rules))
+    for kind in dict.fromkeys(t.kind for t in transfers):
+        cells = [[one for one in of[rule] if one.transfer.kind == kind] for rule in rules]
+        hits = [sum(one.regret <= MARGIN for one in cell) for cell in cells]
+        off = [[one.off for one in cell if math.isfinite(one.off)] for cell in cells]
+        words = [f"{n}, {np.mean(of):+.2f}" if of else f"{n}" for n, of in zip(hits, off, strict=True)]
+        yield f"| {kind} | {len(cells[0])} | {' | '.join(words)} |"
+    yield ""
+    yield from table("transfer", "best D there | here | " + " | ".join(f"{rule}: off, regret" for rule in rules))
+    for number, transfer in enumerate(transfers, start=1):
+        mine = {one.rule: one for one in found if one.transfer is transfer}
+        if mine:
+            ends = (curves[transfer.source].best, curves[transfer.target].best)
+            cells = [f"{mine[rule].off:+.2f}, {mine[rule].regret:.3f}" for rule in rules]
+            best = " | ".join("" if total is None else f"{total:.2f}" for total in ends)
+            yield f"| {number}. {transfer.source}: {transfer.kind} | {best} | {' | '.join(cells)} |"
+    yield ""
+    yield from table("exponents of D", " | ".join(EXPONENTS) + " | scatter of log10 D | n")
+    for family in ("", *dict.fromkeys("-".join(t.source.split("-")[:2]) for t in transfers)):
+        law = fitted([t for t in transfers if t.source.startswith(family)], curves)
+        pairs = zip(law.exponents, law.errors, strict=True)
+        words = [f"{b:.2f} ± {e:.2f}" if math.isfinite(e) else "" for b, e in pairs]
+        yield f"| {family or 'all'} | {' | '.join(words)} | {law.spread:.2f} | {law.n} |"
+
+
+def table(first, others):
+    yield f"| {first} | {others} |"
+    yield "|---" * (others.count("|") + 2) + "|"

@@ -134,11 +134,11 @@ TRANSFERS = [
 
 
 def seconds(setting):
-    """An estimate for an H200, from the milliseconds of a fused step in tests/bench/README.md."""
+    """An estimate for an H200, from how long each took there once."""
     runs, steps = len(lambdas(setting)) * setting.seeds, setting.work / setting.batch
     if setting.model == "mlp":
-        return 1.5 + steps * (0.9 + 8e-6 * runs * setting.batch * (1 + 0.2 * setting.width)) / 1e3
-    return 3 + steps * max(1.5, 2.2e-3 * runs * setting.batch * (1 if setting.width == 4 else 0.45)) / 1e3
+        return 0.5 + steps * (0.7 + 8e-6 * runs * setting.batch * (1 + 0.2 * setting.width)) / 1e3
+    return 1 + steps * max(1.5, 2.2e-3 * runs * setting.batch * (1 if setting.width == 4 else 0.35)) / 1e3
 
 
 # The cheap ones first: where the time ends, what is left out is what costs most.
@@ -148,10 +148,24 @@ SETTINGS = [*SOURCES, *sorted({t for _, t in TRANSFERS} - {*SOURCES}, key=lambda
 
 def transfers():
     """The transfers as the rules see them."""
+    return [
+        Transfer(one.name, other.name, changed(one, other), ratios(one, other), cost(one) / cost(other))
+        for one, other in TRANSFERS
+    ]
 
-    def ratios(source, target):
-        found = {name: getattr(target, name) / getattr(source, name) for name in ("images", "epochs", "batch", "lr")}
-        sizes = [parameters(setting.model, setting.width) for setting in (source, target)]
-        return found | {"parameters": sizes[1] / sizes[0], "unit": unit(target) / unit(source)}
 
-    return [Transfer(source.name, target.name, ratios(source, target)) for source, target in TRANSFERS]
+def changed(one, other):
+    """What differs, in words."""
+    names = [name for name in vars(one) if getattr(one, name) != getattr(other, name)]
+    return ", ".join(names)
+
+
+def ratios(one, other):
+    found = {name: getattr(other, name) / getattr(one, name) for name in ("images", "epochs", "batch", "lr")}
+    sizes = [parameters(setting.model, setting.width) for setting in (one, other)]
+    return found | {"parameters": sizes[1] / sizes[0], "unit": unit(other) / unit(one)}
+
+
+def cost(setting):
+    """Images that all runs of a dense curve are trained on."""
+    return setting.work * len(lambdas(setting)) * setting.seeds

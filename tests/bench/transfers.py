@@ -26,7 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import pandas as pd
 import torch
 
-from tests.bench.carried import Curve, outcomes, predicted
+from tests.bench.carried import Curve, predicted, told
 from tests.bench.settings import SETTINGS, SOURCES, TRANSFERS, lambdas, seconds, transfers, unit
 from wdrun import data, devices
 from wdrun.config.compose import compose
@@ -85,6 +85,7 @@ def run(folder, which, more, quick, limit):
     started, failed = time.perf_counter(), []
     folder.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    limit = math.inf if quick else limit
     if device == "cpu" and not quick:
         print("no CUDA device here: this takes hours; --quick is a self-test", flush=True)
     print(f"torch {torch.__version__}, {devices.describe(devices.resolve(device, 'auto', 'auto'))}", flush=True)
@@ -110,7 +111,7 @@ def train(folder, settings, device, quick, more, started, limit):
         spent, expected = time.perf_counter() - started, seconds(setting)
         if setting.name in known:
             continue
-        if not quick and spent + expected > limit:
+        if spent + expected > limit:
             print(f"{setting.name}: left out, at {spent:.0f} of {limit:.0f} s", flush=True)
             continue
         try:
@@ -154,12 +155,11 @@ def predict(folder):
 
 
 def tell(folder):
-    """Print what each prediction of predictions.csv costs, and each rule's share within the margin."""
+    """Print what the predictions of predictions.csv cost, and the power law."""
     curves, made = read(folder), pd.read_csv(folder / "predictions.csv")
     rows = [made[made.transfer == number] for number in range(1, len(TRANSFERS) + 1)]
     totals = [dict(zip(of.rule, of.total_decay, strict=True)) for of in rows]
-    for one in outcomes(transfers(), curves, totals):
-        print(one)
+    print(*told(transfers(), curves, totals), sep="\n")
 
 
 def show():
