@@ -1,9 +1,10 @@
-"""Settings every test shares: one thread that waits asleep, and the command line in an empty folder."""
+"""Settings every test shares: one thread that waits asleep, and the command line in an empty folder, in memory."""
 
 import os
 
 os.environ["GOMP_SPINCOUNT"] = "10000"
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# A run waits for its disk some seventy times, longer than it trains here. What is synced when is counted in hazards/.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where tmp_path is
 # what helper modules assert is shown as what a test asserts
 pytest.register_assert_rewrite("tests.data.stand_in", "tests.hazards.deaths", "tests.made_up")
 

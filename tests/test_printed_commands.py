@@ -1,5 +1,7 @@
 """The commands that the READMEs show do what they promise: each is run as printed, on little data."""
 
+import contextlib
+import io
 import re
 import shlex
 import subprocess
@@ -12,7 +14,7 @@ from PIL import Image
 
 from tests.data.own_sets import as_folders, grey
 from tests.documents import BLOCKS, DOCUMENTS, FRONT, ROOT, TEXTS, spans
-from wdrun import selection
+from wdrun import cli, selection
 from wdrun.config import experiments
 from wdrun.data import reading
 from wdrun.tables.read import read_table
@@ -70,8 +72,6 @@ def small(words):
 
 def called(words, capsys):
     """Exit code, stdout and stderr of the command line in this process."""
-    from wdrun import cli
-
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
     return stop.value.code, *capsys.readouterr()
@@ -85,7 +85,9 @@ def test_a_command_trains_as_printed(line, here, capsys):
 
 
 @pytest.mark.parametrize("line", KINDS["keeps nothing"])
-def test_a_command_that_keeps_nothing_answers(line, here, capsys):
+def test_a_command_that_keeps_nothing_answers(line, here, monkeypatch, capsys):
+    monkeypatch.setattr("wdrun.bench.rows.SECONDS", 0.05)
+    monkeypatch.setattr("wdrun.bench.rows.EDGES", (64,))
     words = shlex.split(line)[1:]
     extra = {"explain": ["data=synthetic"], "bench": [word for word in SMALL if not word.startswith("epochs")]}
     code, out, _ = called([*words, *extra.get(words[0], [])], capsys)
@@ -164,11 +166,13 @@ def smoke(tmp_path_factory):
         block.splitlines() for _, _, block in BLOCKS if block.startswith("wdrun experiment=smoke\nwdrun status")
     ]
     said = {}
-    for line in story:
-        words = [sys.executable, "-W", "error", "-m", "wdrun", *shlex.split(line)[1:]]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, (line, done.stderr)
-        said[line.split()[1]] = done.stdout
+    with contextlib.chdir(folder):
+        for line in story:
+            out, err = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as stop:
+                cli.main(shlex.split(line)[1:])
+            assert stop.value.code == 0, (line, err.getvalue())
+            said[line.split()[1]] = out.getvalue()
     return folder, said
 
 

@@ -11,7 +11,7 @@ import time
 
 import hydra
 
-from wdrun.config import experiments
+from wdrun.config import compose, experiments
 from wdrun.config.options import conf_dir
 
 WORDS = ["data=synthetic", "model=mlp", "model.hidden=[8]", "epochs=1", "decay=none,l2,l1,elastic_net"]
@@ -19,6 +19,7 @@ WORDS += ["lambda=log_range(1e-6,1e-1,10)", "lr=0.01,0.02,0.05,0.1,0.2", "seed=r
 
 
 def ours():
+    compose._bases.cache_clear()  # as a command begins
     began = time.perf_counter()
     jobs = experiments.jobs(WORDS, multirun=True)
     planned = {(job.directory, job.run.structure) for job in jobs}

@@ -6,12 +6,18 @@ import sys
 
 import pytest
 
+from tests.hazards.durable import child
+from wdrun import cli
 from wdrun.config import commands
 
 
 @pytest.fixture
-def completions(shell, here):
-    """What is offered at the end of a line, in a folder with results, the user's own options and odd names."""
+def completions(here, tmp_path_factory):
+    """What is offered at the end of a line, in a folder with results, the user's own options and odd names.
+
+    Each line is asked in a process of its own, as a shell asks; what that says on stderr would be among the words.
+    """
+    said = tmp_path_factory.mktemp("said") / "words"
     (here / "outputs" / "mine").mkdir(parents=True)
     (here / "outputs" / "mine" / "runs.csv").write_text("id,lambda,name\nx,0.0,a b\ny,0.01,$(touch hit)\n")
     (here / "outputs" / "notes.txt").write_text("")
@@ -20,9 +26,12 @@ def completions(shell, here):
     (here / "own" / "decay" / "quartic.yaml").write_text("name: quartic\n_target_: mine.Quartic\nlambda: 1\n")
 
     def offered(line, kind="bash"):
-        done = shell("-sc", f"query={kind}", COMP_LINE=line, COMP_POINT=str(len(line)))
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.split()
+        def answer():
+            os.environ |= {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+            cli.main(["-sc", f"query={kind}"])
+
+        assert child(answer, said) == 0, said.read_text()
+        return said.read_text().split()
 
     return offered
 

@@ -1,12 +1,14 @@
 """Configs composed once and changed are those that Hydra composes anew for each line of words, errors too."""
 
+import shutil
+
 import hydra
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from wdrun.config import experiments
+from wdrun.config import compose, experiments
 from wdrun.config.compose import _check, _Composer, opened
 from wdrun.config.options import conf_dir
 from wdrun.config.parse import parse
@@ -139,16 +141,53 @@ def test_the_options_of_a_user(tmp_path, words):
             assert facts(answer(lambda: composed(words))) == expected
 
 
-def test_hydra_composes_once_for_each_choice_of_options(monkeypatch):
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """The lines that Hydra is asked to compose, none of which it was asked before."""
+    compose._bases.cache_clear()
+    lines = []
     through = hydra.compose
-    monkeypatch.setattr(hydra, "compose", lambda name, words: asked.append(words) or through(name, words))
+    monkeypatch.setattr(hydra, "compose", lambda name, words: lines.append(words) or through(name, words))
+    return lines
+
+
+def test_hydra_composes_once_for_each_choice_of_options(asked):
     jobs = experiments.jobs(["data=synthetic", "decay=l1,l2", "lambda=log_range(1e-4,1e-1,4)", "seed=range(0,5)"], True)
     assert asked == [["data=synthetic", "decay=l1"], ["data=synthetic", "decay=l2"]]
     assert [(job.run.decay["name"], job.run.lam, job.run.seed) for job in jobs] == [
         (decay, lam, seed) for decay in ("l1", "l2") for lam in (1e-4, 1e-3, 1e-2, 1e-1) for seed in range(5)
     ]
     assert len({job.run.id for job in jobs}) == 40
+
+
+def test_one_composer_after_another_composes_once(asked):
+    lines = [facts(compose.compose(["decay=l1", f"lambda={lam}"])) for lam in (0.5, 0.25, 0.5)]
+    assert lines[0] == lines[2] != lines[1]
+    with pytest.raises(ConfigError, match=r"decay\.nosuch: unknown key; decay takes"):
+        compose.compose(["decay=l1", "decay.nosuch=1"])
+    assert asked == [["decay=l1"]]
+
+
+@pytest.mark.parametrize("change", ["edited", "added"])
+def test_a_changed_file_of_conf_is_read_anew(tmp_path, monkeypatch, asked, change):
+    folder = shutil.copytree(conf_dir(), tmp_path / "conf")
+    monkeypatch.setattr(compose, "conf_dir", lambda: folder)
+    assert compose.compose(["decay=l1"]).decay.coupling == "auto"
+    if change == "edited":
+        file = folder / "decay" / "l1.yaml"
+        file.write_text(file.read_text() + "coupling: proximal\n")
+        assert compose.compose(["decay=l1"]).decay.coupling == "proximal"
+    else:
+        (folder / "decay" / "l0.yaml").write_text("name: l0\n")
+    compose.compose(["decay=l1"])
+    assert asked == [["decay=l1"]] * 2
+
+
+def test_a_users_own_options_are_read_anew(tmp_path):
+    (tmp_path / "decay").mkdir()
+    for power in (2, 3):
+        (tmp_path / "decay" / "own.yaml").write_text(f"name: own\npower: {power}\n")
+        assert compose.compose(["decay=own"], str(tmp_path)).decay.power == power
 
 
 def test_jobs_share_nothing_that_can_be_changed():

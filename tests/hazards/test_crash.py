@@ -20,9 +20,15 @@ MIDDLE = 63  # the write of the checkpoint after the second epoch
 
 
 def test_killed_at_any_call_of_a_run():
-    deaths, kinds = check_deaths(Case(), 260, seed=5)
-    assert deaths == 260
+    """After every call and in the middle of every write."""
+    deaths, kinds = check_deaths(Case(), at=lambda phase, kind, path: phase != "before")
+    assert deaths > 150
     assert kinds == KINDS
+
+
+def test_killed_before_a_call_of_a_run():
+    """The folder is as after the call before, so a sample is enough; `test_dying_at_every_call` takes them all."""
+    assert check_deaths(Case(), 40, seed=5, at=lambda phase, kind, path: phase == "before")[0] == 40
 
 
 def test_killed_in_a_sweep():

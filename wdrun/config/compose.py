@@ -1,16 +1,19 @@
 """Words of a job -> its composed config; what Hydra explains at length is one line here.
 
 Hydra composes in tens of milliseconds, most of them spent on the files of conf/, and the jobs of a sweep differ mostly
-in plain values. So each choice of options is composed once, and the other words of a job are applied to a copy of it
-by the function that Hydra itself applies them with; where that fails, Hydra composes the whole line and says why.
+in plain values. So each choice of options is composed once while conf/ stays as it is, and the other words of a job are
+applied to a copy of it by the function that Hydra itself applies them with; where that fails, Hydra composes the whole
+line and says why.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +55,7 @@ class _Composer:
         self.config_dir = config_dir
         self._spelled: dict[str, str] = {}  # words that passed the check -> these in conf/'s letter case
         self._choosing: dict[str, bool] = {}  # the latter -> whether they choose an option
-        self._bases: dict[tuple[str, ...], bytes] = {}  # choices of options -> their config, pickled
+        self._bases = {} if config_dir else _bases(tuple(_files(conf_dir())))
 
     def __call__(self, words: Sequence[str]) -> Any:
         for word in words:
@@ -63,19 +66,28 @@ class _Composer:
         words = [self._spelled[word] for word in words]
         try:
             return self._quickly(words)
+        except ConfigError:
+            raise
         except Exception:  # whatever it is, Hydra's own way decides whether it is an error, and which
             return self._whole(words)
 
     def _quickly(self, words: Sequence[str]) -> Any:
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
+        from hydra.errors import ConfigCompositionException
 
-        choices = tuple(word for word in words if self._choosing[word])
+        config = self._base(tuple(word for word in words if self._choosing[word]))
+        values = [override(word) for word in words if not self._choosing[word]]
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        except ConfigCompositionException as error:  # what Hydra would say of the whole line, without composing it
+            raise ConfigError(self._refusal(error, words)) from error
+        return config
+
+    def _base(self, choices: tuple[str, ...]) -> Any:
+        """A config of its own for whoever asks, of these choices of options."""
         if choices not in self._bases:
             self._bases[choices] = pickle.dumps(self._hydra(choices))
-        config = pickle.loads(self._bases[choices])  # our own bytes of a moment ago; a fifth of deepcopy's time
-        values = [override(word) for word in words if not self._choosing[word]]
-        ConfigLoaderImpl._apply_overrides_to_config(values, config)
-        return config
+        return pickle.loads(self._bases[choices])  # our own bytes; a fifth of deepcopy's time
 
     def _chooses(self, word: str) -> bool:
         """Whether a word names an option of a group, and so decides which files are composed."""
@@ -102,9 +114,25 @@ class _Composer:
         except YAMLError as error:
             raise ConfigError(f"--config-dir={self.config_dir}: not YAML: {' '.join(str(error).split())}") from error
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            choices = [word for word in words if key_of(word) in GROUPS]
-            known = [key for key, _ in flatten(dict(self._hydra(choices)))]
-            raise ConfigError(_one_line(error, words, known, self.config_dir)) from error
+            raise ConfigError(self._refusal(error, words)) from error
+
+    def _refusal(self, error: Exception, words: Sequence[str]) -> str:
+        known = flatten(dict(self._base(tuple(word for word in words if key_of(word) in GROUPS))))
+        return _one_line(error, words, [key for key, _ in known], self.config_dir)
+
+
+@lru_cache(maxsize=1)
+def _bases(files: tuple[tuple[str, int, int], ...]) -> dict[tuple[str, ...], bytes]:
+    """Choices of options -> their config, pickled: one dict for as long as these are the files of conf/."""
+    return {}
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """The path, time of change and size of every file below a folder."""
+    for place, _, names_here in os.walk(folder):
+        for name in names_here:
+            found = os.stat(path := os.path.join(place, name))
+            yield path, found.st_mtime_ns, found.st_size
 
 
 def _check(word: str, config_dir: str | None) -> None:

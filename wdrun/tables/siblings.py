@@ -76,8 +76,9 @@ def _alike(
     they need not have `ended`.
     """
     groups = tuple(key for key in but if key.endswith("."))
-    left = {key for key in (*run.knobs, *UNWRITTEN) if key not in (*but, *OUTSIDE) and not key.startswith(groups)}
-    same = {key: cell(canonical(run.knobs[key])) for key in left if key in run.knobs}
+    knobs = run.knobs
+    left = {key for key in (*knobs, *UNWRITTEN) if key not in (*but, *OUTSIDE) and not key.startswith(groups)}
+    same = {key: cell(canonical(knobs[key])) for key in left if key in knobs}
     for path in sorted(paths):
         try:
             row = run_of(*whole(path))
