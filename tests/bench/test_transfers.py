@@ -11,6 +11,7 @@ from wdrun import data, devices
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.training.trainer import Trainer
+from wdrun.tuning.transfer import EXPONENTS, SCATTER
 
 SMALL = [
     "data=synthetic",
@@ -173,3 +174,13 @@ def test_runs_are_kept_and_not_made_again(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="1 settings failed"):
         said(capsys, monkeypatch, "run", "targets", tmp_path, "--quick")
     assert "left out" in said(capsys, monkeypatch, "run", "targets", tmp_path, "--seconds=1")
+
+
+def test_the_rule_of_wdrun_transfer_is_the_fit_of_the_kept_curves():
+    curves, pairs = transfers.read(transfers.KEPT), transfers.transfers()
+    values, errors, *_ = carried.fitted(pairs, curves)
+    shipped = dict(zip(carried.EXPONENTS, zip(values.round(2), errors.round(2), strict=True), strict=True))
+    assert shipped == EXPONENTS
+    found = carried.outcomes(pairs, curves, carried.predicted(pairs, curves))
+    off = [one.off for one in found if one.rule == carried.POWER and np.isfinite(one.off)]
+    assert round(float(np.std(off, ddof=1)), 2) == SCATTER

@@ -35,6 +35,7 @@ from wdrun.training.fused import forward, measure
 from wdrun.training.fused.stack import Stack
 from wdrun.training.trainer import Trainer
 
+KEPT = Path(__file__).parents[2] / "outputs/examples/transfers"  # of the run that tests/bench/README.md tells of
 COLUMNS = ("setting", "lr", "lambda", "total_decay", "seed", "val_loss", "val_accuracy", "seconds")
 QUICK = ["data=synthetic", "data.train_examples=1200", "data.val_size=200", "data.test_examples=100"]
 
