@@ -107,11 +107,9 @@ class Space:
         The lr that a prior has alone: whether there is a better one beside it is seen to by the search.
         """
         if self.prior and self.prior.rates:
-            start = (
-                self.prior.bare if axis.key == "lr" else value
-                for axis, value in zip(self.axes, self._start, strict=True)
-            )
-            return [self._moved(tuple(start), {})]
+            bare = {"lr": self.prior.bare}
+            values = zip(self.axes, self._start, strict=True)
+            return [self._moved(tuple(bare.get(axis.key, value) for axis, value in values), {})]
         start = self._moved(self._start, {})
         steps = [{place: steps} for place in range(int(self.decays), len(self.axes)) for steps in (2, -2)]
         return list(dict.fromkeys([start, *(self._moved(start, step) for step in steps)]))
