@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wdrun.api.explanation import explain
     from wdrun.api.measurement import evaluate
     from wdrun.api.runs import Result, Sweep, run, sweep
-    from wdrun.api.tuning import tune
+    from wdrun.api.tuning import transfer, tune
 
 try:
     __version__ = version("wdrun")
@@ -26,7 +26,7 @@ except PackageNotFoundError:  # run from a checkout that is not installed
 __all__ = [
     "BusyError", "ConfigError", "Result", "StorageError", "Sweep", "WdrunError", "__version__",
     "best", "evaluate", "explain", "figures", "load", "report", "run", "select", "sweep",
-    "tune",
+    "transfer", "tune",
 ]  # fmt: skip
 
 # What is imported when it is first asked for: torch and pandas take seconds.
@@ -42,6 +42,7 @@ LATER = {
     "best": "wdrun.api.answers:best",
     "report": "wdrun.api.answers:report",
     "figures": "wdrun.api.figures:figures",
+    "transfer": "wdrun.api.tuning:transfer",
     "tune": "wdrun.api.tuning:tune",
 }
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "best": "wdrun.selection:best_command",
     "report": "wdrun.report:command",
     "tune": "wdrun.sweep.tune:command",
+    "transfer": "wdrun.sweep.transfer:command",
     "bench": "wdrun.bench:command",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)

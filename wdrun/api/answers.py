@@ -44,7 +44,7 @@ def load(*places: Place, tables: Sequence[str] = tuple(TABLES)) -> Results:
     """
     for name in tables:
         check("tables", name, one_of(*TABLES))
-    return read.load(_paths(places), tables=tuple(tables))
+    return read.load(paths(places), tables=tuple(tables))
 
 
 def select(
@@ -115,7 +115,7 @@ def report(
     return page
 
 
-def _paths(places: Sequence[Any]) -> list[Path]:
+def paths(places: Sequence[Any]) -> list[Path]:
     """The folders and files that the places are; ConfigError for one that is not there."""
     found: list[Path] = []
     for place in places:
@@ -144,7 +144,7 @@ def _found(sources: Sequence[Any]) -> tuple[Results, list[str]]:
         return _of_frame(first), []
     if isinstance(runs := getattr(first, "runs", None), pd.DataFrame):
         return _of_frame(runs), []
-    return read.load(_paths(sources), tables=()), _own_runs(sources)
+    return read.load(paths(sources), tables=()), _own_runs(sources)
 
 
 def _own_runs(places: Sequence[Any]) -> list[str]:
@@ -152,7 +152,7 @@ def _own_runs(places: Sequence[Any]) -> list[str]:
     if not all(hasattr(place, "outcomes") for place in places):
         return []
     ids = dict.fromkeys(run for place in places for run in place.runs["id"])
-    there = {path.parent.name.rpartition("-")[2] for folder in _paths(places) for path in folder.glob("*/run.csv")}
+    there = {path.parent.name.rpartition("-")[2] for folder in paths(places) for path in folder.glob("*/run.csv")}
     return [f"id={','.join(ids)}"] if there - {*ids} else []
 
 
@@ -191,7 +191,7 @@ def typed_words(places: Sequence[Any], where: Where, settings: Mapping[str, Any]
     """The words of a command on these places; a setting of None is not typed."""
     keys = {key.replace("__", "."): value for key, value in settings.items() if value is not None}
     given = [f"{key}={_values(key, value)}" for key, value in keys.items()]
-    return [*map(str, _paths(places)), *given, *_own_runs(places), *_filters(where)]
+    return [*map(str, paths(places)), *given, *_own_runs(places), *_filters(where)]
 
 
 def _text(folder: Folder | None) -> str | None:

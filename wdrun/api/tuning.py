@@ -1,4 +1,4 @@
-"""From a question to its verdicts, from Python."""
+"""From a question to its verdicts, and from one setting to another, from Python."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from wdrun.api import arguments
+from wdrun.api.answers import Place, paths
 from wdrun.api.arguments import Folder
 from wdrun.api.process import turn
 from wdrun.errors import ConfigError
+from wdrun.sweep.transfer import answers, row
 from wdrun.sweep.tune import tune as settle
 
 
@@ -30,3 +32,16 @@ def tune(*overrides: str, config_dir: Folder | None = None, quiet: bool = False,
     with turn(quiet=quiet):
         found = settle(words, folder)
     return found.records.verdicts
+
+
+def transfer(*places: Place, config_dir: Folder | None = None, quiet: bool = False, **changed: Any) -> pd.DataFrame:
+    """λ for a changed setting, as `wdrun transfer`: a row a facet and setting, which `refused` says why it has none.
+
+    `wdrun.transfer("outputs/small", epochs=40, data__train_size=None, scale_lr=True)`. `low`, `high`, `low_there` and
+    `high_there` are nan where there is no such bound; `words` are those of the run, `wdrun.run(*words)`; `lines` say
+    what the λ follows from. ConfigError where there is not one λ.
+    """
+    words = [*map(str, paths(places)), *arguments.words(changed, axes=True)]
+    with turn(quiet=quiet):
+        found = answers(words, None if config_dir is None else str(config_dir))
+    return pd.DataFrame([row(one) | {"lines": one.lines} for one in found])

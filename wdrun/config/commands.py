@@ -47,6 +47,11 @@ class Command(NamedTuple):
     ends: Mapping[Exit, str] = {}  # where the meaning of a code is another than usual
 
     @property
+    def takes_knobs(self) -> bool:
+        """Whether the words of a run may be typed after it."""
+        return "key=value" in self.words
+
+    @property
     def defaults(self) -> dict[str, str]:
         """The text of each setting that is not typed."""
         return {setting.key: setting.default for setting in self.settings}
@@ -119,6 +124,10 @@ DECIDED = Setting("require.decided", "false", boolean(), "true: exit code 6 wher
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
 )
+SCALE_LR = Setting(
+    "scale_lr", "false", boolean(),
+    "true: lr goes with the batch, in proportion under sgd, as its root under adam, nadam and rmsprop", _truth,
+)  # fmt: skip
 CONFIDENCE = Setting(
     "confidence",
     "0.95",
@@ -230,6 +239,14 @@ COMMANDS = {
         (*ALLOWED, MARGIN, DECIDED),
         flags=("config_dir", "json"),
         ends={Exit.REQUIREMENT: "require.decided=true, and a question is undecided"},
+    ),
+    "transfer": Command(
+        "DIR… key=value …",
+        "say which λ to take where these keys have another value, from the best λ of a finished sweep or question",
+        "stdout has the λ with its interval, the equation with its numbers and the line to run, of each facet that the "
+        "words name; with --json an object a line; nothing is trained",
+        (METRIC, MARGIN, NUISANCE, SCALE_LR),
+        flags=("config_dir", "json"),
     ),
     "bench": Command(
         "[key=value …]",

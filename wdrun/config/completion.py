@@ -48,7 +48,7 @@ def completed(line: str, flags: Sequence[str]) -> Completion:
     if words[:1] == ["help"]:
         return Completion(_those(COMMANDS, last))
     own = _of_command(command, words[1:], last) if command else [] if words else _those(COMMANDS, last)
-    if command and not (command.words.startswith("[key=value") or (equals and option in ("decay", "optimizer"))):
+    if command and not (command.takes_knobs or (equals and option in ("decay", "optimizer"))):
         return Completion(own)
     return Completion(own, " ".join([program, *words[bool(command) :], last]), config_dir)
 

@@ -32,7 +32,7 @@ TOKEN = re.compile(
 def spliced(words: Sequence[str], read: Mapping[str, list[str]], config_dir: str | None = None) -> list[str]:
     """The words with those read from each `@file` in its place; of one key what is typed counts, wherever it stands."""
     typed = [word for word in words if not word.startswith(("@", "-"))]
-    parts = [_beside(typed, read[word], config_dir) if word in read else [word] for word in words]
+    parts = [beside(typed, read[word], config_dir) if word in read else [word] for word in words]
     return [word for part in parts for word in part]
 
 
@@ -64,10 +64,10 @@ def run_again(name: str, words: Sequence[str], config_dir: str | None = None) ->
     """The words of the run whose config.yaml, or folder, is named, then those typed, which count where both are."""
     if given := [word for word in words if key_of(word) == "experiment"]:
         raise ConfigError(f"{given[-1]}: --config={name} gives every knob already; leave one of them out")
-    return [*_beside(words, words_of(name, config_dir), config_dir), *words]
+    return [*beside(words, words_of(name, config_dir), config_dir), *words]
 
 
-def _beside(words: Sequence[str], own: Sequence[str], config_dir: str | None = None) -> list[str]:
+def beside(words: Sequence[str], own: Sequence[str], config_dir: str | None = None) -> list[str]:
     """A file's own words beside those typed: without keys that are typed, and without what another option cannot take.
 
     The latter is said on stderr.

@@ -108,7 +108,7 @@ def _by_name(table: dict[str, str]) -> dict[str, list[str]]:
 KEY_NAMES = {name: written[0] for name, written in _by_name(_KEYS).items()}
 OPTION_NAMES = _by_name(_OPTIONS)
 # The settings of each command that takes a run's words too.
-SETTINGS = {name: command.defaults for name, command in COMMANDS.items() if command.words.startswith("[key=value")}
+SETTINGS = {name: command.defaults for name, command in COMMANDS.items() if command.takes_knobs}
 
 
 def key_advice(key: str, value: str = "", config_dir: str | None = None) -> str | None:

@@ -17,12 +17,14 @@ from wdrun.selection.cells import lower_is_better, rows_of
 from wdrun.selection.selecting import Selection
 from wdrun.tables.verdicts import Records
 from wdrun.tuning.question import is_fresh
+from wdrun.tuning.swept import FLAG
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from wdrun.tables.read import Results
 
+ZERO = "λ = 0 was best there, so there is nothing to carry"
 Curve = Sequence[tuple[float, float]]  # (λ, score), lower for the better, of each λ > 0
 
 
@@ -31,8 +33,8 @@ class Best:
     """The best λ of a facet, and the λ beside it that are no worse than it by more than the margin: `low` to `high`.
 
     `low` is 0, and `high` inf, where no worse λ was tried on that side; `edge` says of which ends of what was tried the
-    best λ is one: lower, upper, both, or "". `words` are those of its run, without seed and fold. `refused` is why
-    there is nothing to carry, in one sentence; "" where there is.
+    best λ is one: lower, upper, both, or "". `words` are those of its `run`, without seed and fold, with the
+    user's own options in `config_dir`. `refused` is why there is nothing to carry, in one sentence; "" where there is.
     """
 
     facet: str
@@ -42,8 +44,11 @@ class Best:
     high: float = math.nan
     edge: str = ""
     tried: int = 0
+    metric: str = ""
+    margin: float = math.nan
     run: Run | None = None
     words: tuple[str, ...] = ()
+    config_dir: str | None = None
     refused: str = ""
 
 
@@ -97,11 +102,11 @@ def _swept(found: Results, selection: Selection, choice: pd.Series, config_dir: 
     lam = float(choice["lambda_min"])
     points = selection.of(selection.points, choice)
     if not (points["lambda"] > 0).any():
-        return Best(name, values, refused=f"{name}: no λ > 0 was tried, so there is none to carry")
+        return Best(name, values, refused="no λ > 0 was tried there, so there is none to carry")
     if math.isnan(lam):
-        return Best(name, values, refused=f"{name}: no run there finished that λ could be chosen by")
+        return Best(name, values, refused="no λ can be chosen there: its runs diverged, failed or are not finished")
     if lam == 0:
-        return Best(name, values, refused=_zero(name))
+        return Best(name, values, refused=ZERO)
     point = rows_of(points, {"lambda": lam}, ["lambda"]).iloc[0]
     runs = selection.of(selection.replicates[selection.replicates["outcome"] == "done"], choice)
     setting = {knob: point[knob] for knob in (*selection.nuisance, "lambda")}
@@ -116,14 +121,14 @@ def _tuned(found: Results, records: Records, facet: str, metric: str, margin: fl
     verdict = own["verdict"].iloc[0] if len(own) else ""
     settings = tuned.settings_of(records)
     if not len(own):
-        return Best(facet, values, refused=f"{facet}: its λ was not tuned there, so there is none to carry")
+        return Best(facet, values, refused="its λ was not tuned there, so there is none to carry")
     if verdict == "worse":
-        return Best(facet, values, refused=_zero(facet))
+        return Best(facet, values, refused=ZERO)
     chosen = (
         tuned.run_of(found.runs, records, tuned.Chosen(facet, settings[facet], False)) if facet in settings else None
     )
     if chosen is None:
-        return Best(facet, values, refused=f"{facet}: no λ was found there yet")
+        return Best(facet, values, refused="no λ was found there yet")
     runs = tuned.runs_of(found.runs, records, facet)
     runs = runs[~runs["seed"].map(is_fresh)]
     keys = [word.partition("=")[0] for word in settings[facet].split(" ")]
@@ -148,11 +153,12 @@ def _of(
     lams = [tried for tried, _ in tried]
     ends = [side for side, end in (("lower", min(lams)), ("upper", max(lams))) if end == lam]
     edge = "both" if len(ends) == 2 else "".join(ends)
-    words = tuple(line.words(Path(row["dir"]), config_dir, row))
-    plain = [word for word in words if not word.startswith("--")]
-    own = next((word.partition("=")[2] for word in words if word.startswith("--config-dir=")), config_dir)
+    words = line.words(Path(row["dir"]), config_dir, row)
+    plain = tuple(word for word in words if not word.startswith(FLAG))
+    own = next((word.removeprefix(FLAG) for word in words if word.startswith(FLAG)), None)
     run = parse(compose(plain, own), plain).run
-    return Best(name, values, lam, low, high, edge, len(lams), run, words)
+    asked = (selection.metric, selection.margin)
+    return Best(name, values, lam, low, high, edge, len(lams), *asked, run, plain, own)
 
 
 def _curve(cells: pd.DataFrame, selection: Selection) -> Curve:
@@ -161,10 +167,6 @@ def _curve(cells: pd.DataFrame, selection: Selection) -> Curve:
     sign = 1 if lower_is_better(selection.metric) else -1
     scores = (sign * cells["mean"]).where(cells["candidate"], math.inf)
     return list(zip(cells["lambda"].astype(float), scores.astype(float), strict=True))
-
-
-def _zero(name: str) -> str:
-    return f"{name}: λ = 0 was best there, so there is nothing to carry"
 
 
 def _row(found: Results, directory: str) -> dict[str, Any]:

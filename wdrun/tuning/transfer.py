@@ -54,6 +54,17 @@ IDLE = (
 )
 
 
+FAMILIES = (  # groups, the key in which what λ does not carry over to is another, and why
+    ("model", "name", "λ does not carry over to another family of models"),
+    ("data", "name", "λ does not carry over to other data"),
+    ("optimizer", "rule", "λ does not carry over to another family of optimizers"),
+    ("decay", "_target_", "λ of another regularizer is another quantity"),
+)
+
+
+DECOUPLED = "decay.coupling=decoupled"
+
+
 class Change(NamedTuple):
     """A knob that differs: its key, and its value there and here as it is typed."""
 
@@ -75,7 +86,7 @@ class Facts:
     per_lambda: float | None
 
     @property
-    def sizes(self) -> dict[str, float]:
+    def sizes(self) -> dict[str, int]:
         """The sizes that EXPONENTS names."""
         parameters = sum(math.prod(shape) for shape in self.shapes.values())
         run = self.run
@@ -103,41 +114,40 @@ class Prediction:
 
 def changes(there: Run, here: Run) -> tuple[Change, ...]:
     """The knobs that differ and matter to λ; ConfigError, in one sentence, for one that no rule is known for."""
+    for group, key, why in FAMILIES:
+        one, other = (getattr(run, group) for run in (there, here))
+        if one.get(key) != other.get(key):
+            named, of = (group, "name") if one["name"] != other["name"] else (f"{group}.{key}", key)
+            raise _refused(Change(named, shown(one.get(of)), shown(other.get(of))), why)
     found = []
-    old, new = there.knobs, here.knobs
     if there.coupling != here.coupling:
         found.append(Change("decay.coupling", there.coupling, here.coupling))
-    for key in sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
+        if odd := [coupling for coupling in found[0][1:] if coupling not in SAME_PULL]:
+            raise _refused(found[0], f"what {odd[0]} takes of a weight has no formula that others share")
+    old, new = there.knobs, here.knobs
+    differing = (key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    for key in sorted(differing, key=lambda key: (not key.endswith(".name"), key)):
         if key in IDLE or key.startswith("evaluate.") or key == "decay.coupling":
             continue
         change = Change(key.removesuffix(".name"), shown(old.get(key)), shown(new.get(key)))
-        if why := _why_not(key, there):
-            raise ConfigError(f"{change.key}={change.here}: must be {change.there}, as in the runs there: {why}")
+        if not _has_rule(key, there):
+            raise _refused(change, "no rule says how the best λ follows from it")
         found.append(change)
-    both = (there.coupling, here.coupling)
-    if both[0] != both[1] and not {*both} <= {*SAME_PULL}:
-        odd = next(coupling for coupling in both if coupling not in SAME_PULL)
-        raise ConfigError(
-            f"decay.coupling={both[1]}: must be {both[0]}, as in the runs there: what {odd} takes of a weight has no "
-            "formula that others share"
-        )
     return tuple(sorted(found))
 
 
-def _why_not(key: str, there: Run) -> str:
-    """Why no rule is known for a change of the key; "" where one is."""
+def _refused(change: Change, why: str) -> ConfigError:
+    key, old, new = change
+    return ConfigError(f"{key}={new}: must be {old}, as in the runs there: {why}; wdrun tune finds λ anew")
+
+
+def _has_rule(key: str, there: Run) -> bool:
+    """Whether the rule says what a change of the key does."""
     group = key.partition(".")[0]
-    sgd = key == "optimizer.momentum" and there.optimizer["rule"] == "sgd"
-    own = group == "model" and there.model.get("_target_") and key not in ("model.name", "model._target_")
-    if key in (*DATA, *WIDTHS, *PULL, "epochs", "batch_size") or group == "schedule" or sgd or own:
-        return ""
-    return {
-        "model.name": "λ does not carry over to another family of models",
-        "data.name": "λ does not carry over to other data",
-        "data.digest": "λ does not carry over to other data",
-        "optimizer.rule": "λ does not carry over to another family of optimizers",
-        "decay._target_": "λ of another regularizer is another quantity",
-    }.get(key, "no rule says how the best λ follows from it")
+    if key == "optimizer.momentum":
+        return bool(there.optimizer["rule"] == "sgd")
+    own = group == "model" and bool(there.model.get("_target_"))
+    return own or group == "schedule" or key in (*DATA, *WIDTHS, *PULL, "epochs", "batch_size")
 
 
 def predict(best: Best, there: Facts, here: Facts) -> Prediction:
@@ -146,23 +156,29 @@ def predict(best: Best, there: Facts, here: Facts) -> Prediction:
         raise ConfigError(best.refused)
     changed = changes(there.run, here.run)
     if set(there.shapes) != set(here.shapes):
-        key = next((change.key for change in changed if change.key.startswith("model")), "model")
-        raise ConfigError(f"{key}: must give as many layers as in the runs there: the rule is one of their width")
-    for facts in (there, here):
+        key, old, new = next(change for change in changed if change.key.startswith("model."))
+        raise ConfigError(
+            f"{key}={new}: must give as many layers as {old} in the runs there: the rule is one of their width; "
+            "wdrun tune finds λ anew"
+        )
+    for facts, where, advice in ((there, "there", "wdrun tune finds λ anew"), (here, "here", f"{DECOUPLED} has one")):
         if not facts.per_lambda:
             what = f"{facts.run.decay['name']}, {facts.run.coupling}, under {facts.run.optimizer['name']}"
-            raise ConfigError(
-                f"{what}: total decay D is not defined, so no rule carries its λ; decay.coupling=decoupled has a D"
-            )
+            raise ConfigError(f"{what}: has no total decay D {where}, so no rule carries its λ; {advice}")
     pulls = (there.per_lambda or math.nan) / (here.per_lambda or math.nan)
     ratios = {size: here.sizes[size] / value for size, value in there.sizes.items()}
     factor = math.prod(ratio ** EXPONENTS[size].value for size, ratio in ratios.items())
-    spread = math.hypot(SCATTER, *(EXPONENTS[size].error * math.log10(ratio) for size, ratio in ratios.items()))
-    rule = WIDE * spread if changed else 0.0
+    rule = spread(there, here) if changed else 0.0
     below = math.hypot(rule, _decades(best.low, best.lam))
     above = math.hypot(rule, _decades(best.lam, best.high))
     lam, total = best.lam * factor * pulls, best.lam * (there.per_lambda or math.nan)
     return Prediction(best, there, here, changed, lam, lam * 10**-below, lam * 10**above, total, total * factor)
+
+
+def spread(there: Facts, here: Facts) -> float:
+    """Half the width of the rule's interval, in decades of λ: its scatter, and the errors of the exponents."""
+    errors = (EXPONENTS[size].error * math.log10(here.sizes[size] / value) for size, value in there.sizes.items())
+    return WIDE * math.hypot(SCATTER, *errors)
 
 
 def _decades(low: float, high: float) -> float:
