@@ -28,6 +28,7 @@ PROMISE = 0.1  # a search goes on while some setting promises this share of the 
 EXPECTED = 0.3  # and this share of it where a prior says already where the best is
 WORSE = 0.2  # so much of the margin above the best, a setting beside it ends the valley there
 CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
+SEEN = 2.0  # but not those so many margins above the best of their kind, as λ = 0 may be far worse than decay
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
 GRID_MOST = 4000  # settings of the grid that are asked; beyond, those near the best
@@ -131,8 +132,8 @@ class _Known:
     @property
     def good(self) -> list[Setting]:
         """The settings that are not bad, from which the grid grows."""
-        worst = _worst(self.tried, self.margin)
-        return [t.setting for t in self.tried if t.score < worst] or self.settings
+        worst = _worst(self.space, self.tried, self.margin)
+        return [t.setting for t, bad in zip(self.tried, worst, strict=True) if t.score < bad] or self.settings
 
     def promised(self, kinds: Sequence[bool]) -> Setting | None:
         """What promises most, with decay or without as `kinds` has it, else one beyond an edge; None: nothing."""
@@ -234,15 +235,25 @@ class _Surface(NamedTuple):
 
 def _through(space: Space, tried: Sequence[Tried], margin: float) -> _Surface:
     """The surface of scores of which none is far above the best: a cliff has no say in how smooth a valley is."""
-    worst, settings = _worst(tried, margin), [t.setting for t in tried]
-    rest = np.array([min(t.score, worst) for t in tried]) - margin * space.rises(settings)
+    settings = [t.setting for t in tried]
+    scores = [min(t.score, bad) for t, bad in zip(tried, _worst(space, tried, margin), strict=True)]
+    rest = np.array(scores) - margin * space.rises(settings)
     spread = SPREAD if space.prior is None else SURE * margin
     return _Surface(Process(space.coordinates(settings), rest, spread), space, margin)
 
 
-def _worst(tried: Sequence[Tried], margin: float) -> float:
-    """The score from which on all are the same: bad."""
-    return min((t.score for t in tried if math.isfinite(t.score)), default=-CLIPPED * margin) + CLIPPED * margin
+def _worst(space: Space, tried: Sequence[Tried], margin: float) -> list[float]:
+    """Of each the score from which on all of its kind are the same: bad."""
+    of_all = _best(tried, default=-CLIPPED * margin) + CLIPPED * margin
+    worst = {}
+    for decayed in (True, False):
+        own = [t for t in tried if space.belongs(t.setting, decayed=decayed)]
+        worst[decayed] = max(of_all, _best(own, default=-math.inf) + SEEN * margin)
+    return [worst[space.decays and t.setting[0] > 0] for t in tried]
+
+
+def _best(tried: Sequence[Tried], default: float) -> float:
+    return min((t.score for t in tried if math.isfinite(t.score)), default=default)
 
 
 def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:
