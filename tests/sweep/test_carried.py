@@ -126,7 +126,7 @@ def test_a_facet_that_no_rule_carries_is_searched_as_without(scored, tuned, caps
 
 
 def test_a_folder_that_is_not_there_is_refused_before_anything_is_made(tuned, tmp_path):
-    with pytest.raises(ConfigError, match="^from=outputs/small: no such folder$"):
+    with pytest.raises(ConfigError, match=r"^from=outputs/small: no such folder$"):
         tuned("large", LARGE, "from=outputs/small")
     assert not (tmp_path / "outputs").exists()
 
