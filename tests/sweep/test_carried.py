@@ -48,12 +48,18 @@ def tuned(tmp_path, monkeypatch):
     return tuned
 
 
+def decay_of_one(folder):
+    """D at λ = 1 and lr = 1."""
+    own = next(row for path in folder.glob("*-l2-*/run.csv") for row in table(path))
+    return float(own["total_decay"]) / (float(own["lambda"]) * float(own["lr"]))
+
+
 def table(path):
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_large_question_takes_fewer_runs_from_the_small_ones_answer(scored, tuned, capsys):
+def test_the_large_question_takes_fewer_runs_from_the_small_ones_answer(scored, tuned, tmp_path, capsys):
     scored(1.0)
     tuned("small", SMALL)
     alone, folder = tuned("alone", LARGE)
@@ -69,10 +75,12 @@ def test_the_large_question_takes_fewer_runs_from_the_small_ones_answer(scored, 
     assert "carried from outputs/small: there λ = " in err
     (row,) = carried.read(other)
     small = table("outputs/small/verdict.csv")[0]
-    assert row.lam == pytest.approx(float(small["lambda"]) / 3)  # constant D: three times the steps at the same lr
-    assert (row.lr, row.bare) == (float(small["lr"]), 0.032)
+    there = float(small["lambda"]) * float(small["lr"]) * decay_of_one(tmp_path / "outputs/small")
+    assert row.lam * row.lr * decay_of_one(other) == pytest.approx(there)  # constant D
+    bare = small["against_setting"].removeprefix("lambda=0 lr=")
+    assert (row.lr, row.bare) == (float(small["lr"]), float(bare))
     assert row.low < row.lam < row.high
-    assert f"tuned: λ from {float(f'{row.lam:.2g}')}" in err
+    assert f"tuned: λ from {row.lam:.2g} and lr from {row.lr:g} of decay=l2" in err
 
     def again(*words):
         seen = []
