@@ -39,7 +39,7 @@ def kind_of(line):
         (r"=cubic", "example"),
         (r"HOST:|outputs/smoke$|experiment=smoke$", "elsewhere"),  # needs a cluster; the way from sweep to report
         (r"^wdrun tune \S+=", "asked"),
-        (r"^wdrun tune|--watch$", "elsewhere"),  # of a folder: tests/sweep; tests/report/test_watching.py
+        (r"^wdrun (tune|transfer)|--watch$", "elsewhere"),  # of a folder: tests/sweep; tests/report/test_watching.py
         (r"hydra/", "engine"),
         (r"--(help|version|cfg|shell-completion)", "flag"),
         (r"data=(cifar100|torchvision)", "elsewhere"),  # needs a network; tests/data/

@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from pathlib import Path
 
 import pandas as pd
 from hypothesis import settings
@@ -12,6 +13,7 @@ from wdrun.selection import select
 from wdrun.tables.columns import RUN, run_row
 from wdrun.tables.write import render
 
+SMALL = ("data=synthetic", "data.train_examples=200", "model=mlp", "model.hidden=[4]", "epochs=4", "threads=1")
 QUIET = settings(max_examples=15, deadline=None, derandomize=True)
 
 
@@ -125,3 +127,14 @@ def write(root, *words, typed=None, **summary):
         (folder / ".hydra").mkdir()
         (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(typed)), encoding="utf-8")
     return job.run
+
+
+def grid(folder, cells, *words):
+    """The folder with two seeds of SMALL at each λ of {λ: loss, or {lr: loss}}; a loss of inf is one that diverged."""
+    for lam, of in cells.items():
+        for lr, loss in (of if isinstance(of, dict) else {0.02: of}).items():
+            for seed in (0, 1):
+                line = (*SMALL, *words, f"lambda={lam}", f"lr={lr}", f"seed={seed}")
+                score = {"status": "done", "val_loss": loss, "val_accuracy": 1 - loss / 3}
+                write(Path(folder), *line, **(score if math.isfinite(loss) else {"status": "diverged"}))
+    return Path(folder)

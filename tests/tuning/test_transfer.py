@@ -11,11 +11,11 @@ from wdrun.errors import ConfigError
 from wdrun.sweep.transfer import facts
 from wdrun.tuning import transfer
 from wdrun.tuning.finished import Best
-from wdrun.tuning.transfer import EXPONENTS, Exponent, changes, predict, scaled_lr, spread
+from wdrun.tuning.transfer import EXPONENTS, Exponent, changes, predict, scaled_lr
 
 BASE = changed(runs.TINY, *MLP, "decay=l2", "lr=0.02", "schedule=constant", "epochs=4", "augment=none")
 DECOUPLED = "decay.coupling=decoupled"
-CONSTANT_TAU = {"images": 0.0, "epochs": 1.0, "batch": 0.0, "parameters": 0.0}
+CONSTANT_TAU = {"images": 0.0, "epochs": 1.0, "batch": 0.0, "parameters": 0.0, "lr": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +85,14 @@ def test_the_same_setting_keeps_lambda_and_its_interval():
 
 
 def test_the_power_law_is_in_the_sizes_as_they_are_here(monkeypatch):
-    exponents = dict(zip(CONSTANT_TAU, (0.5, 0.75, 0.25, -0.5), strict=True))
+    exponents = dict(zip(CONSTANT_TAU, (0.5, 0.75, 0.25, -0.5, 0.6), strict=True))
     monkeypatch.setattr(transfer, "EXPONENTS", {size: Exponent(e, 0.0) for size, e in exponents.items()})
-    one, other = known(), known("data.train_size=40", "epochs=8", "batch_size=8", "model.hidden=[32]")
+    one, other = known(), known("data.train_size=40", "epochs=8", "batch_size=8", "model.hidden=[32]", "lr=0.06")
     assert (one.sizes["images"], other.sizes["images"]) == (160, 40)
     sizes = (1 / 4) ** 0.5 * 2**0.75 * (1 / 4) ** 0.25 * (other.sizes["parameters"] / one.sizes["parameters"]) ** -0.5
-    assert predict(best(), one, other).total == pytest.approx(0.01 * one.per_lambda * sizes, rel=1e-12)
+    assert predict(best(), one, other).total == pytest.approx(0.01 * one.per_lambda * sizes * 3**0.6, rel=1e-12)
+    fast = known("optimizer.momentum=0.95")  # 1/(1 − μ) is part of the lr
+    assert predict(best(), one, fast).total == pytest.approx(0.01 * one.per_lambda * 2**0.6, rel=1e-9)
 
 
 def test_the_interval_adds_what_was_as_good_to_what_the_rule_leaves_open(monkeypatch):
@@ -99,11 +101,13 @@ def test_the_interval_adds_what_was_as_good_to_what_the_rule_leaves_open(monkeyp
     wide = 1.959963984540054
     rule = wide * math.hypot(0.3, 0.4 * math.log10(5))
     found = carried([], ["batch_size=160"], low=0.01 / 10**0.5, high=0.01 * 10**0.25)
-    assert spread(found.there, found.here) == pytest.approx(rule)
+    assert found.spread == pytest.approx(rule)
     assert math.log10(found.lam / found.low) == pytest.approx(math.hypot(rule, 0.5))
     assert math.log10(found.high / found.lam) == pytest.approx(math.hypot(rule, 0.25))
-    alone = carried([], ["lr=0.04"], low=0.01, high=0.01)  # no size changes: the scatter alone
+    alone = carried([], ["schedule=cosine"], low=0.01, high=0.01)  # no size changes: the scatter alone
     assert math.log10(alone.high / alone.lam) == pytest.approx(wide * 0.3)
+    exact = carried([], [DECOUPLED], low=0.005, high=0.02)  # D says all that a coupling does
+    assert (exact.low, exact.high, exact.spread) == (pytest.approx(0.05), pytest.approx(0.2), 0)
     assert (carried([], ["lr=0.04"]).low, carried([], ["lr=0.04"]).high) == (0, math.inf)
 
 

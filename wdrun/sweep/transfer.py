@@ -190,4 +190,5 @@ def facts(trainer: Trainer) -> Facts:
     """What the rule of transfer needs of the trainer's run."""
     shapes = {name: tuple(w.shape) for name, w in network.trained(trainer.model).items()}
     images = len(trainer.dataset.splits["train"])
-    return Facts(trainer.run, images, shapes, trainer.at(1.0).budget.total)
+    gain = trainer.optimizer.gain() or 1.0
+    return Facts(trainer.run, images, shapes, trainer.at(1.0).budget.total, gain)

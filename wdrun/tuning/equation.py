@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from wdrun import conventions
 from wdrun.conventions import Budget
-from wdrun.tuning.transfer import EXPONENTS, Facts, Prediction, spread
+from wdrun.tuning import transfer
+from wdrun.tuning.transfer import Facts, Prediction
 from wdrun.wording import amount, rough, short
 
 L2 = "wdrun.decay.l2.L2"
+MISSED = 4  # a factor of the epochs
 
 
 def answer(found: Prediction) -> str:
@@ -45,17 +47,23 @@ def equation(found: Prediction) -> Iterator[str]:
     yield f"rule     {rule}: D = " + (f"{' × '.join([total, *factors])} = {other}" if factors else f"{other} as there")
     one, before = (rough(of.per_lambda or math.nan, 4) for of in (here, there))
     yield f"here     λ = 1 is D = {one} ({before} there), so λ = {other}/{one} = {rough(found.lam, 3)}"
-    if found.changes:
-        yield f"within   a factor of {rough(10 ** spread(there, here))} by the rule (95 %), and what was as good there"
+    if found.spread:
+        yield f"within   a factor of {rough(10**found.spread)} by the rule (95 %), and what was as good there"
     yield from _open(found)
 
 
 def _factors(there: Facts, here: Facts) -> Iterator[str]:
     """What D is multiplied by, `(40/10 epochs)`, for each size that changed and has a say."""
-    for size, exponent in EXPONENTS.items():
+    for size, exponent in transfer.EXPONENTS.items():
         old, new = there.sizes[size], here.sizes[size]
-        if exponent.value and old != new:
-            yield f"({new:,}/{old:,} {size})" + f"^{exponent.value:g}" * (exponent.value != 1)
+        if not exponent.value or old == new:
+            continue
+        if size == "lr" and there.gain == here.gain:
+            old, new = there.run.lr, here.run.lr
+        else:
+            size = "lr/(1 − μ)" if size == "lr" else size
+        numbers = (f"{x:,}" if isinstance(x, int) else short(x) for x in (new, old))
+        yield f"({'/'.join(numbers)} {size})" + f"^{exponent.value:g}" * (exponent.value != 1)
 
 
 def _open(found: Prediction) -> Iterator[str]:
@@ -68,7 +76,10 @@ def _open(found: Prediction) -> Iterator[str]:
             yield f"open     {lam} is the {least} that was tried there: the best may lie {beyond} it"
         elif is_open:
             yield f"open     no worse λ was tried there {beyond} it: the interval has no end {beyond}"
-    if found.changes and found.here.run.decay["_target_"] != L2:
+    longer = found.here.run.epochs / found.there.run.epochs
+    if max(longer, 1 / longer) >= MISSED:
+        yield f"note     at {MISSED} times the epochs the rule missed where it was tried: search the interval"
+    if found.spread and found.here.run.decay["_target_"] != L2:
         yield "note     the rule is known of l2; whether it holds of another Ω is not"
 
 

@@ -142,7 +142,10 @@ def _of(
 ) -> Best:
     """The best of a facet: the λ of this run, beside the others that were tried."""
     lam = float(row["lambda"])
-    chosen = selection.replicates[selection.replicates["dir"] == row["dir"]].iloc[0]
+    own = selection.replicates[selection.replicates["dir"] == row["dir"]]
+    if own.empty:  # left out as of another machine, precision or length than most of them
+        return Best(name, values, refused="the run of its best λ does not compare with the others there")
+    chosen = own.iloc[0]
     tried = _curve(selection.of(selection.points, chosen), selection)
     here = _curve(rows_of(selection.of(selection.cells, chosen), chosen, selection.nuisance), selection)
     least = min(worse for _, worse in tried)
@@ -155,10 +158,10 @@ def _of(
     edge = "both" if len(ends) == 2 else "".join(ends)
     words = line.words(Path(row["dir"]), config_dir, row)
     plain = tuple(word for word in words if not word.startswith(FLAG))
-    own = next((word.removeprefix(FLAG) for word in words if word.startswith(FLAG)), None)
-    run = parse(compose(plain, own), plain).run
+    options = next((word.removeprefix(FLAG) for word in words if word.startswith(FLAG)), None)
+    run = parse(compose(plain, options), plain).run
     asked = (selection.metric, selection.margin)
-    return Best(name, values, lam, low, high, edge, len(lams), *asked, run, plain, own)
+    return Best(name, values, lam, low, high, edge, len(lams), *asked, run, plain, options)
 
 
 def _curve(cells: pd.DataFrame, selection: Selection) -> Curve:
