@@ -26,6 +26,7 @@ from wdrun.data import reading
 from wdrun.decay import COUPLINGS
 from wdrun.explain import regularizer
 from wdrun.selection.kinds import KINDS as FINDINGS
+from wdrun.tables import carried
 from wdrun.tables.columns import CODE, EVALUATIONS, FACTORS, PREDICTIONS, RUN, TABLES
 from wdrun.tables.verdicts import RECORDS
 
@@ -216,7 +217,7 @@ def schemas():
     """The tables with their columns beyond the factors."""
     own = {f"{name}.csv": schema[len(FACTORS) :] for name, schema in (TABLES | EVALUATIONS).items()}
     own["predictions.csv"] = PREDICTIONS[len(FACTORS) :]
-    own |= {f"{name}.csv": schema for name, schema in RECORDS.items()}
+    own |= {f"{name}.csv": schema for name, schema in RECORDS.items()} | {carried.NAME: carried.COLUMNS}
     return {"every table": FACTORS, **own, "run.csv and runs.csv": (*RUN, CODE)}
 
 

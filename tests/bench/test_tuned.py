@@ -202,6 +202,14 @@ def test_rows_are_markdown(capsys, monkeypatch):
     assert capsys.readouterr().out.count("| 2 | ") == 12
 
 
+def test_a_search_from_elsewhere_takes_fewer_runs_and_its_rows_are_markdown(capsys):
+    tuned.from_elsewhere(8, ["valleys", "kept tables"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == [*tuned.CARRIED] * 2
+    for without, carried in (rows[:2], rows[3:5]):
+        assert float(carried[3]) <= 0.8 * float(without[3])
+
+
 def test_only_names_one_row_or_those_that_have_it_in_their_names():
     assert tuned.named(tuned.SURFACES, "valleys") == ["valleys"]
     assert tuned.named(tuned.SURFACES, "kept") == ["kept tables", "kept tables a decade off"]

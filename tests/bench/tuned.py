@@ -1,4 +1,6 @@
-"""What `wdrun tune` promises, by simulation: python tests/bench/tuned.py false|worst|lambda|runs|planning [words…].
+"""What `wdrun tune` promises, by simulation.
+
+python tests/bench/tuned.py false|worst|lambda|from|runs|planning [words…]
 
 only=NAME makes the row of that name, else those that have it in their names; questions=N how many are drawn.
 
@@ -7,6 +9,8 @@ false: share of questions with any false verdict. Each search is followed by DRA
     the bound is Clopper & Pearson's at 95 %, for as many questions as these clusters are worth.
 worst: the same of the confirmation alone, where one cell of six has ten times the noise of the others.
 lambda: how far the chosen (lr, λ) is from the best of the true surface, in margins.
+from: the same of searches that start where `from=` would have them, a prediction that is off by a normal error, or by
+    that and a decade more, against those without; and the share of questions with any false verdict.
 runs: runs until all is decided, against a half-decade grid and Optuna's samplers=TPE,GP (tests/bench/rivals.py).
 planning: seconds to plan the next run of a question with 1,000 runs, and the next 1, 4 and 32 while it still searches.
 """
@@ -28,8 +32,10 @@ from tests.bench import surfaces
 from tests.bench.surfaces import MARGIN
 from wdrun.tuning import state
 from wdrun.tuning.plan import plan
+from wdrun.tuning.prior import Prior
 from wdrun.tuning.question import MOST_PAIRS, Budget, Seen
 from wdrun.tuning.sequential import looks
+from wdrun.tuning.space import Axis
 
 DRAWS = 20
 LEVELS = (0.05, 0.01)
@@ -217,6 +223,58 @@ def lambda_found(questions, names=None):
         print(f"| {name} | {len(y)} | {np.mean(runs):.1f} | {within} |", flush=True)
 
 
+OFF, SURE = 0.15, 0.4  # decades: the error of a prediction of λ, and half its interval
+RATE = 0.12  # decades: that of lr
+CARRIED = {"without": None, "from=": 0.0, "from=, a decade off": 1.0}
+
+
+def carried(world, rng, off):
+    """The world's question as `from=` begins it: each search where the best is, give or take an error, or far off."""
+    facets = []
+    for facet, surface in zip(world.question.facets, world.surfaces, strict=True):
+        lam, lr, bare = bests(facet.space, surface)
+        start = on_grid(lr * 10 ** (RATE * rng.normal()))
+        lam *= lr / start * 10 ** (OFF * rng.normal() + off * rng.choice([-1, 1]))
+        bare = on_grid(bare * 10 ** (RATE * rng.normal()))
+        axes = tuple(replace(axis, start=at) for axis, at in zip(facet.space.axes, (lam, start), strict=True))
+        space = replace(facet.space, axes=axes, prior=Prior(SURE, SURE, rates=True, bare=bare))
+        facets.append(replace(facet, space=space))
+    return replace(world, question=replace(world.question, facets=tuple(facets)))
+
+
+def bests(space, surface):
+    """λ and lr of the lowest score where decay acts, and lr of the lowest without."""
+    rates, lams = surface.lr * 10 ** np.arange(-2.5, 2.51, 0.125), surface.lam * 10 ** np.arange(-4, 4.01, 0.125)
+    acting = [(lam, lr) for lr in rates for lam in lams if space.acts((lam, lr))]
+    lam, lr = min(acting, key=lambda setting: surface.score(setting[1], setting[0]))
+    return lam, lr, min(rates, key=lambda rate: surface.score(rate, 0.0))
+
+
+def on_grid(value):
+    return Axis("lr", value).moved(value, 0)
+
+
+def carried_of(name, off, number):
+    """Regrets and runs a facet of one search, and whether a verdict of its confirmation is false."""
+    rng = np.random.default_rng(number)
+    world = SURFACES[name](rng)
+    if off is not None:
+        world = carried(world, np.random.default_rng([number, 1]), off)
+    found, seen = searched(world, rng)
+    ((wrong, *_),) = confirmed(world, found.verdicts, rng, LEVELS[:1])
+    return *regrets(world, found.verdicts), [len(seen) / len(world.surfaces)], [wrong]
+
+
+def from_elsewhere(questions, names=None):
+    print("| surfaces | searches | facets | runs a facet | within the margin | mean | λ = 0: within | false |")
+    print("|---" * 8 + "|")
+    for name, (how, off) in itertools.product(names or SURFACES, CARRIED.items()):
+        found = each(partial(carried_of, name, off), range(max(1, questions // 4)))
+        y, z, runs, wrong = (np.concatenate(column) for column in zip(*found, strict=True))
+        within = f"{(y <= 1).mean():.1%} | {y.mean():.2f} | {(z <= 1).mean():.1%} | {np.mean(wrong):.1%}"
+        print(f"| {name} | {how} | {len(y)} | {np.mean(runs):.1f} | {within} |", flush=True)
+
+
 def planning(runs=1000):
     """Plans of a question that has so many runs, from a sweep of two seeds or from fresh seeds, without any cache."""
     world, rng, took = surfaces.world(surfaces.example()), np.random.default_rng(0), []
@@ -287,6 +345,8 @@ def main():
         worst(questions)
     elif what == "lambda":
         lambda_found(questions, named(SURFACES, only))
+    elif what == "from":
+        from_elsewhere(questions, named(SURFACES, only))
     elif what == "planning":
         planning()
         ahead()

@@ -230,3 +230,10 @@ def test_scores_of_other_seeds_compare():
     assert found - found.mean() == pytest.approx(exact[:9] - exact[:9].mean(), abs=0.01)
     assert levelled([((1.0,), {0: 2.0, 1: math.inf})])[0].score == math.inf
     assert math.isnan(levelled([((1.0,), {0: math.nan})])[0].score)
+
+
+@pytest.mark.parametrize("gain", [0.06, 0.3, 1.0])
+def test_the_best_without_decay_is_found_however_much_decay_gains(gain):
+    """Eight margins above the best all scores are the same, but for those of λ = 0 among themselves."""
+    tried = searched(PLANE, bowl(gain=gain))
+    assert bowl(gain=gain)(chosen(PLANE, tried, MARGIN, decayed=False)) <= 1.6 + MARGIN / 2

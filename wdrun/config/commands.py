@@ -120,6 +120,10 @@ ALLOWED = (
     ),
     Setting("runs", "", whole(1), "how many runs there may be in all, those of the folder among them", _whole),
 )  # fmt: skip
+FROM = Setting(
+    "from", "", Accepts("a folder of runs", bool),
+    "a finished sweep or question: each search starts from its best λ and lr, carried over, and takes fewer runs",
+)  # fmt: skip
 DECIDED = Setting("require.decided", "false", boolean(), "true: exit code 6 where a question is left undecided", _truth)
 RULE = Setting(
     "rule", "min", _choice("min", "1se"), "which λ: that of the best mean, or the strongest within one standard error"
@@ -236,7 +240,7 @@ COMMANDS = {
         "find the best λ and tell what it gains: keys of several values are compared, λ and lr tuned unless given",
         "stdout has the verdicts and, where it is piped, a JSON line a run and one a verdict; verdict.csv, looks.csv "
         "and decisions.csv are written beside the runs",
-        (*ALLOWED, MARGIN, DECIDED),
+        (*ALLOWED, MARGIN, FROM, DECIDED),
         flags=("config_dir", "json"),
         ends={Exit.REQUIREMENT: "require.decided=true, and a question is undecided"},
     ),

@@ -22,6 +22,7 @@ from wdrun.errors import ConfigError, Exit
 from wdrun.selection.tuned import duration
 from wdrun.storage import planning
 from wdrun.sweep import launch, on_change
+from wdrun.sweep.carried import starts
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import ready
@@ -29,8 +30,10 @@ from wdrun.sweep.outcome import Outcome, print_result, tell_missed, worst
 from wdrun.sweep.preparation import ways
 from wdrun.sweep.signals import Interrupted
 from wdrun.sweep.strength import with_strength
+from wdrun.sweep.transfer import facts
 from wdrun.sweep.tuner import Tuner
-from wdrun.tables import ownership, verdicts
+from wdrun.tables import carried, ownership, verdicts
+from wdrun.tables.carried import Carried
 from wdrun.tables.read import load
 from wdrun.tables.verdicts import Records
 from wdrun.terminal import results, screen
@@ -43,6 +46,7 @@ from wdrun.tuning.asking import Asked
 from wdrun.tuning.observed import cells, observed
 from wdrun.tuning.plan import Plan
 from wdrun.tuning.question import FRESH, Seen, of_pair
+from wdrun.tuning.transfer import Facts
 from wdrun.wording import counted, difference, interval, rough
 
 ANOTHER = "there: fresh runs of another question, which choose and tell here too"
@@ -106,7 +110,7 @@ def tune(
     workers = launch.workers(engine) if engine else None
     ownership.check([asked.root])
     verdicts.check(asked.root)
-    tuner = _tuner(asked, workers, clock)
+    tuner, rows = _tuner(asked, workers, clock)
     _check_budget(tuner, next((word for word in reversed(words) if key_of(word) == "time"), ""))
     for line in _before(tuner):
         say(line)
@@ -117,6 +121,8 @@ def tune(
 
     with planning(asked.root):
         try:
+            if rows:
+                carried.write(asked.root, rows)
             if workers is None:
                 outcomes = execute((), asked.options, end, source=tuner)
             else:
@@ -143,26 +149,32 @@ def _asked(words: Sequence[str], config_dir: str | None) -> Asked:
     return asking.asked(words, config_dir)
 
 
-def _tuner(asked: Asked, workers: int | None, clock: Clock) -> Tuner:
-    """The tuner of what was asked: with what decay can do, what was trained before, and how long runs take here."""
+def _tuner(asked: Asked, workers: int | None, clock: Clock) -> tuple[Tuner, list[Carried]]:
+    """The tuner of what was asked: with what decay can do, what was trained before, and how long runs take here.
+
+    And the rows of carried.csv.
+    """
     targets.announce(asked.jobs)
     processes, fuse = ways(asked.jobs, asked.options, growing=True) if workers is None else (workers, False)
     share = processes if workers is None else 1
     seen, others = _seen(asked, share)
     guesses, widths = [], []
+    known: list[Facts] = []
 
     def looked_at() -> Iterator[Trainer]:
         """Each facet's trainer once: what is to be known of it is known when the next is asked for."""
         for facet, job in enumerate(asked.jobs):
             trainer = ready(job.run)
             yield trainer
+            known.extend([facts(trainer)] if asked.source else [])
             guesses.append(_guess(seen, facet, trainer, share))
             widths.append(fused.chunk(WIDEST, trainer) if fuse and not fused.fusable(trainer) else 1)
 
     question, lines = with_strength(asked.question, looked_at(), asked.jobs[0].config_dir)
+    question, rows, more = starts(asked, question, known)
     clock.guesses = guesses
-    known = replace(asked, question=question, notes=(*asked.notes, *lines), others=others)
-    return Tuner(known, seen, clock, side_by_side=processes, width=min(widths))
+    asked = replace(asked, question=question, notes=(*asked.notes, *lines, *more), others=others)
+    return Tuner(asked, seen, clock, side_by_side=processes, width=min(widths)), rows
 
 
 def _seen(asked: Asked, share: int) -> tuple[list[Seen], int]:

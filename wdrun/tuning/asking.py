@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from wdrun.config.keys import SAME
 from wdrun.config.options import GROUPS, option_names
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError
+from wdrun.tables import carried
 from wdrun.tuning import swept
 from wdrun.tuning.facets import Interval, of_lines
 from wdrun.tuning.question import Budget, Facet, Question
@@ -30,7 +31,7 @@ class Asked:
 
     `jobs` are the first run of each facet, in their order, λ and the other tuned keys at their start. `seconds` are
     those that the command may take, None without a bound; `root` is the folder of the runs, which holds `others` that
-    are none of the question's; `notes` are to be said.
+    are none of the question's; `source` is the folder that λ is carried from; `notes` are to be said.
     """
 
     question: Question
@@ -42,6 +43,7 @@ class Asked:
     root: Path
     notes: tuple[str, ...] = ()
     others: int = 0
+    source: Path | None = None
 
 
 def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
@@ -82,6 +84,8 @@ def of_folder(folder: Path, words: Sequence[str], config_dir: str | None = None)
     found = _asked(of_lines([[*line, *rest] for line in lines], [], config_dir), settings, config_dir, [])
     if found.root.resolve() != folder.resolve():
         raise ConfigError(f"{folder}: its runs were typed for {found.root}; give the folder that they lie in")
+    if found.source is None and (kept := carried.read(folder)):
+        return replace(found, source=Path(kept[0].source))
     return found
 
 
@@ -115,7 +119,10 @@ def _asked(facets: Sequence[Facet], settings: Mapping[str, Any], config_dir: str
     side = options.parallel if isinstance(options.parallel, int) else 1
     budget = Budget(settings["runs"], settings["time"], side)
     decided = settings["require.decided"]
-    return Asked(question, options, tuple(jobs), budget, settings["time"], decided, jobs[0].root, tuple(notes))
+    source = Path(settings["from"]) if settings["from"] else None
+    return Asked(
+        question, options, tuple(jobs), budget, settings["time"], decided, jobs[0].root, tuple(notes), source=source
+    )
 
 
 def _is_interval(word: str) -> bool:

@@ -17,6 +17,7 @@ from wdrun.tuning import confirmation, exploration, sequential
 from wdrun.tuning.confirmation import Looked
 from wdrun.tuning.question import MOST_PAIRS, Budget, Cell, Next, Pair, Question, Seen
 from wdrun.tuning.sequential import Answer
+from wdrun.tuning.space import Space
 from wdrun.tuning.state import Run, State
 from wdrun.wording import counted
 
@@ -121,7 +122,7 @@ def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
         for facet in searched:
             own = question.facets[facet]
             zero = own.decays and question.home(facet) != facet
-            runs += max(1, _usual(len(own.space.axes), zero) - len(state.known[facet]))
+            runs += max(1, _usual(own.space, zero) - len(state.known[facet]))
         return runs
     needed: dict[Cell, float] = {}
     for verdict in verdicts:
@@ -133,6 +134,7 @@ def _forecast(state: State, verdicts: Sequence[Verdict]) -> float:
     return sum(max(0.0, runs) for runs in needed.values())
 
 
-def _usual(axes: int, shared: bool) -> int:
-    """Runs that the search of so many axes usually takes; those with λ = 0 may be there already."""
-    return max(1, 6 * axes + 1 - (2 * axes if shared else 0))
+def _usual(space: Space, shared: bool) -> int:
+    """Runs that the search of a space usually takes; those with λ = 0 may be there already."""
+    axes = len(space.axes)
+    return max(1, (6 if space.prior is None else 4) * axes + 1 - (2 * axes if shared else 0))

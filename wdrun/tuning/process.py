@@ -19,21 +19,26 @@ from wdrun.tuning.space import Numbers
 
 LENGTHS = (0.5, 1.0, 2.0)  # of the covariance, in units of a coordinate
 NOISES = (0.02, 0.05, 0.15)  # standard deviation of the noise, in units of the process's own
+SPREAD = 0.1  # nats, or share, of scores of which nothing is known
 FITTED = 40  # settings, those with the lowest scores, that tell the lengths and the noise
 
 
 class Process:
-    """A Gaussian process through scores at coordinates (settings, axes); `at` is its mean and deviation elsewhere."""
+    """A Gaussian process through scores at coordinates (settings, axes); `at` is its mean and deviation elsewhere.
 
-    def __init__(self, x: Numbers, y: Numbers) -> None:
+    `spread` is the standard deviation that scores are expected to have.
+    """
+
+    def __init__(self, x: Numbers, y: Numbers, spread: float = SPREAD) -> None:
+        self.spread = spread
         self.x, self.mean = x, float(y.mean())
         rest, lowest = y - self.mean, np.sort(np.argsort(y, kind="stable")[:FITTED])
-        self.lengths, self.noise = _likeliest(x[lowest], rest[lowest])
+        self.lengths, self.noise = _likeliest(x[lowest], rest[lowest], spread)
         root = np.linalg.cholesky(matern(x, x, self.lengths) + self.noise**2 * np.eye(len(x)))
         self.whitens = np.linalg.inv(root)
         self.weights = self.whitens.T @ (self.whitens @ rest)
         self.squares = float(rest @ self.weights)
-        self.variance = _own_variance(self.squares, len(x))
+        self.variance = _own_variance(self.squares, len(x), spread)
 
     def believing(self, x: Numbers) -> Process:
         """The process once one more score is what it expects there: the same means, smaller deviations.
@@ -48,7 +53,7 @@ class Process:
         found.whitens = np.zeros((n + 1, n + 1))
         found.whitens[:n, :n] = self.whitens
         found.whitens[n] = np.append(-np.einsum("i,ij->j", white, self.whitens), 1.0) / root
-        found.variance = _own_variance(self.squares, n + 1)
+        found.variance = _own_variance(self.squares, n + 1, self.spread)
         return found
 
     def expected(self, x: Numbers) -> Numbers:
@@ -63,23 +68,23 @@ class Process:
         return self.mean + k @ self.weights, np.sqrt(variance)
 
 
-def _likeliest(x: Numbers, rest: Numbers) -> tuple[tuple[float, ...], float]:
+def _likeliest(x: Numbers, rest: Numbers, spread: float = SPREAD) -> tuple[tuple[float, ...], float]:
     """The lengths and the noise under which the scores are likeliest; lengths near 1 are expected."""
     lengths = list(product(LENGTHS, repeat=x.shape[1]))
     k = np.stack([matern(x, x, each) for each in lengths])
     noisy = k[:, None] + np.array(NOISES)[:, None, None] ** 2 * np.eye(len(x))
     root = np.linalg.cholesky(noisy)  # (lengths, noises, settings, settings)
     white = np.linalg.solve(root, np.broadcast_to(rest[:, None], (*root.shape[:-1], 1)))[..., 0]
-    variance = _own_variance((white**2).sum(axis=-1), len(x))
+    variance = _own_variance((white**2).sum(axis=-1), len(x), spread)
     likely = -0.5 * (len(x) + 2) * np.log(variance) - np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
     likely -= np.array([sum((math.log(length) / 0.7) ** 2 for length in each) / 2 for each in lengths])[:, None]
     place, noise = np.unravel_index(int(np.argmax(likely)), likely.shape)
     return lengths[int(place)], NOISES[int(noise)]
 
 
-def _own_variance(squares: Any, count: int) -> Any:
-    """The process's own variance, integrated out under a prior worth two observations of 0.1²."""
-    return (squares + 2 * 0.1**2) / (count + 2)
+def _own_variance(squares: Any, count: int, spread: float) -> Any:
+    """The process's own variance, integrated out under a prior worth two observations of `spread`²."""
+    return (squares + 2 * spread**2) / (count + 2)
 
 
 def matern(a: Numbers, b: Numbers, lengths: Sequence[float]) -> Numbers:

@@ -5,6 +5,8 @@ grid that promises most (Jones, Schonlau & Welch 1998). Two searches share what 
 decay, and for the best without (λ = 0), which a gain must be measured against. Each is over when no setting promises
 more than a share of the margin. Nothing is drawn at random: the same runs give the same next settings.
 
+A prior of the space (`prior`) says where to begin and what is expected there, for as long as it holds.
+
 Scores are such that lower is better.
 """
 
@@ -12,17 +14,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from wdrun.tuning.process import Process, improvement
+from wdrun.tuning.prior import SURE
+from wdrun.tuning.process import SPREAD, Process, improvement
 from wdrun.tuning.space import REACH, Numbers, Setting, Space
 
 PROMISE = 0.1  # a search goes on while some setting promises this share of the margin
+EXPECTED = 0.3  # and this share of it where a prior says already where the best is
 WORSE = 0.2  # so much of the margin above the best, a setting beside it ends the valley there
 CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
+SEEN = 2.0  # but not those so many margins above the best of their kind, as λ = 0 may be far worse than decay
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
 GRID_MOST = 4000  # settings of the grid that are asked; beyond, those near the best
@@ -44,7 +50,7 @@ def following(
     First without decay, but at most `zeros` of those, then with decay from the best without, then both. Of several at
     once, each is chosen as if those before it had scored what is expected of them.
     """
-    known = _Known(space, _ended(tried), margin)
+    known = _Known(_believed(space, _ended(tried)), _ended(tried), margin)
     for trains in (t.setting for t in tried if math.isnan(t.score)):
         known.believe(trains)
     while count > 0 and (setting := _next(known, zeros)) is not None:
@@ -56,11 +62,11 @@ def following(
 
 def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool = True) -> Setting | None:
     """The best setting tried, with decay or with λ = 0, by what the process makes of its score; None: none scored."""
-    sound = [t for t in tried if math.isfinite(t.score) and space.belongs(t.setting, decayed=decayed)]
+    space, ended = _believed(space, _ended(tried)), _ended(tried)
+    sound = [t.setting for t in ended if math.isfinite(t.score) and space.belongs(t.setting, decayed=decayed)]
     if not sound:
         return None
-    means = _through(space, _ended(tried), margin).expected(space.coordinates(t.setting for t in sound))
-    return sound[int(np.argmin(means))].setting
+    return sound[int(np.argmin(_through(space, ended, margin).expected(sound)))]
 
 
 def _next(known: _Known, zeros: float) -> Setting | None:
@@ -103,12 +109,12 @@ class _Known:
         self.tried.append(tried)
 
     @cached_property
-    def process(self) -> Process:
+    def surface(self) -> _Surface:
         return _through(self.space, self.tried, self.margin)
 
     @cached_property
     def means(self) -> Numbers:
-        return self.process.expected(self.process.x)
+        return self.surface.expected(self.settings)
 
     @property
     def settings(self) -> list[Setting]:
@@ -119,22 +125,22 @@ class _Known:
         if not self.tried:
             self._add(Tried(setting, 0.0))
             return
-        x = self.space.coordinates([setting])
-        means = np.append(self.means, self.process.expected(x))
-        self.process, self.means = self.process.believing(x), means
+        means = np.append(self.means, self.surface.expected([setting]))
+        self.surface, self.means = self.surface.believing(setting), means
         self._add(Tried(setting, float(means[-1])))
 
     @property
     def good(self) -> list[Setting]:
         """The settings that are not bad, from which the grid grows."""
-        worst = _worst(self.tried, self.margin)
-        return [t.setting for t in self.tried if t.score < worst] or self.settings
+        worst = _worst(self.space, self.tried, self.margin)
+        return [t.setting for t, bad in zip(self.tried, worst, strict=True) if t.score < bad] or self.settings
 
     def promised(self, kinds: Sequence[bool]) -> Setting | None:
         """What promises most, with decay or without as `kinds` has it, else one beyond an edge; None: nothing."""
         asked = [self._most_promising(decayed) for decayed in kinds]
         promise, setting = max(asked, key=lambda pair: pair[0])
-        if setting is not None and promise >= PROMISE * self.margin * max(1.0, len(self.settings) / USUAL):
+        share = PROMISE if self.space.prior is None else EXPECTED
+        if setting is not None and promise >= share * self.margin * max(1.0, len(self.settings) / USUAL):
             return setting
         return next((s for decayed in kinds for s in self._beyond(decayed)), None)
 
@@ -152,12 +158,11 @@ class _Known:
         grid = self.space.new(self.space.grid(self.good, decayed=decayed), self.settings)
         if not own or not grid:
             return 0.0, None
-        x, best = self.space.coordinates(grid), own[int(np.argmin(self.means[own]))]
+        best = own[int(np.argmin(self.means[own]))]
         if len(grid) > GRID_MOST:
-            near = np.abs(x - self.process.x[best]).sum(axis=1)
-            kept = np.sort(np.argsort(near, kind="stable")[:GRID_MOST])
-            grid, x = [grid[place] for place in kept], x[kept]
-        mean, deviation = self.process.at(x)
+            near = np.abs(self.space.coordinates(grid) - self.surface.process.x[best]).sum(axis=1)
+            grid = [grid[place] for place in np.sort(np.argsort(near, kind="stable")[:GRID_MOST])]
+        mean, deviation = self.surface.at(grid)
         if not any(math.isfinite(self.tried[place].score) for place in own):
             return math.inf, grid[int(np.argmin(mean))]
         promised = improvement(mean, deviation, float(self.means[best]))
@@ -172,7 +177,7 @@ class _Known:
         best, own = self.best(decayed=decayed), self.own[decayed]
         if best is None:
             return
-        away = self.process.x[own] - self.space.coordinates([best])
+        away = self.surface.process.x[own] - self.space.coordinates([best])
         worse = self.means[own] >= self.means[own].min() + WORSE * self.margin
         for place, axis in enumerate(self.space.axes):
             if self.space.decays and place == 0 and not decayed:
@@ -198,15 +203,57 @@ def _ended(tried: Sequence[Tried]) -> list[Tried]:
     return [t for t in tried if not math.isnan(t.score)]
 
 
-def _through(space: Space, tried: Sequence[Tried], margin: float) -> Process:
-    """The process through scores of which none is far above the best: a cliff has no say in how smooth a valley is."""
-    worst = _worst(tried, margin)
-    return Process(space.coordinates(t.setting for t in tried), np.array([min(t.score, worst) for t in tried]))
+def _believed(space: Space, ended: Sequence[Tried]) -> Space:
+    """The space, without its prior once the best that was tried lies where the prior does not expect it."""
+    for decayed in (True, False):
+        own = [t for t in ended if space.belongs(t.setting, decayed=decayed)]
+        if own and space.excludes(min(own, key=lambda t: t.score).setting):
+            return replace(space, prior=None)
+    return space
 
 
-def _worst(tried: Sequence[Tried], margin: float) -> float:
-    """The score from which on all are the same: bad."""
-    return min((t.score for t in tried if math.isfinite(t.score)), default=-CLIPPED * margin) + CLIPPED * margin
+class _Surface(NamedTuple):
+    """The process through scores about what the prior of the space expects of them; without one about their mean."""
+
+    process: Process
+    space: Space
+    margin: float
+
+    def expected(self, settings: Sequence[Setting]) -> Numbers:
+        """See `Process.expected`."""
+        return self.process.expected(self.space.coordinates(settings)) + self.margin * self.space.rises(settings)
+
+    def at(self, settings: Sequence[Setting]) -> tuple[Numbers, Numbers]:
+        """See `Process.at`."""
+        mean, deviation = self.process.at(self.space.coordinates(settings))
+        return mean + self.margin * self.space.rises(settings), deviation
+
+    def believing(self, setting: Setting) -> _Surface:
+        """See `Process.believing`."""
+        return self._replace(process=self.process.believing(self.space.coordinates([setting])))
+
+
+def _through(space: Space, tried: Sequence[Tried], margin: float) -> _Surface:
+    """The surface of scores of which none is far above the best: a cliff has no say in how smooth a valley is."""
+    settings = [t.setting for t in tried]
+    scores = [min(t.score, bad) for t, bad in zip(tried, _worst(space, tried, margin), strict=True)]
+    rest = np.array(scores) - margin * space.rises(settings)
+    spread = SPREAD if space.prior is None else SURE * margin
+    return _Surface(Process(space.coordinates(settings), rest, spread), space, margin)
+
+
+def _worst(space: Space, tried: Sequence[Tried], margin: float) -> list[float]:
+    """Of each the score from which on all of its kind are the same: bad."""
+    of_all = _best(tried, default=-CLIPPED * margin) + CLIPPED * margin
+    worst = {}
+    for decayed in (True, False):
+        own = [t for t in tried if space.belongs(t.setting, decayed=decayed)]
+        worst[decayed] = max(of_all, _best(own, default=-math.inf) + SEEN * margin)
+    return [worst[space.decays and t.setting[0] > 0] for t in tried]
+
+
+def _best(tried: Sequence[Tried], default: float) -> float:
+    return min((t.score for t in tried if math.isfinite(t.score)), default=default)
 
 
 def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:

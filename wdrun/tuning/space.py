@@ -14,6 +14,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from wdrun.tuning.prior import NEAREST, Prior
+
 Numbers = NDArray[np.float64]
 Setting = tuple[float, ...]
 
@@ -76,7 +78,8 @@ class Space:
     """The settings of one facet. The first axis is λ where `decays`; its 0 is put `zero` on that axis's coordinate.
 
     `acts` tells whether decay can act at a setting, so that what equals λ = 0 is not tried under another name;
-    `middle` is the λ to begin with at the other values of a setting.
+    `middle` is the λ to begin with at the other values of a setting. With a `prior` the start is where the best is
+    expected.
     """
 
     axes: tuple[Axis, ...]
@@ -84,6 +87,7 @@ class Space:
     zero: float = 0.0
     acts: Callable[[Setting], bool] = lambda setting: True
     middle: Callable[[Setting], float] = lambda setting: math.nan
+    prior: Prior | None = None
 
     def coordinates(self, settings: Iterable[Setting]) -> Numbers:
         """Shape (settings, axes)."""
@@ -98,7 +102,14 @@ class Space:
         return not self.decays or (setting[0] > 0) == decayed
 
     def without(self) -> list[Setting]:
-        """The first settings with λ = 0, or of a facet that has no λ: the start, and steps along each axis."""
+        """The first settings with λ = 0, or of a facet that has no λ: the start, and steps along each axis.
+
+        The lr that a prior has alone: whether there is a better one beside it is seen to by the search.
+        """
+        if self.prior and self.prior.rates:
+            bare = {"lr": self.prior.bare}
+            values = zip(self.axes, self._start, strict=True)
+            return [self._moved(tuple(bare.get(axis.key, value) for axis, value in values), {})]
         start = self._moved(self._start, {})
         steps = [{place: steps} for place in range(int(self.decays), len(self.axes)) for steps in (2, -2)]
         return list(dict.fromkeys([start, *(self._moved(start, step) for step in steps)]))
@@ -106,9 +117,16 @@ class Space:
     def beside(self, zero: Setting) -> list[Setting]:
         """The first settings with decay, from the best without: two λ there, and both again a step along each axis.
 
-        Decay lets the other knobs be larger than they may be without it, so the steps go up.
+        Decay lets the other knobs be larger than they may be without it, so the steps go up. With a prior its λ and
+        both ends of its interval, at its lr if it has one.
         """
         axis, found = self.axes[0], []
+        if self.prior:
+            start = self._moved(self._start if self.prior.rates else zero, {})
+            lam, prior = axis.step(self._expected(start)), self.prior
+            ends = (end if math.isfinite(end) else NEAREST for end in (prior.half(-1), prior.half(1)))
+            low, high = (max(math.ceil(STEP * end - 0.5), 1) for end in ends)
+            return list(dict.fromkeys((axis.moved(axis.value(lam), s), *start[1:]) for s in (0, -low, high)))
         for places in ((), *((place,) for place in range(1, len(self.axes)))):
             moved = self._moved(zero, dict.fromkeys(places, 2))
             middle = self.middle(moved)
@@ -119,6 +137,30 @@ class Space:
     @property
     def _start(self) -> Setting:
         return tuple(0.0 if self.decays and place == 0 else axis.start for place, axis in enumerate(self.axes))
+
+    def _expected(self, setting: Setting) -> float:
+        """The λ that is expected to be best at the other values of a setting."""
+        factor = self.middle(setting) / self.middle(self._start)
+        return self.axes[0].start * (1.0 if math.isnan(factor) else factor)
+
+    def _away(self, setting: Setting, prior: Prior) -> tuple[float, float]:
+        """Decades of λ and of lr from where the prior expects the best of its kind."""
+        decayed = self.decays and setting[0] > 0
+        away = math.log10(setting[0] / self._expected(setting)) if decayed else 0.0
+        for axis, value in zip(self.axes, setting, strict=True):
+            if axis.key == "lr" and prior.rates:
+                return away, math.log10(value / (axis.start if decayed else prior.bare))
+        return away, 0.0
+
+    def rises(self, settings: Sequence[Setting]) -> Numbers:
+        """How many margins above the best of their kind these settings are expected to score; 0 without a prior."""
+        if self.prior is None:
+            return np.zeros(len(settings))
+        return np.array([self.prior.rise(*self._away(setting, self.prior)) for setting in settings])
+
+    def excludes(self, setting: Setting) -> bool:
+        """Whether there is a prior, and it did not expect the best to be there."""
+        return self.prior is not None and self.prior.excludes(*self._away(setting, self.prior))
 
     def _moved(self, setting: Setting, steps: Mapping[int, int]) -> Setting:
         """The setting on the grid, moved so many steps along these axes; λ as it is."""

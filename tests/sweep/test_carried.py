@@ -1,0 +1,155 @@
+"""`wdrun tune … from=DIR`: the small question first, the large one from its answer, with fewer runs."""
+
+import csv
+import math
+import shutil
+
+import pytest
+
+from tests.runs import TINY, changed
+from wdrun.errors import ConfigError
+from wdrun.sweep import recording, tune
+from wdrun.tables import carried
+
+WORDS = changed(TINY, "epochs=1", "batch_size=50", "device=cpu", "decay=l2", "decay.coupling=decoupled", "margin=0.02")
+SMALL, LARGE = "data.train_size=50", "data.train_size=150"
+
+
+def worth(best, run):
+    """A valley over lr, and a hollow in D = lr·λ·steps at `best`."""
+    steps = run.data["train_size"] / run.batch_size
+    away = math.log10(run.lr * run.lam * steps / best) if run.lam else math.inf
+    return 1.6 + 0.2 * math.log10(run.lr / 0.03) ** 2 - 0.06 * math.exp(-(away**2)) + 0.001 * (run.seed % 7)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Let runs score what their setting is worth where the best D is so much."""
+    finish = recording._finish
+
+    def let(best):
+        def finished(job, trainer, state, rows, summary):
+            summary["val_loss"] = worth(best, job.run)
+            return finish(job, trainer, state, rows, summary)
+
+        monkeypatch.setattr(recording, "_finish", finished)
+
+    return let
+
+
+@pytest.fixture
+def tuned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def tuned(name, *words, **options):
+        found = tune.tune([*changed(WORDS, *words), f"name={name}"], **options)
+        return found, tmp_path / "outputs" / name
+
+    return tuned
+
+
+def decay_of_one(folder):
+    """D at λ = 1 and lr = 1."""
+    own = next(row for path in folder.glob("*-l2-*/run.csv") for row in table(path))
+    return float(own["total_decay"]) / (float(own["lambda"]) * float(own["lr"]))
+
+
+def table(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_large_question_takes_fewer_runs_from_the_small_ones_answer(scored, tuned, tmp_path, capsys):
+    scored(1.0)
+    tuned("small", SMALL)
+    alone, folder = tuned("alone", LARGE)
+    capsys.readouterr()
+    found, other = tuned("large", LARGE, "from=outputs/small")
+    err = capsys.readouterr().err
+    runs, fewer = (table(place / "decisions.csv") for place in (folder, other))
+    searched, less = (sum(row["phase"] == "search" for row in rows) for rows in (runs, fewer))
+    assert less <= searched - 3
+    (verdict,), (same,) = found.plan.verdicts, alone.plan.verdicts
+    assert verdict.answer.verdict == same.answer.verdict == "better"
+    assert "decay=l2: λ starts at " in err
+    assert "carried from outputs/small: there λ = " in err
+    (row,) = carried.read(other)
+    small = table("outputs/small/verdict.csv")[0]
+    there = float(small["lambda"]) * float(small["lr"]) * decay_of_one(tmp_path / "outputs/small")
+    assert row.lam * row.lr * decay_of_one(other) == pytest.approx(there)  # constant D
+    bare = small["against_setting"].removeprefix("lambda=0 lr=")
+    assert (row.lr, row.bare) == (float(small["lr"]), float(bare))
+    assert row.low < row.lam < row.high
+    assert f"tuned: λ from {row.lam:.2g} and lr from {row.lr:g} of decay=l2" in err
+
+    def again(*words):
+        seen = []
+        tune.tune([*words], tell=seen.append)
+        return seen, capsys.readouterr().err
+
+    line = [*changed(WORDS, LARGE), "name=large"]
+    before = (other / carried.NAME).read_bytes()
+    shutil.move("outputs/small", "outputs/gone")
+    seen, err = again(*line, "from=outputs/small")
+    assert seen == []
+    assert "from=outputs/small: no such folder; λ starts where it was carried to before" in err
+    seen, err = again("outputs/large")
+    assert (seen, "carried from outputs/small" in err) == ([], True)
+    shutil.rmtree("outputs/gone")
+    scored(30.0)
+    tuned("small", SMALL)
+    capsys.readouterr()
+    seen, err = again(*line, "from=outputs/small")
+    assert seen == []
+    assert "from=outputs/small: says something else of decay=l2 now" in err
+    assert (other / carried.NAME).read_bytes() == before
+    again(*line)
+    assert (other / carried.NAME).read_bytes() == before
+    with pytest.raises(ConfigError, match="is the folder of this question itself"):
+        again(*line, "from=outputs/large")
+
+
+def test_a_wrong_prediction_is_recovered_from(scored, tuned):
+    """The best D is thirty times what the small question says: the search leaves the interval and finds it."""
+    scored(0.3)
+    tuned("small", SMALL)
+    scored(10.0)
+    _, folder = tuned("large", LARGE, "from=outputs/small")
+    row = table(folder / "verdict.csv")[0]
+    (begun,) = carried.read(folder)
+    assert float(row["lambda"]) > begun.high
+    assert float(row["lambda"]) * float(row["lr"]) * 3 == pytest.approx(10.0, rel=0.5)
+    assert row["verdict"] == "better"
+
+
+def test_a_facet_that_no_rule_carries_is_searched_as_without(scored, tuned, capsys):
+    scored(1.0)
+    tuned("small", SMALL)
+    _, alone = tuned("alone", LARGE, "decay=l1", "decay.coupling=auto", "runs=6")
+    capsys.readouterr()
+    _, folder = tuned("large", LARGE, "decay=l1", "decay.coupling=auto", "runs=6", "from=outputs/small")
+    err = capsys.readouterr().err
+    assert "decay=l1: searched as without from=outputs/small: " in err
+    assert [row["id"] for row in table(folder / "decisions.csv")] == [r["id"] for r in table(alone / "decisions.csv")]
+
+
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_made(tuned, tmp_path):
+    with pytest.raises(ConfigError, match=r"^from=outputs/small: no such folder$"):
+        tuned("large", LARGE, "from=outputs/small")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_broken_table_is_named(tmp_path):
+    (tmp_path / carried.NAME).write_text("facet,lambda\n")
+    with pytest.raises(ConfigError, match=r"carried.csv: .* take another name=, or move it away"):
+        carried.read(tmp_path)
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    rows = [carried.Carried("decay=l2", "abcdefgh", "outputs/a b", 0.0123456789, 0.0, math.inf, 0.1, 0.2, 'so, "it"')]
+    carried.write(tmp_path, rows)
+    assert carried.read(tmp_path) == rows
+    carried.write(tmp_path, [carried.Carried("decay=l1", "abcdefgh", "x", why="none")])
+    (row,) = carried.read(tmp_path)
+    assert row.same(row)
+    assert not row.same(rows[0])
