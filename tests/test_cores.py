@@ -150,7 +150,7 @@ def told(code, mask=None, **environment):
     finally:
         os.sched_setaffinity(0, before)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 LOADED = """
@@ -222,6 +222,49 @@ from wdrun import devices
 print(json.dumps([devices.resolve("cpu", "fp32", "auto").threads, os.environ["OMP_PROC_BIND"]]))
 """
     assert told(code, {*cores.usable()[:2]}, OMP_PROC_BIND="true") == [2, "true"]
+
+
+COMMAND = """
+import json, os
+from wdrun import cli, cores
+begun = {{}}
+def seen():
+    import torch
+    from wdrun.sweep.signals import Stop
+    check = Stop.check
+    def watched(self):
+        begun.setdefault("work", []).append(sorted(os.sched_getaffinity(0)))
+        begun["threads"] = torch.get_num_threads()
+        return check(self)
+    Stop.check = watched  # after each step, and at the end of a sweep
+load = cores.load
+cores.load = lambda *given: (load(*given), seen())
+try:
+    cli.main({words!r})
+except SystemExit as ended:
+    print()
+    free = sorted(os.sched_getaffinity(0))
+    print(json.dumps([ended.code, begun["threads"], begun["work"][0], sorted(cores._here.places), free]))
+"""
+TINY = ["data=synthetic", "data.train_examples=96", "data.test_examples=20", "model=linear", "epochs=1"]
+TINY += ["batch_size=32", "lr=0.02", "precision=fp32", "device=cpu"]
+
+
+@needs_affinity
+@needs_two
+@pytest.mark.parametrize(("words", "bound"), [
+    (TINY, True),
+    ([*TINY, "threads=1"], False),
+    (["-m", *TINY, "seed=0,1", "fuse=true"], True),
+    (["tune", *TINY, "decay=l2", "runs=1"], True),
+    (["tune", *TINY, "decay=l2", "runs=1", "threads=1"], False),
+])  # fmt: skip
+def test_a_command_binds_while_it_trains(words, bound, here):
+    two = [*cores.usable()[:2]]
+    code, threads, work, places, free = told(COMMAND.format(words=words), {*two})
+    assert (code, threads, free) == (0, 2 if bound else 1, two)
+    assert places == (two if bound else [])
+    assert len(work) == (1 if bound else 2)
 
 
 @needs_affinity
