@@ -268,6 +268,19 @@ def test_a_command_binds_while_it_trains(words, bound, here):
 
 
 @needs_affinity
+@needs_two
+def test_the_bits_are_those_of_threads_that_are_not_bound(here):
+    """Of a model whose steps both threads share."""
+    words = [*TINY, "model=mlp", "model.hidden=[512]", "threads=2", "epochs=2", "data.train_examples=960"]
+    two = {*cores.usable()[:2]}
+    for name, environment in {"bound": {}, "free": {"OMP_PROC_BIND": "false"}}.items():
+        code, threads, _, places, _ = told(COMMAND.format(words=[*words, f"name={name}"]), two, **environment)
+        assert (code, threads, places) == (0, 2, sorted(two) if name == "bound" else [])
+    bound, free = (sorted(here.glob(f"outputs/{name}/*/last.safetensors")) for name in ("bound", "free"))
+    assert [file.read_bytes() for file in bound] == [file.read_bytes() for file in free] != []
+
+
+@needs_affinity
 def test_a_core_is_claimed_by_one_process_until_it_ends(usable, monkeypatch):
     usable(*range(900_000, 900_005))
     monkeypatch.setattr(cores, "_claims", [])
