@@ -6,7 +6,7 @@ import platform
 import pytest
 import torch
 
-from wdrun import devices
+from wdrun import cores, devices
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 
@@ -83,6 +83,7 @@ def test_a_device_torch_does_not_know():
 
 @pytest.mark.parametrize(("told", "count"), [("", 6), ("2", 2), ("6", 6), ("99", 6), ("0", 6), ("-1", 6), ("many", 6)])
 def test_automatic_threads_are_those_this_process_may_use(told, count, monkeypatch):
+    monkeypatch.setattr(cores, "_here", cores.Placement())
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert devices.resolve("cpu", "fp32", "auto").threads == count

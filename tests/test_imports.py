@@ -25,7 +25,7 @@ training [torch torchvision], tables [pandas]
 config [hydra omegaconf], models [torch], decay [torch], optim [torch], data [pyarrow scipy torch torchvision]
 conventions, schedules, terminal
 accepts, contents, devices [torch], storage, streams [torch], tensors [torch]
-wording, wdrun
+cores [torch], wording, wdrun
 errors
 """
 # The imports that point up: wdrun.run(…) loads the door it stands for when it is called.

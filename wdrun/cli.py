@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wdrun import __version__
+from wdrun import __version__, cores
 from wdrun.config import commands
 from wdrun.config.options import check_own
 from wdrun.errors import ConfigError, StorageError, WdrunError
@@ -53,9 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
-    # Read by the OpenMP runtime when torch loads it. Its threads spin while they wait for each other; with the usual
-    # long spin a run beside another busy process slows down a hundredfold, with this one it shares the machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault(*cores.SPIN)
+    cores.count_early()
     try:
         code = dispatch(words, began)
         sys.stdout.flush()
@@ -137,6 +136,10 @@ def dispatch(words: list[str], began: float | None = None) -> int:
             shown = "-m" if wrong[0] == "multirun" else f"--{wrong[0]}"
             raise ConfigError(f"{shown}: wdrun {name} does not take it; see wdrun {name} --help")
         rest = _again(rest, flags)
+        if name == "tune":  # whose module loads torch
+            from wdrun.config import typed
+
+            cores.load(typed.threads(rest))
         module, _, function = COMMANDS[name].partition(":")
         code: int = getattr(importlib.import_module(module), function)(rest, flags | {"began": began})
         return code
@@ -236,7 +239,7 @@ def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> 
     from wdrun.sweep import template
 
     with template.begun(options.parallel != 1 and len(jobs) > 1):
-        # torch starts here, after every value is known to be sound
+        cores.load({job.run.threads for job in jobs})  # torch starts here, after every value is known to be sound
         from wdrun.sweep import outcome
         from wdrun.sweep.execute import execute
         from wdrun.sweep.signals import Interrupted

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from wdrun import cores
 from wdrun.errors import ConfigError
 from wdrun.wording import counted
 
@@ -37,6 +38,10 @@ class Machine:
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
+    def at_work(self) -> AbstractContextManager[None]:
+        """While a run trains: this thread on its core where each of torch's threads is bound to one."""
+        return cores.bound(self.threads if self.device.type == "cpu" else 1)
+
 
 def resolve(device: str, precision: str, threads: int | str) -> Machine:
     """The machine for these settings; ConfigError when something asked for is not there."""
@@ -54,17 +59,7 @@ def resolve(device: str, precision: str, threads: int | str) -> Machine:
         raise ConfigError("precision=tf32: only CUDA devices have it; on a CPU use fp32 or bf16")
     if precision == "auto":
         precision = "bf16" if has_native_bf16(place) else "fp32"
-    count = (
-        threads
-        if isinstance(threads, int)
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
-    told = os.environ.get("OMP_NUM_THREADS", "")  # how an engine tells a worker its share of a machine
-    if threads == "auto" and told.isdigit() and int(told) >= 1:
-        count = min(count, int(told))
-    return Machine(place, precision, count)
+    return Machine(place, precision, threads if isinstance(threads, int) else cores.automatic())
 
 
 def has_native_bf16(device: torch.device) -> bool:

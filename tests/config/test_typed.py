@@ -50,6 +50,23 @@ def test_every_option_is_found_in_any_case_and_none_is_a_name_of_another(group):
         assert names.option_advice(group, option) in (None, option)
 
 
+@pytest.mark.parametrize(("words", "values"), [
+    ("", ["auto"]),
+    ("decay=l2 lambda=1e-4", ["auto"]),
+    ("threads=2", ["2"]),
+    ("threads=2 +threads=1", ["1"]),  # the last counts
+    ("threads=1,auto", ["1", "auto"]),
+    ("threads=range(1,3)", []),
+    ("threads=${seed}", []),
+    ("threads=many", []),
+    ("experiment=smoke", []),  # which sets it
+    ("experiment=smoke threads=2", ["2"]),
+    ("outputs/mine", []),
+])  # fmt: skip
+def test_the_threads_that_words_tell(words, values):
+    assert typed.threads(words.split()) == values
+
+
 def test_case_does_not_enter_the_id():
     one, other = (
         experiments.jobs(["data=synthetic", *words], False)[0]

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from tests import runs
 from tests.runs import changed
+from wdrun import cores
 from wdrun.config import experiments
 from wdrun.config.options import conf_dir
 from wdrun.config.run import SweepOptions
@@ -403,7 +404,7 @@ def ray_of(init=(), **remote):
     ({"_target_": "x.RayAWSLauncher", "ray": {"init": {"address": None}}}, 16),
 ])  # fmt: skip
 def test_workers_a_launcher_tells(launcher, workers, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setattr(cores, "_here", cores.Placement(tuple(range(6))))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     config = OmegaConf.create({"hydra": {"launcher": launcher}})
     assert jobs.workers(config) == workers

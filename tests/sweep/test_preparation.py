@@ -3,13 +3,15 @@
 import gc
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from wdrun import devices
+from wdrun import cores, devices
 from wdrun.config import experiments
 from wdrun.errors import ConfigError
-from wdrun.sweep import workers
+from wdrun.sweep import preparation, workers
 from wdrun.sweep.execute import execute
 from wdrun.sweep.one_run import Trainers, ready, with_lambda
 from wdrun.sweep.preparation import check, distinct, ways, why_equal
@@ -129,13 +131,23 @@ def test_each_structure_and_fold_is_checked_by_its_first_run(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_frozen_convolution_takes_all_threads_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "resolve", lambda *given, true=devices.resolve: replace(true(*given), threads=4))
+@pytest.mark.parametrize("network", ["Frozen", "Lines"])  # with convolutions, and without
+@pytest.mark.parametrize(("threads", "processes"), [("auto", 4), (1, 4), (2, 2), (3, 1), (8, 1)])
+def test_auto_is_as_many_processes_as_their_threads_leave(network, threads, processes, tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "automatic", lambda: 4)
     words = ("seed=0,1,2,3", "parallel=auto", "fuse=false")
-    for network, processes in (("Frozen", 1), ("Lines", 4)):
-        jobs, options = asked(tmp_path, f"model._target_=tests.training.networks.{network}", *words)
-        ready_at = [replace(job, run=replace(job.run, threads="auto")) for job in jobs]
-        assert ways(ready_at, options) == (processes, False)
+    jobs, options = asked(tmp_path, f"model._target_=tests.training.networks.{network}", *words)
+    ready_at = [replace(job, run=replace(job.run, threads=threads)) for job in jobs]
+    assert ways(ready_at, options) == (processes, False)
+    assert ways(ready_at[:3], options) == (min(processes, 3), False)
+
+
+def test_runs_on_a_gpu_have_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "automatic", lambda: 4)
+    jobs, options = asked(tmp_path, "seed=0,1,2,3", "parallel=auto", "fuse=false")
+    on_gpu = SimpleNamespace(run=jobs[0].run, machine=devices.Machine(torch.device("cuda"), "fp32", 4))
+    monkeypatch.setattr(preparation, "check", lambda *given: [on_gpu])
+    assert ways(jobs, options) == (1, False)
 
 
 def test_what_is_wrong_with_the_last_structure_is_known_before_anything_exists(tmp_path):

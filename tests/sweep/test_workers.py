@@ -1,10 +1,12 @@
 """Jobs one after another and in processes: what a worker sends, how it dies, what it raises. Sweeps: test_execute."""
 
+import os
 import signal
 from dataclasses import replace
 
 import pytest
 
+from wdrun import cores
 from wdrun.config import experiments
 from wdrun.errors import StorageError
 from wdrun.storage import hold
@@ -71,6 +73,33 @@ def test_a_copied_worker_has_the_environment_of_now(jobs, monkeypatch):
         asked = replace(jobs[0], run=replace(jobs[0].run, threads="auto"))
         ((_, outcome),) = workers.side_by_side(giving(0), [asked], [Kept()], lambda: False, lambda: None, 1)
     assert (outcome.status, outcome.row["threads_used"]) == ("done", 1)
+
+
+@pytest.mark.skipif(len(cores.usable()) < 2, reason="needs two cores")
+@pytest.mark.parametrize(("threads", "copied"), [("1", False), ("auto", False), ("auto", True)])
+def test_workers_train_on_cores_of_their_own(threads, copied, tmp_path, monkeypatch):
+    """Seen from outside, of those that live: here, where its next one starts, this process is where it was."""
+    before, seen = os.sched_getaffinity(0), {}
+    two = cores.usable()[:2]
+    monkeypatch.setattr(cores, "_here", cores.Placement(two))
+    words = [word for word in TINY if not word.startswith("threads")]
+    jobs = experiments.jobs([*words, f"threads={threads}", f"output_dir={tmp_path / 'out'}", "seed=0,1,2"], True)
+    serving = []
+    make = workers._Worker
+    monkeypatch.setattr(workers, "_Worker", lambda *given: serving.append(make(*given)) or serving[-1])
+
+    def look():
+        for worker in serving:
+            if worker.process.is_alive():
+                seen.setdefault(worker.seat, set()).add(tuple(sorted(os.sched_getaffinity(worker.process.pid))))
+        assert os.sched_getaffinity(0) == before
+
+    with template.begun(copied):
+        ended = dict(workers.side_by_side(giving(0, 1, 2), jobs, [Kept() for _ in jobs], lambda: False, look, 2))
+    if copied:  # which is where its origin is until it takes its place
+        seen = {seat: places - {tuple(sorted(before))} for seat, places in seen.items()}
+    assert seen == {0: {two[:1]}, 1: {two[1:]}}
+    assert [outcome.row["threads_used"] for outcome in ended.values()] == [1, 1, 1]  # a half of what auto counts
 
 
 def test_nothing_starts_where_there_is_none_to_take(jobs, tmp_path):

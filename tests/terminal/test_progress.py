@@ -106,6 +106,23 @@ def test_without_a_terminal_there_are_lines_only(monkeypatch, clock):
     assert plain.getvalue() == "warning\nresult\n"
 
 
+def test_a_note_takes_the_place_of_the_bar(monkeypatch, clock):
+    screen = Screen()
+    made = bar(monkeypatch, screen)
+    clock[0] = 9.0
+    made.tick(50)
+    before = len(screen.getvalue())
+    made.note("warning")
+    assert screen.getvalue()[before:] == "\r\x1b[2Kwarning\n"
+
+
+def test_a_note_before_the_training_is_a_line(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    Bar().note("warning")
+    assert screen.getvalue() == "warning\n"
+
+
 def test_nobody_reading_stops_nothing(monkeypatch, clock):
     made = bar(monkeypatch, Closed())
     clock[0] = 9.0

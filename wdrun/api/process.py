@@ -14,7 +14,7 @@ from wdrun.config.apart import Turn
 from wdrun.errors import StorageError
 from wdrun.sweep.signals import Interrupted
 
-SET = ("GOMP_SPINCOUNT", "WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY")  # of the environment, while runs train
+SET = ("WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY")  # of the environment, while runs train
 
 _turn = Turn()
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wdrun.config import names
+from wdrun import cores
+from wdrun.config import names, typed
 from wdrun.config.commands import ROUNDS
 from wdrun.terminal import results, screen
 from wdrun.terminal.screen import folded
@@ -29,6 +30,7 @@ def command(words: Sequence[str], flags: Mapping[str, Any]) -> int:
     median ratio of the pairs and its range. Peak: the fastest of a few matrix products in the row's precision.
     """
     rounds, overrides = _rounds(words)
+    cores.load(typed.threads(overrides))
     from wdrun.bench.rows import measure
 
     rows = []

@@ -51,13 +51,14 @@ def images_per_second(trainer: Trainer, steps: int) -> float:
     """Batches and steps as Trainer.train takes them, `steps` of the first epoch; neither evaluation nor tables."""
     now, buffers = _start(trainer)
     done, started = 0, time.perf_counter()
-    while done < steps:
-        for x, y in trainer.train_batches.epoch(trainer.run.seed, 1):
-            done += 1
-            now, _, loss, _ = trainer.step(now, buffers, x, y, trainer.knobs(done))
-            if done == steps:
-                break
-    loss.item()  # on a GPU the clock stops when the work is done
+    with trainer.machine.at_work():
+        while done < steps:
+            for x, y in trainer.train_batches.epoch(trainer.run.seed, 1):
+                done += 1
+                now, _, loss, _ = trainer.step(now, buffers, x, y, trainer.knobs(done))
+                if done == steps:
+                    break
+        loss.item()  # on a GPU the clock stops when the work is done
     return steps * trainer.run.batch_size / (time.perf_counter() - started)
 
 

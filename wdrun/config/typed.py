@@ -44,6 +44,18 @@ def _one_name(word: str) -> str:
     return f"{mark}{'+'.join(parts)}{equals}{value}"
 
 
+def threads(words: Sequence[str]) -> list[str]:
+    """The values of `threads` in a command's words, auto without one; none where only its config can say.
+
+    That is where an experiment or a folder of runs may set it, or an expression gives it.
+    """
+    if said := [word for word in words if key_of(word) == "threads"]:
+        values = said[-1].partition("=")[2].split(",")
+        return values if all(value == "auto" or value.isdecimal() for value in values) else []
+    elsewhere = any("=" not in word or key_of(word) == "experiment" for word in words)
+    return [] if elsewhere else ["auto"]
+
+
 def check(words: Sequence[str]) -> None:
     """ConfigError where two words give one key two values by two names, or say the strength of the decay twice.
 

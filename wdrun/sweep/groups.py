@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from wdrun.config.run import Job
 from wdrun.errors import BusyError, StorageError
 from wdrun.storage import hold, storage_error
+from wdrun.sweep import contention
 from wdrun.sweep.one_run import Rows, Trainers, begin, finished, interrupted, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.recording import Record
@@ -93,7 +94,8 @@ def _fused(
         for number, record in runs.items():
             groups.setdefault((fused.group_key(record.trainer), record.epochs_done), []).append(number)
         for members in groups.values():
-            yield from _train({number: runs.pop(number) for number in members}, stop)
+            with runs[members[0]].trainer.machine.at_work():
+                yield from _train({number: runs.pop(number) for number in members}, stop)
 
 
 def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
@@ -105,6 +107,8 @@ def _train(runs: dict[int, Record], stop: Stop) -> Iterator[Numbered]:
     def tick(step: int) -> None:
         stop.check()
         first.watch.tick(step)
+        if told := contention.here.look(first.trainer.machine.threads):
+            first.watch.note(told)
 
     try:
         trainer = fused.FusedTrainer([record.trainer for record in runs.values()])

@@ -14,7 +14,7 @@ from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, StorageError, WdrunError
 from wdrun.explain import lambda_for
 from wdrun.storage import hold, storage_error, write_atomically
-from wdrun.sweep import checkpoint
+from wdrun.sweep import checkpoint, contention
 from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.recording import Record
 from wdrun.sweep.resumption import ALONE
@@ -102,8 +102,10 @@ def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any
     def tick(step: int) -> None:
         stop.check()
         watch.tick(step)
+        if told := contention.here.look(trainer.machine.threads):
+            watch.note(told)
 
-    with closing(begin(job, trainer, stop, watch)) as record:
+    with closing(begin(job, trainer, stop, watch)) as record, trainer.machine.at_work():
         try:
             for epoch in () if record.over else trainer.train(record.state, tick):
                 record.take(epoch)

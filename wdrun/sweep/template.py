@@ -22,6 +22,11 @@ def context() -> ForkServerContext | SpawnContext:
     return multiprocessing.get_context("forkserver") if _begun else multiprocessing.get_context("spawn")
 
 
+def copies() -> bool:
+    """Whether a worker that starts now is such a copy."""
+    return _begun
+
+
 @contextmanager
 def begun(wanted: bool) -> Iterator[None]:
     """For as long as this lasts there is such a process, where it is `wanted` and the system copies well.

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -21,10 +22,11 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
+from wdrun import cores
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, WdrunError
 from wdrun.storage import hold, unlocked
-from wdrun.sweep import template
+from wdrun.sweep import contention, template
 from wdrun.sweep.one_run import Rows, failed, finished, ready, settle
 from wdrun.sweep.outcome import Numbered, Outcome
 from wdrun.sweep.signals import SIGNALS, Stop
@@ -74,7 +76,7 @@ def side_by_side(
                     worker.interrupt()
             if idle := processes - sum(w.number is not None for w in workers):
                 for new in take(idle):
-                    _free(workers, processes).give(new, jobs[new], before)
+                    _free(workers, processes, jobs).give(new, jobs[new], before)
             if all(w.number is None for w in workers):
                 return
             beat()
@@ -114,22 +116,27 @@ def _lost(job: Job, code: int, before: Rows | None = None) -> Outcome:
 
 
 class _Worker:
-    """The parent's end of a worker process; `number` is the job it trains, None when it is free."""
+    """The parent's end of a worker process; `number` is the job it trains, None when it is free.
 
-    def __init__(self, share: int) -> None:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as cli.main does, for those who come from Python
+    `seat`, below the number of workers, is the share of the cores that it has.
+    """
+
+    def __init__(self, share: int, seat: int, placement: cores.Placement) -> None:
+        self.seat = seat
         context = template.context()
+        if template.copies():  # OpenMP has read its variables there, and binds nothing
+            placement = replace(placement, variables={})
         resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.told = False
-        given = theirs, share, unlocked, dict(os.environ)
+        given = theirs, share, seat, unlocked, dict(os.environ), placement
         self.process: BaseProcess = context.Process(target=_serve, args=given, daemon=True)
         # Ctrl-C goes to every process of the terminal, as its closing does. A worker is born deaf to both: the parent
         # hears them and decides.
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            with _without_main():
+            with _without_main(), cores.handed(placement):
                 self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
@@ -174,11 +181,13 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _free(workers: list[_Worker], share: int) -> _Worker:
-    """A worker without a job, a new one where there is none."""
+def _free(workers: list[_Worker], share: int, jobs: Sequence[Job]) -> _Worker:
+    """A worker without a job, where there is none a new one on cores that no other has; its jobs are among these."""
     found = next((w for w in workers if w.number is None and not w.gone()), None)
     if found is None:
-        found = _Worker(share)
+        seats = {worker.seat for worker in workers if not worker.gone()}
+        seat = next(number for number in range(share) if number not in seats)
+        found = _Worker(share, seat, cores.shared({job.run.threads for job in jobs}, share, seat))
         workers.append(found)
     return found
 
@@ -238,10 +247,19 @@ class _Teller(Watch):
         self.send(("tell", ("origin", label, text, several)))
 
 
-def _serve(pipe: Connection, share: int, told: set[int], environment: Mapping[str, str]) -> None:
+def _serve(
+    pipe: Connection,
+    share: int,
+    seat: int,
+    told: set[int],
+    environment: Mapping[str, str],
+    placement: cores.Placement,
+) -> None:
     """Train what the pipe brings until it brings None; leave at once when the parent is gone, however it went."""
     os.environ.clear()  # a copy has what was there when the command began
     os.environ.update(environment)
+    cores.take(placement)
+    contention.here.quiet = seat > 0  # the first speaks for all of them
     unlocked.update(told)  # what the parent said need not be said again
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is for the parent's results alone
     open_stream(sys.stdout)

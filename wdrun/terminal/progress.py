@@ -59,6 +59,7 @@ class Bar(Watch):
     """One run alone: all its lines, and a bar; `tick` costs a clock reading, drawing happens ten times a second."""
 
     detailed = True
+    terminal, drawn = False, 0.0  # until training starts
 
     def begin(self, label: str, steps: int, steps_per_epoch: int, done: int) -> None:
         self.label, self.steps, self.per_epoch = label, steps, steps_per_epoch
@@ -95,7 +96,7 @@ class Bar(Watch):
         self.line(epoch_line(number, epochs, metrics[:3], seconds))
 
     def note(self, text: str) -> None:
-        say(text)
+        self.line(text)
 
     def origin(self, label: str, text: str, several: str) -> None:
         say(f"{label:<9}{text}")

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wdrun import cores
 from wdrun.config import experiments, targets
 from wdrun.config.run import Job, SweepOptions
 from wdrun.errors import ConfigError, WdrunError
@@ -195,7 +196,7 @@ def workers(config: Any) -> int:
     def setting(key: str) -> Any:
         return OmegaConf.select(config, f"hydra.launcher.{key}")
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = len(cores.usable()) or os.cpu_count() or 1
     kind = str(setting("_target_")).rpartition(".")[2]
     if kind == "JoblibLauncher":
         asked = int(setting("n_jobs") or 1)

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wdrun import cores
 from wdrun.config import experiments
 from wdrun.config.run import Job, Run
 from wdrun.errors import BusyError, InUseError, WdrunError
@@ -122,8 +123,10 @@ def child() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     plan = Plan(**json.loads(Path(request["file"]).read_text(encoding="utf-8")))
     numbers = {Path(plan.folders[number]): number for number in request["lines"]}
+    cores.count_early()
     jobs, options = experiments.sweep([plan.lines[number] for number in request["lines"]], plan.config_dir)
-
+    threads = {cores.automatic() if job.run.threads == "auto" else int(job.run.threads) for job in jobs}
+    cores.load(threads, cores.claim(max(threads, default=1)))
     from wdrun.sweep.execute import execute
 
     def ended(outcome: Outcome) -> None:
