@@ -14,7 +14,7 @@ from tests.runs import TINY, changed
 from wdrun.config import experiments
 from wdrun.errors import BusyError, ConfigError
 from wdrun.storage import hold
-from wdrun.sweep import on_change, own_code
+from wdrun.sweep import on_change, own_code, recording
 from wdrun.sweep.one_run import ready
 from wdrun.sweep.recording import Record
 from wdrun.tables.read import load, read_run
@@ -374,8 +374,9 @@ def test_two_commands_that_train_again_do_it_once(net, here, monkeypatch):
     assert (other, read_run(job.directory)["status"]) == ([job.directory], "done")
 
 
-def test_a_run_that_had_ended_keeps_the_code_that_trained_it(net, wdrun, capsys):
+def test_a_run_that_had_ended_keeps_the_code_that_trained_it(net, wdrun, capsys, monkeypatch):
     """It was killed between its last checkpoint and its last table."""
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", 0.0)  # a run as short as this has no last checkpoint
     (job,) = experiments.jobs([*WORDS, "on_change=keep"], False)
     trainer = ready(job.run)
     with hold(job.directory):
