@@ -517,13 +517,6 @@ def test_interrupted_it_says_so_and_goes_on(wdrun, whole, here, monkeypatch, cap
     assert records(here / "outputs" / "default") == records(whole[0])
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (100.0, "100 s"), (90.0, "90 s"), (1200.0, "20 min"), (5400.0, "90 min"), (7200.0, "2 h"), (5700.0, "95 min"),
-])  # fmt: skip
-def test_the_time_that_is_allowed_is_said_as_it_was_typed(seconds, text):
-    assert tune._allowed(seconds) == text
-
-
 def test_where_the_board_is_narrow_a_question_keeps_the_values_that_tell_it_from_others():
     name = "optimizer=sgd decay.coupling=coupled against optimizer=adam decay.coupling=coupled"
     rows = [
