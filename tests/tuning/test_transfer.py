@@ -11,7 +11,7 @@ from wdrun.errors import ConfigError
 from wdrun.sweep.transfer import facts
 from wdrun.tuning import transfer
 from wdrun.tuning.finished import Best
-from wdrun.tuning.transfer import EXPONENTS, Exponent, changes, predict, scaled_lr
+from wdrun.tuning.transfer import EXPONENTS, Exponent, Facts, changes, predict, scaled_lr
 
 BASE = changed(runs.TINY, *MLP, "decay=l2", "lr=0.02", "schedule=constant", "epochs=4", "augment=none")
 DECOUPLED = "decay.coupling=decoupled"
@@ -152,6 +152,17 @@ def test_other_data_are_refused():
     for key, value in (("name", "cifar10"), ("digest", "abcdefghijkl"), ("seed", 1)):
         with pytest.raises(ConfigError, match=f"^data{'' if key == 'name' else '.' + key}={value}: must be "):
             changes(run, replace(run, data={**run.data, key: value}))
+
+
+def test_of_a_model_of_ones_own_another_class_and_a_key_that_is_no_width_are_refused():
+    own = replace(runs.run(base=BASE), model={"name": "Net", "_target_": "mine.Net", "wide": 8, "drop": 0.1})
+    with pytest.raises(ConfigError, match=r"^model\._target_=other\.Net: must be mine\.Net, as in the runs there: λ "):
+        changes(own, replace(own, model={**own.model, "_target_": "other.Net"}))
+    there = Facts(own, 160, {"a": (4, 8)}, 2.0)
+    wide = Facts(replace(own, model={**own.model, "wide": 16}), 160, {"a": (4, 16)}, 2.0)
+    assert predict(best(), there, wide).changes == (("model.wide", "8", "16"),)
+    with pytest.raises(ConfigError, match=f"^model.drop=0.5: must be 0.1, {NO_RULE}$"):
+        predict(best(), there, replace(there, run=replace(own, model={**own.model, "drop": 0.5})))
 
 
 def test_another_number_of_layers_is_refused():
