@@ -42,6 +42,7 @@ def carried(there, here, lam=0.01, **more):
         ([], [], 1),
         ([DECOUPLED], [DECOUPLED, "batch_size=8"], 5 / 20),  # 160 images: 20 steps an epoch, not 5
         ([], ["batch_size=160"], 5),
+        ([], ["batch_size=48"], 5 / 3),  # the last 16 of 160 images are left out
         (["data.train_size=32"], [], 1 / 5),  # five times the images: five times the steps
         ([], ["epochs=16"], 1),  # constant τ: as much decay an epoch
         ([], ["model.hidden=[32]"], 1),
@@ -53,6 +54,9 @@ def carried(there, here, lam=0.01, **more):
         ([], ["lr=0.04"], 0.5),
         ([], ["optimizer.momentum=0.8"], 2),
         ([DECOUPLED], [DECOUPLED, "optimizer.momentum=0.8"], 1),
+        ([], ["optimizer.dampening=0.5"], 2),
+        ([], ["optimizer.nesterov=true"], 1),
+        ([], ["decay.normalized=true"], 20**0.5),  # λ/√steps
         (["optimizer=adam", DECOUPLED], ["optimizer=adamw"], 1),  # Adam by another name
         (["optimizer=adam", DECOUPLED], ["optimizer=adam", DECOUPLED, "lr=0.001"], 20),
         ([], ["seed=3", "evaluate=full", "diagnostics=[rank]", "ema=0.9", "precision=bf16"], 1),

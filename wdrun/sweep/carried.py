@@ -26,7 +26,7 @@ from wdrun.tuning.transfer import Facts, Prediction
 from wdrun.wording import listed, rough, short
 
 
-class Source(NamedTuple):
+class Origin(NamedTuple):
     """The folder that λ is carried from: its bests, and a line for each thing in it that cannot be read."""
 
     path: Path
@@ -50,7 +50,7 @@ def starts(asked: Asked, question: Question, here: Sequence[Facts]) -> tuple[Que
     source, lines = str(asked.source), []
     before = {row.id: row for row in kept if row.source == source}
     try:
-        found = _source(asked, question)
+        found = _origin(asked, question)
         lines += [f"from={source}: {problem}" for problem in found.problems]
         now = _rows(found, question, asked.jobs, here)
     except (ConfigError, StorageError) as error:
@@ -72,7 +72,7 @@ def starts(asked: Asked, question: Question, here: Sequence[Facts]) -> tuple[Que
     return replace(question, facets=tuple(_alike(replace(question, facets=tuple(facets))))), [*others, *rows], lines
 
 
-def _source(asked: Asked, question: Question) -> Source:
+def _origin(asked: Asked, question: Question) -> Origin:
     assert asked.source
     if not asked.source.exists():
         raise ConfigError("no such folder")
@@ -80,10 +80,10 @@ def _source(asked: Asked, question: Question) -> Source:
         raise ConfigError("is the folder of this question itself; its runs choose in any case")
     found, config_dir = load([asked.source], tables=()), asked.jobs[0].config_dir
     own = bests(found, metric=question.objective, margin=question.margin, config_dir=config_dir)
-    return Source(asked.source, own, found.problems)
+    return Origin(asked.source, own, found.problems)
 
 
-def _rows(source: Source, question: Question, jobs: Sequence[Job], here: Sequence[Facts]) -> list[Carried]:
+def _rows(source: Origin, question: Question, jobs: Sequence[Job], here: Sequence[Facts]) -> list[Carried]:
     found = []
     for facet, job, facts_here in zip(question.facets, jobs, here, strict=True):
         row = Carried(facet.name, job.run.id, str(source.path))
@@ -96,7 +96,7 @@ def _rows(source: Source, question: Question, jobs: Sequence[Job], here: Sequenc
     return found
 
 
-def _row(row: Carried, source: Source, space: Space, here: Facts) -> Carried:
+def _row(row: Carried, source: Origin, space: Space, here: Facts) -> Carried:
     """What the source says of a facet; ConfigError, in one sentence, where that is nothing."""
     best, lr, bare = _nearest(source, space, here.run)
     lam = space.axes[0]
@@ -116,7 +116,7 @@ def _row(row: Carried, source: Source, space: Space, here: Facts) -> Carried:
     return row._replace(lam=found.lam, low=found.low, high=found.high, lr=lr, bare=bare, why=_said(found, lr, source))
 
 
-def _nearest(source: Source, space: Space, here: Run) -> tuple[Best, float, float]:
+def _nearest(source: Origin, space: Space, here: Run) -> tuple[Best, float, float]:
     """The best of the facet there that differs least, with the lr to start from; ConfigError where no rule holds."""
     whys: list[str] = []
     known: list[tuple[int, int, tuple[Best, float, float]]] = []
@@ -137,7 +137,7 @@ def _nearest(source: Source, space: Space, here: Run) -> tuple[Best, float, floa
     return min(known)[-1]
 
 
-def _said(found: Prediction, lr: float, source: Source) -> str:
+def _said(found: Prediction, lr: float, source: Origin) -> str:
     rate = "" if math.isnan(lr) else f" and lr at {short(lr)}"
     there = found.best
     return (
