@@ -176,8 +176,9 @@ def _of(
 
 
 def _rates(selection: Selection, chosen: pd.Series) -> tuple[float, float]:
-    """The lr of this run, and the best of its facet with λ = 0; nan where one alone was tried."""
-    if "lr" not in selection.nuisance or selection.of(selection.replicates, chosen)["lr"].nunique() < 2:
+    """The lr of this run, and the best of its facet with λ = 0; nan where one alone was tried with decay."""
+    own = selection.of(selection.replicates, chosen)
+    if "lr" not in selection.nuisance or own.loc[own["lambda"] > 0, "lr"].nunique() < 2:
         return math.nan, math.nan
     lr, points = float(chosen["lr"]), selection.of(selection.points, chosen)
     bare = points.loc[points["lambda"] == 0, "lr"].astype(float).dropna()
