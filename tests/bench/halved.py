@@ -28,7 +28,8 @@ from wdrun.sweep.strength import with_strength
 from wdrun.tuning.asking import asked
 from wdrun.tuning.plan import plan
 from wdrun.tuning.question import FRESH, Budget, Seen
-from wdrun.tuning.search import chosen, levelled
+from wdrun.tuning.search import chosen
+from wdrun.tuning.surface import levelled
 
 WORDS = ("model=mlp", "model.hidden=[64]", "augment=none", "schedule=cosine", "decay=l2", "data.train_size=5000")
 RATES = {"sgd": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "adam": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}

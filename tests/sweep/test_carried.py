@@ -7,9 +7,12 @@ import shutil
 import pytest
 
 from tests.runs import TINY, changed
+from tests.selection.choices import SMALL as WRITTEN
+from tests.selection.choices import grid
 from wdrun.errors import ConfigError
 from wdrun.sweep import recording, tune
 from wdrun.tables import carried
+from wdrun.tuning.transfer import EXPONENTS
 
 WORDS = changed(TINY, "epochs=1", "batch_size=50", "device=cpu", "decay=l2", "decay.coupling=decoupled", "margin=0.02")
 SMALL, LARGE = "data.train_size=50", "data.train_size=150"
@@ -76,7 +79,8 @@ def test_the_large_question_takes_fewer_runs_from_the_small_ones_answer(scored, 
     (row,) = carried.read(other)
     small = table("outputs/small/verdict.csv")[0]
     there = float(small["lambda"]) * float(small["lr"]) * decay_of_one(tmp_path / "outputs/small")
-    assert row.lam * row.lr * decay_of_one(other) == pytest.approx(there)  # constant D
+    grown = 3 ** EXPONENTS["images"].value
+    assert row.lam * row.lr * decay_of_one(other) == pytest.approx(there * grown)
     bare = small["against_setting"].removeprefix("lambda=0 lr=")
     assert (row.lr, row.bare) == (float(small["lr"]), float(bare))
     assert row.low < row.lam < row.high
@@ -131,6 +135,59 @@ def test_a_facet_that_no_rule_carries_is_searched_as_without(scored, tuned, caps
     err = capsys.readouterr().err
     assert "decay=l1: searched as without from=outputs/small: " in err
     assert [row["id"] for row in table(folder / "decisions.csv")] == [r["id"] for r in table(alone / "decisions.csv")]
+
+
+@pytest.fixture
+def asked(here, capsys):
+    """The rows of carried.csv and stderr of a question from the folder `small`, which `grid` wrote; one run trains."""
+
+    def asked(*words, name="large"):
+        tune.tune(changed((*WRITTEN, "device=cpu", f"name={name}", "from=small", "runs=1"), *words))
+        return carried.read(here / "outputs" / name), capsys.readouterr().err
+
+    return asked
+
+
+def test_lr_is_carried_as_far_as_its_bounds_allow_and_lambda_to_that_lr(asked):
+    cells = {0: {0.1: 1.0, 0.5: 0.95}, 0.01: {0.1: 0.6}, 0.1: {0.1: 0.4, 0.5: 0.9}, 1: {0.1: 0.6}}
+    grid("small", cells, "device=cuda:7")  # whatever machine that was
+    (row,), err = asked("decay=l2", "lr=interval(0.001,0.05)")
+    assert (row.lr, row.bare) == (0.05, 0.05)
+    assert row.lam == pytest.approx(0.1 * 0.5 ** EXPONENTS["lr"].value / 0.5)
+    assert "and lr at 0.05, carried from small: there λ = 0.1 is best at lr = 0.1" in err
+    (row,), _ = asked("decay=l2", name="free")
+    assert (row.lr, row.bare, row.lam) == (0.1, 0.5, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("cells", "words", "why"),
+    [
+        (
+            {0: 1.0, 0.01: 0.9, 0.1: 0.4, 1: 0.9}, ["lambda=interval(1e-5,1e-4)"],
+            "λ = 0.1 is expected, which is outside interval(1e-5,1e-4)",
+        ),
+        ({0: 1.0, 1e-4: 0.9, 1e-3: 1.2}, [], "λ = 1e-4 is expected, which cannot act here"),
+        ({0: 0.4, 0.1: 0.9}, [], "decay=l2: λ = 0 was best there, so there is nothing to carry"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_where_a_search_starts_is_said(asked, cells, words, why):
+    grid("small", cells)
+    (row,), err = asked("decay=l2", "lr=0.02", *words)
+    assert math.isnan(row.lam)
+    assert f"decay=l2: searched as without from=small: {why}\n" in err
+
+
+def test_another_question_in_the_folder_keeps_what_was_carried_before(asked, here):
+    grid("small", {0: 1.0, 0.01: 0.9, 0.1: 0.4, 1: 0.9})
+    before, _ = asked("decay=l2")
+    both, err = asked("decay=l1", "runs=2")
+    assert [row.facet for row in both] == ["decay=l2", "decay=l1"]
+    assert both[0].same(before[0])
+    assert "so far λ was carried from" not in err
+    shutil.rmtree("small")
+    again, err = asked("decay=l2", "runs=3")
+    assert {row.id: row.lam for row in again}[before[0].id] == before[0].lam
+    assert "no such folder; λ starts where it was carried to before" in err
 
 
 def test_a_folder_that_is_not_there_is_refused_before_anything_is_made(tuned, tmp_path):

@@ -97,6 +97,22 @@ def test_what_is_refused_of_one_facet_leaves_the_others(made, asked):
     assert run_of(lines).coupling == "decoupled"
 
 
+def test_a_word_that_picks_a_facet_changes_nothing_of_it(here, asked):
+    grid("r", CELLS, "decay.coupling=decoupled")
+    grid("r", {0.01: 0.5, 0.1: 0.6}, "decay=l1")
+    _, lines, _ = asked("r", "decay=L2", "epochs=8")
+    assert "changed  epochs 4 → 8" in lines
+    assert run_of(lines).coupling == "decoupled"
+    _, lines, _ = asked("r", "decay=decoupled", "epochs=8")  # the same regularizer by another name
+    assert "changed  epochs 4 → 8" in lines
+
+
+def test_what_was_trained_on_another_machine_is_carried_here(here, asked):
+    grid("r", CELLS, "device=cuda:7", "precision=tf32", "threads=64")
+    code, lines, _ = asked("r", "device=cpu", "precision=fp32", "threads=1", "batch_size=32")
+    assert (code, lines[0].partition(" (")[0]) == (0, "decay=l2: λ = 0.0429")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -111,6 +127,14 @@ def test_what_is_refused_of_one_facet_leaves_the_others(made, asked):
         (["decay=none"], "decay=none: has no λ; name a decay, or leave it out"),
         (["scale_lr=yes"], "scale_lr=yes: must be true or false"),
         (["scale_lr=true", "lr=1"], "scale_lr=true: lr=1 is given too; both set lr"),
+        (
+            ["scale_lr=true", "batch_size+lr=8:1,16:2"],
+            "scale_lr=true: batch_size+lr=8:1,16:2 is given too; both set lr",
+        ),
+        (
+            ["scale_lr=true", "epochs=8"],
+            "scale_lr=true: lr goes with the batch, which stays as it is; give batch_size= too",
+        ),
         (["batch_siz=8"], "batch_siz: unknown key; did you mean batch_size?"),
         (["wd=8"], "wd: unknown key; write lambda=8 (with decay=l2)"),
     ],

@@ -71,7 +71,9 @@ def test_other_lambdas_are_compared_at_the_lr_of_the_best(here):
     best = only(grid("r", cells))
     assert (best.lam, best.run.lr) == (0.1, 0.1)
     assert (best.low, best.high) == (pytest.approx(0.001**0.5), pytest.approx(0.1**0.5))
-    del cells[1][0.1]  # no larger λ at this lr: at its own lr 1 is as good, and none is larger
+    cells[0.3] = {0.5: 0.9}  # tried at another lr alone, which says less than one at this
+    assert only(grid("beside", cells)).high == pytest.approx(0.1**0.5)
+    del cells[0.3], cells[1][0.1]  # no larger λ at this lr: at its own lr 1 is as good, and none is larger
     assert only(grid("s", cells)).high == math.inf
 
 
@@ -80,6 +82,18 @@ def test_where_no_decay_was_best_nothing_is_carried(here):
     assert only(folder).refused == ZERO
     assert only(grid("none", {0: 0.4}, "decay=none")).refused.startswith("no λ > 0 was tried there")
     assert only(grid("bad", {0.1: math.inf, 1: math.inf})).refused.startswith("no λ can be chosen there")
+
+
+def test_the_lr_with_it_and_without_decay_are_told_where_several_were_tried(here):
+    best = only(grid("r", {0: {0.1: 1.0, 0.5: 0.95}, 0.1: {0.1: 0.4, 0.5: 0.9}, 1: {0.1: 0.6}}))
+    assert (best.lr, best.bare) == (0.1, 0.5)
+    folder = grid("one", {0: 1, 0.1: 0.4, 1: 0.6})
+    grid("one", {0.1: {0.5: 0.4}, 1: {0.5: 0.6}}, "decay=l1")  # another facet's lr, not tuned in either
+    for best in found(folder):
+        assert math.isnan(best.lr)
+        assert math.isnan(best.bare)
+    best = only(grid("without", {0.1: {0.1: 0.4, 0.5: 0.9}, 1: {0.1: 0.6}}))  # no λ = 0 there
+    assert (best.lr, best.bare) == (0.1, 0.1)
 
 
 def test_each_facet_has_its_own(here):
@@ -106,8 +120,16 @@ def test_a_tuned_question_gives_its_verdicts_setting(tuned):
     assert (best.facet, best.values, best.lam, best.run.lr) == (
         "decay=l2", {"decay": "l2"}, verdict["lambda"], verdict["lr"],
     )  # fmt: skip
+    assert (best.lr, f"lambda=0 lr={best.bare:g}") == (verdict["lr"], verdict["against_setting"])
     assert 0 < best.low < best.lam < best.high < math.inf
     assert (best.edge, best.metric, best.margin) == ("", "val_loss", 0.02)
+
+
+def test_a_question_by_another_metric_has_the_usual_margin_of_that(tuned):
+    best = only(tuned, metric="val_accuracy")
+    assert (best.metric, best.margin) == ("val_accuracy", 0.005)
+    assert only(tuned, metric="val_loss").margin == 0.02
+    assert only(tuned, metric="val_accuracy", margin=0.01).margin == 0.01
 
 
 @pytest.mark.parametrize(("verdict", "refused"), [("worse", ZERO), ("equivalent", "")])

@@ -7,8 +7,9 @@ import pytest
 
 from wdrun.tuning import search
 from wdrun.tuning.process import Process, improvement
-from wdrun.tuning.search import Tried, chosen, levelled
+from wdrun.tuning.search import chosen
 from wdrun.tuning.space import FARTHEST, REACH, Axis, Space
+from wdrun.tuning.surface import CLIPPED, Tried
 
 MARGIN = 0.02
 LAMBDA, LR = Axis("lambda", 1e-3), Axis("lr", 0.01)
@@ -41,7 +42,7 @@ def searched(space, score, most=120, count=1, noise=0.0):
 
 def test_the_next_setting_is_the_most_promising_of_the_grid():
     tried = searched(PLANE, bowl())[:8]
-    most = min(t.score for t in tried) + search.CLIPPED * MARGIN
+    most = min(t.score for t in tried) + CLIPPED * MARGIN
     x, y = PLANE.coordinates(t.setting for t in tried), np.array([min(t.score, most) for t in tried])
     process, best = Process(x, y), {}
     good = [t.setting for t in tried if t.score < most]
@@ -73,7 +74,7 @@ def test_what_is_bad_is_no_reason_to_look_beyond_it():
     """Scores beyond the clip are all the same: a flat land that would promise something behind each of them."""
     score = lambda s: bowl(steep=0.4)(s)  # noqa: E731
     tried = searched(PLANE, score)
-    good = [t.setting for t in tried if t.score < min(t.score for t in tried) + search.CLIPPED * MARGIN]
+    good = [t.setting for t in tried if t.score < min(t.score for t in tried) + CLIPPED * MARGIN]
     rates = [LR.step(s[1]) for s in good]
     assert all(min(rates) - REACH <= LR.step(t.setting[1]) <= max(rates) + REACH for t in tried)
     assert len(tried) <= 20
@@ -212,24 +213,6 @@ def test_a_best_beyond_the_bounds_is_looked_for_at_the_bound(axis, side):
     space = Space((axis,), False)
     tried = searched(space, lambda setting: 1 - 0.2 * side * axis.coordinate(setting[0]))
     assert chosen(space, tried, MARGIN) == (axis.low if side < 0 else axis.high,)
-
-
-def test_scores_of_other_seeds_compare():
-    """Settings' means with what a seed does to all of them taken out: numpy's least squares says the same."""
-    rng = np.random.default_rng(0)
-    known = [
-        ((float(k),), {s: k + 10 * s + rng.normal() for s in range(4) if rng.random() < 0.6 or s == k % 4})
-        for k in range(9)
-    ]
-    runs = [(k, s, y) for k, (_, own) in enumerate(known) for s, y in own.items()]
-    design = np.zeros((len(runs), 13))
-    for line, (k, s, _) in enumerate(runs):
-        design[line, k] = design[line, 9 + s] = 1
-    exact = np.linalg.lstsq(design, [y for *_, y in runs], rcond=None)[0]
-    found = np.array([t.score for t in levelled(known)])
-    assert found - found.mean() == pytest.approx(exact[:9] - exact[:9].mean(), abs=0.01)
-    assert levelled([((1.0,), {0: 2.0, 1: math.inf})])[0].score == math.inf
-    assert math.isnan(levelled([((1.0,), {0: math.nan})])[0].score)
 
 
 @pytest.mark.parametrize("gain", [0.06, 0.3, 1.0])

@@ -11,7 +11,7 @@ from wdrun.errors import ConfigError
 from wdrun.sweep.transfer import facts
 from wdrun.tuning import transfer
 from wdrun.tuning.finished import Best
-from wdrun.tuning.transfer import EXPONENTS, Exponent, changes, predict, scaled_lr
+from wdrun.tuning.transfer import EXPONENTS, Exponent, Facts, changes, predict, scaled_lr
 
 BASE = changed(runs.TINY, *MLP, "decay=l2", "lr=0.02", "schedule=constant", "epochs=4", "augment=none")
 DECOUPLED = "decay.coupling=decoupled"
@@ -42,6 +42,7 @@ def carried(there, here, lam=0.01, **more):
         ([], [], 1),
         ([DECOUPLED], [DECOUPLED, "batch_size=8"], 5 / 20),  # 160 images: 20 steps an epoch, not 5
         ([], ["batch_size=160"], 5),
+        ([], ["batch_size=48"], 5 / 3),  # the last 16 of 160 images are left out
         (["data.train_size=32"], [], 1 / 5),  # five times the images: five times the steps
         ([], ["epochs=16"], 1),  # constant τ: as much decay an epoch
         ([], ["model.hidden=[32]"], 1),
@@ -53,6 +54,9 @@ def carried(there, here, lam=0.01, **more):
         ([], ["lr=0.04"], 0.5),
         ([], ["optimizer.momentum=0.8"], 2),
         ([DECOUPLED], [DECOUPLED, "optimizer.momentum=0.8"], 1),
+        ([], ["optimizer.dampening=0.5"], 2),
+        ([], ["optimizer.nesterov=true"], 1),
+        ([], ["decay.normalized=true"], 20**0.5),  # λ/√steps
         (["optimizer=adam", DECOUPLED], ["optimizer=adamw"], 1),  # Adam by another name
         (["optimizer=adam", DECOUPLED], ["optimizer=adam", DECOUPLED, "lr=0.001"], 20),
         ([], ["seed=3", "evaluate=full", "diagnostics=[rank]", "ema=0.9", "precision=bf16"], 1),
@@ -152,6 +156,17 @@ def test_other_data_are_refused():
     for key, value in (("name", "cifar10"), ("digest", "abcdefghijkl"), ("seed", 1)):
         with pytest.raises(ConfigError, match=f"^data{'' if key == 'name' else '.' + key}={value}: must be "):
             changes(run, replace(run, data={**run.data, key: value}))
+
+
+def test_of_a_model_of_ones_own_another_class_and_a_key_that_is_no_width_are_refused():
+    own = replace(runs.run(base=BASE), model={"name": "Net", "_target_": "mine.Net", "wide": 8, "drop": 0.1})
+    with pytest.raises(ConfigError, match=r"^model\._target_=other\.Net: must be mine\.Net, as in the runs there: λ "):
+        changes(own, replace(own, model={**own.model, "_target_": "other.Net"}))
+    there = Facts(own, 160, {"a": (4, 8)}, 2.0)
+    wide = Facts(replace(own, model={**own.model, "wide": 16}), 160, {"a": (4, 16)}, 2.0)
+    assert predict(best(), there, wide).changes == (("model.wide", "8", "16"),)
+    with pytest.raises(ConfigError, match=f"^model.drop=0.5: must be 0.1, {NO_RULE}$"):
+        predict(best(), there, replace(there, run=replace(own, model={**own.model, "drop": 0.5})))
 
 
 def test_another_number_of_layers_is_refused():

@@ -37,9 +37,9 @@ def tune(*overrides: str, config_dir: Folder | None = None, quiet: bool = False,
 def transfer(*places: Place, config_dir: Folder | None = None, quiet: bool = False, **changed: Any) -> pd.DataFrame:
     """λ for a changed setting, as `wdrun transfer`: a row a facet and setting, which `refused` says why it has none.
 
-    `wdrun.transfer("outputs/small", epochs=40, data__train_size=None, scale_lr=True)`. `low`, `high`, `low_there` and
-    `high_there` are nan where there is no such bound; `words` are those of the run, `wdrun.run(*words)`; `lines` say
-    what the λ follows from. ConfigError where there is not one λ.
+    `wdrun.transfer("outputs/small", batch_size=512, data__train_size=None, scale_lr=True)`. `low`, `high`, `low_there`
+    and `high_there` are nan where there is no such bound; `words` are those of the run, `wdrun.run(*words)`; `lines`
+    say what the λ follows from. ConfigError where there is not one λ.
     """
     words = [*map(str, paths(places)), *arguments.words(changed, axes=True)]
     with turn(quiet=quiet):

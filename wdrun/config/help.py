@@ -28,7 +28,7 @@ wdrun trains a CIFAR-10 model with weight decay and says what the decay did.
   wdrun -m folds=5 lambda=0,1e-3                     cross-validation: every fold in turn
   wdrun tune decay=l2 time=40m                       which λ, and does it matter? it chooses the runs itself
   wdrun tune experiment=lr_lambda                    what an experiment asks, settled in fewer runs than its sweep has
-  wdrun transfer outputs/default epochs=40           which λ to take there, from what was best here
+  wdrun transfer outputs/default batch_size=512      which λ to take there, from what was best here
   wdrun status outputs/default                       what is finished, running, interrupted, failed
   wdrun select outputs/decay_curve                   which λ: tables, intervals, warnings; writes selection.csv
   wdrun best outputs/decay_curve                     the command line that reproduces that choice

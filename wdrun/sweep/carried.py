@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from wdrun.config.run import Job, Run
 from wdrun.errors import ConfigError, StorageError
-from wdrun.selection import tuned
 from wdrun.sweep.one_run import ready
-from wdrun.sweep.transfer import facts
-from wdrun.tables import carried, verdicts
+from wdrun.sweep.transfer import facts, placed_as
+from wdrun.tables import carried
 from wdrun.tables.carried import Carried
-from wdrun.tables.read import Results, load
+from wdrun.tables.read import load
 from wdrun.tuning import transfer
 from wdrun.tuning.asking import Asked
 from wdrun.tuning.equation import ranged
@@ -26,51 +26,33 @@ from wdrun.tuning.transfer import Facts, Prediction
 from wdrun.wording import listed, rough, short
 
 
-@dataclass(frozen=True)
-class Source:
-    """The folder that λ is carried from: its bests, and the facts of the run of each, found when they are asked for."""
+class Origin(NamedTuple):
+    """The folder that λ is carried from: its bests, and a line for each thing in it that cannot be read."""
 
     path: Path
-    found: Results
     bests: Sequence[Best]
-    config_dir: str | None
-
-    def there(self, best: Best) -> Facts:
-        """What the rule needs of the run of a best."""
-        assert best.run
-        return facts(ready(best.run))
-
-    def rates(self, best: Best) -> tuple[float, float]:
-        """The best lr there with decay and with λ = 0; nan where lr was not tuned. A sweep has one for both."""
-        assert best.run
-        if (records := verdicts.read(self.path)) is None or records.verdicts.empty:
-            tuned_there = self.found.runs["lr"].nunique() > 1
-            return (best.run.lr, best.run.lr) if tuned_there else (math.nan, math.nan)
-        table = records.verdicts
-        row = table[(table["facet"] == best.facet) & (table["against"] == tuned.ZERO)].iloc[0]
-        lr, bare = (_lr(row[column]) for column in ("setting", "against_setting"))
-        return lr, lr if math.isnan(bare) else bare
-
-
-def _lr(setting: str) -> float:
-    return next((float(word[3:]) for word in setting.split(" ") if word.startswith("lr=")), math.nan)
+    problems: Sequence[str]
 
 
 def starts(asked: Asked, question: Question, here: Sequence[Facts]) -> tuple[Question, list[Carried], list[str]]:
     """The question with its searches started from DIR, the rows that are to be kept of it, and the lines to say.
 
     `here` are the facts of each facet's first run. What was carried before stays, as the same line must ask for the
-    same runs. ConfigError where nothing is known of DIR, and nothing was carried from it before.
+    same runs; so do rows of other facets. ConfigError where nothing is known of DIR, and nothing was carried from it
+    before.
     """
-    kept = carried.read(asked.root)
+    ids = [job.run.id for job in asked.jobs]
+    table = carried.read(asked.root)
+    kept, others = ([row for row in table if (row.id in ids) is own] for own in (True, False))
     if asked.source is None:
         path = asked.root / carried.NAME
         return question, [], [f"{path}: is not looked at without from={row.source}" for row in kept[:1]]
     source, lines = str(asked.source), []
     before = {row.id: row for row in kept if row.source == source}
-    ids = [job.run.id for job in asked.jobs]
     try:
-        now = _rows(_source(asked, question), question, asked.jobs, here)
+        found = _origin(asked, question)
+        lines += [f"from={source}: {problem}" for problem in found.problems]
+        now = _rows(found, question, asked.jobs, here)
     except (ConfigError, StorageError) as error:
         if not before.keys() >= {*ids}:
             raise ConfigError(f"from={source}: {error}") from error
@@ -87,10 +69,10 @@ def starts(asked: Asked, question: Question, here: Sequence[Facts]) -> tuple[Que
         )
     lines += [f"{row.facet}: {row.why}" for row in rows if row.why]
     facets = [_started(facet, row) for facet, row in zip(question.facets, rows, strict=True)]
-    return replace(question, facets=tuple(_alike(replace(question, facets=tuple(facets))))), rows, lines
+    return replace(question, facets=tuple(_alike(replace(question, facets=tuple(facets))))), [*others, *rows], lines
 
 
-def _source(asked: Asked, question: Question) -> Source:
+def _origin(asked: Asked, question: Question) -> Origin:
     assert asked.source
     if not asked.source.exists():
         raise ConfigError("no such folder")
@@ -98,10 +80,10 @@ def _source(asked: Asked, question: Question) -> Source:
         raise ConfigError("is the folder of this question itself; its runs choose in any case")
     found, config_dir = load([asked.source], tables=()), asked.jobs[0].config_dir
     own = bests(found, metric=question.objective, margin=question.margin, config_dir=config_dir)
-    return Source(asked.source, found, own, config_dir)
+    return Origin(asked.source, own, found.problems)
 
 
-def _rows(source: Source, question: Question, jobs: Sequence[Job], here: Sequence[Facts]) -> list[Carried]:
+def _rows(source: Origin, question: Question, jobs: Sequence[Job], here: Sequence[Facts]) -> list[Carried]:
     found = []
     for facet, job, facts_here in zip(question.facets, jobs, here, strict=True):
         row = Carried(facet.name, job.run.id, str(source.path))
@@ -114,7 +96,7 @@ def _rows(source: Source, question: Question, jobs: Sequence[Job], here: Sequenc
     return found
 
 
-def _row(row: Carried, source: Source, space: Space, here: Facts) -> Carried:
+def _row(row: Carried, source: Origin, space: Space, here: Facts) -> Carried:
     """What the source says of a facet; ConfigError, in one sentence, where that is nothing."""
     best, lr, bare = _nearest(source, space, here.run)
     lam = space.axes[0]
@@ -124,7 +106,8 @@ def _row(row: Carried, source: Source, space: Space, here: Facts) -> Carried:
     if not math.isnan(lr):
         pull = here.per_lambda and here.per_lambda * (1.0 if math.isnan(factor) else factor)
         here = replace(here, run=replace(here.run, lr=lr), per_lambda=pull)
-    found = transfer.predict(best, source.there(best), here)
+    assert best.run
+    found = transfer.predict(best, facts(ready(placed_as(best.run, here.run))), here)
     if not lam.low <= found.lam <= lam.high:
         ends = f"interval({short(lam.low)},{short(lam.high)})"
         raise ConfigError(f"λ = {rough(found.lam)} is expected, which is outside {ends}")
@@ -133,16 +116,16 @@ def _row(row: Carried, source: Source, space: Space, here: Facts) -> Carried:
     return row._replace(lam=found.lam, low=found.low, high=found.high, lr=lr, bare=bare, why=_said(found, lr, source))
 
 
-def _nearest(source: Source, space: Space, here: Run) -> tuple[Best, float, float]:
+def _nearest(source: Origin, space: Space, here: Run) -> tuple[Best, float, float]:
     """The best of the facet there that differs least, with the lr to start from; ConfigError where no rule holds."""
     whys: list[str] = []
     known: list[tuple[int, int, tuple[Best, float, float]]] = []
-    tunes = any(axis.key == "lr" and axis.low < axis.high for axis in space.axes)
+    rate = next((axis for axis in space.axes if axis.key == "lr"), None)
     for best in source.bests:
         if best.run is None:
             whys.append(f"{best.facet}: {best.refused}")
             continue
-        lr, bare = source.rates(best) if tunes else (math.nan, math.nan)
+        lr, bare = (min(max(x, rate.low), rate.high) if rate else math.nan for x in (best.lr, best.bare))
         try:
             changed = transfer.changes(best.run, here if math.isnan(lr) else replace(here, lr=lr))
         except ConfigError as error:
@@ -154,7 +137,7 @@ def _nearest(source: Source, space: Space, here: Run) -> tuple[Best, float, floa
     return min(known)[-1]
 
 
-def _said(found: Prediction, lr: float, source: Source) -> str:
+def _said(found: Prediction, lr: float, source: Origin) -> str:
     rate = "" if math.isnan(lr) else f" and lr at {short(lr)}"
     there = found.best
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wdrun.config import axes, experiments, files, names, targets, typed
@@ -91,8 +91,11 @@ def answers(words: Sequence[str], config_dir: str | None = None) -> list[Answer]
     given: list[str] = []
     folders, texts = folders_and_settings("transfer", words, takes.defaults, given, files=True)
     settings = takes.values(texts)
-    if settings["scale_lr"] and (lr := next((word for word in given if key_of(word) == "lr"), None)):
-        raise ConfigError(f"scale_lr=true: {lr} is given too; both set lr")
+    if settings["scale_lr"]:
+        if lr := next((word for word in given if "lr" in keys(word)), None):
+            raise ConfigError(f"scale_lr=true: {lr} is given too; both set lr")
+        if not any("batch_size" in keys(word) for word in given):
+            raise ConfigError("scale_lr=true: lr goes with the batch, which stays as it is; give batch_size= too")
     names.check(given, config_dir)
     typed.check(given)
     given = typed.one_name(given)
@@ -107,9 +110,8 @@ def answers(words: Sequence[str], config_dir: str | None = None) -> list[Answer]
         say(f"warning: {problem}")
     asked = {"metric": settings["metric"] if "metric" in map(key_of, words) else None, "margin": settings["margin"]}
     known = bests(read, **asked, nuisance=settings["nuisance"], config_dir=config_dir)
-    found = [
-        one for point in axes.expand(given, config_dir) for one in _answers(known, point, scale_lr=settings["scale_lr"])
-    ]
+    points = [[typed.spell(word, config_dir) for word in point] for point in axes.expand(given, config_dir)]
+    found = [one for point in points for one in _answers(known, point, scale_lr=settings["scale_lr"])]
     if not any(one.found for one in found):
         why = list(dict.fromkeys(one.refused for one in found))
         raise ConfigError(why[0] if len(why) == 1 else "; ".join(f"{one.facet}: {one.refused}" for one in found))
@@ -139,7 +141,7 @@ def _answer(best: Best, changed: Sequence[str], *, scale_lr: bool) -> Answer:
     """λ for the facet with these words; ConfigError where no rule holds, or the words give no run."""
     if best.run is None:
         raise ConfigError(best.refused)
-    words = _beside(changed, best)
+    words = _with(changed, best)
     job = _job(words, best)
     told = ""
     if job.run.batch_size != best.run.batch_size and "lr" not in map(key_of, changed):
@@ -148,7 +150,7 @@ def _answer(best: Best, changed: Sequence[str], *, scale_lr: bool) -> Answer:
     transfer.changes(best.run, job.run)  # before any data is read
     targets.announce([job])
     trainer = ready(job.run)
-    found = transfer.predict(best, facts(ready(best.run)), facts(trainer))
+    found = transfer.predict(best, facts(ready(placed_as(best.run, job.run))), facts(trainer))
     lam = float(f"{found.lam:.3g}")
     words = _set(words, "lambda", lam)
     words += [f"--config-dir={best.config_dir}"] * bool(best.config_dir)
@@ -156,9 +158,10 @@ def _answer(best: Best, changed: Sequence[str], *, scale_lr: bool) -> Answer:
     return Answer(best.facet, "", found, tuple(words), (*lines, f"run      {command_line(words)}"))
 
 
-def _beside(changed: Sequence[str], best: Best) -> list[str]:
-    """The words of the best run with those that change it; a decay that is named brings its own coupling."""
-    own = [word for word in best.words if key_of(word) != "decay.coupling" or "decay" not in map(key_of, changed)]
+def _with(changed: Sequence[str], best: Best) -> list[str]:
+    """The words of the best run with those that change it; another decay that is named brings its own coupling."""
+    kept = all(word in best.words for word in changed if key_of(word) == "decay")
+    own = [word for word in best.words if kept or key_of(word) != "decay.coupling"]
     return [*files.beside(changed, own, best.config_dir), *changed]
 
 
@@ -184,6 +187,13 @@ def _with_lr(words: list[str], there: Run, batch_size: int, *, scale_lr: bool) -
 def _set(words: Sequence[str], key: str, value: float) -> list[str]:
     """The words with this value of a key that is among them."""
     return [f"{key}={short(value)}" if key_of(word) == key else word for word in words]
+
+
+def placed_as(there: Run, here: Run) -> Run:
+    """The run there on the machine of `here`, with its files where those of `here` lie: neither has a say in D."""
+    root = {key: value for key, value in here.data.items() if key == "root"}
+    machine: dict[str, Any] = {key: getattr(here, key) for key in ("device", "precision", "threads", "init_from")}
+    return replace(there, data={**there.data, **root}, **machine)
 
 
 def facts(trainer: Trainer) -> Facts:

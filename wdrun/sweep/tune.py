@@ -1,7 +1,8 @@
 """`wdrun tune key=value …`: from a question to its verdicts. Plans runs, trains them, and says what they tell.
 
 It keeps nothing of its own: what is asked next follows from the tables of the folder, so the same line goes on where
-a killed one was. verdict.csv, looks.csv and decisions.csv are written as it goes, and never read back here.
+a killed one was. verdict.csv, looks.csv and decisions.csv are written as it goes, and plan nothing; carried.csv, of a
+question with from=, says where its searches started.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from typing import Any
 from wdrun import devices
 from wdrun.config import targets
 from wdrun.config.axes import engine_words, key_of
-from wdrun.errors import ConfigError, Exit
-from wdrun.selection.tuned import duration
+from wdrun.errors import Exit
 from wdrun.storage import planning
-from wdrun.sweep import launch, on_change
+from wdrun.sweep import announcement, launch, on_change
 from wdrun.sweep.carried import starts
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
@@ -45,11 +45,10 @@ from wdrun.tuning import asking, sentences
 from wdrun.tuning.asking import Asked
 from wdrun.tuning.observed import cells, observed
 from wdrun.tuning.plan import Plan
-from wdrun.tuning.question import FRESH, Seen, of_pair
+from wdrun.tuning.question import Seen
 from wdrun.tuning.transfer import Facts
-from wdrun.wording import counted, difference, interval, rough
+from wdrun.wording import difference, interval
 
-ANOTHER = "there: fresh runs of another question, which choose and tell here too"
 WIDEST = 32  # runs that are planned at once where they train as one: with more, each knows less of the others
 Tell = Callable[[Outcome], None]
 COLUMNS = [
@@ -111,8 +110,8 @@ def tune(
     ownership.check([asked.root])
     verdicts.check(asked.root)
     tuner, rows = _tuner(asked, workers, clock)
-    _check_budget(tuner, next((word for word in reversed(words) if key_of(word) == "time"), ""))
-    for line in _before(tuner):
+    announcement.check_budget(tuner, next((word for word in reversed(words) if key_of(word) == "time"), ""))
+    for line in announcement.lines(tuner):
         say(line)
 
     def end(outcome: Outcome) -> None:
@@ -205,59 +204,3 @@ def _guess(seen: Sequence[Seen], facet: int, trainer: Trainer, share: int) -> fl
     """Seconds that a run of the facet is expected to take: as those did that there are, else by some of its steps."""
     took = [run.seconds for run in seen if run.cell.facet == facet and run.seconds > 0 and math.isfinite(run.score)]
     return sum(took) / len(took) if took else seconds_of(trainer, share)
-
-
-def _check_budget(tuner: Tuner, time: str) -> None:
-    """ConfigError where not one run fits into the time, or not a whole round, without which none of its runs tells.
-
-    `time` is the word as it was typed.
-    """
-    clock = tuner.clock
-    if tuner.plan.ended != "time" or clock.left is None:
-        return
-    least = min(clock.expected(facet) for facet in range(len(tuner.question.facets)))
-    over = f"and {rough(clock.spent)} s are over; give more time, or fewer epochs="
-    if least > clock.left:
-        raise ConfigError(f"{time}: no run fits: one takes about {rough(least)} s, {over}")
-    raise ConfigError(
-        f"{time}: a run fits, but no round of fresh runs, one for each setting in question: one takes "
-        f"about {rough(clock.a_run)} s, {over}"
-    )
-
-
-def _of_another(tuner: Tuner) -> bool:
-    """Whether fresh runs are there that told of another question: its verdict.csv asks about others."""
-    records = verdicts.read(tuner.asked.root)
-    if records is None or not any(seed >= FRESH for _, seed in tuner.seen):
-        return False
-    question = tuner.question
-    asked = {(*of_pair(question, pair), question.objective, question.margin) for pair in question.pairs}
-    told = records.verdicts[["facet", "against", "objective", "margin"]]
-    return asked != set(told.itertuples(index=False, name=None))
-
-
-def _before(tuner: Tuner) -> list[str]:
-    """What to say before the first run: what is asked and tuned, what it is expected to cost, and what it may."""
-    lines = [*sentences.asked(tuner.question), *tuner.asked.notes]
-    others = f" and {counted(tuner.asked.others, 'other')}" if tuner.asked.others else ""
-    if (there := len(tuner.seen)) or others:
-        lines.append(f"there: {counted(there, 'run')} of it{others} in {tuner.asked.root}")
-    if _of_another(tuner):
-        lines.append(f"{ANOTHER}; name=… asks anew")
-    left = tuner.plan.forecast
-    if left > 0 and math.isfinite(left):
-        each = tuner.clock.a_run
-        total = duration(each * left / tuner.side_by_side)
-        lines.append(f"cost: about {counted(round(left), 'run')} of {rough(each)} s, {total} in all")
-    budget = tuner.asked.budget
-    bounds = [_allowed(tuner.asked.seconds)] if tuner.asked.seconds is not None else []
-    bounds += [f"{counted(budget.runs, 'run')} in the folder"] if budget.runs is not None else []
-    bound = " and ".join(bounds) or "none; it ends when all is decided"
-    lines.append(f"budget: {bound}{sentences.lacking(tuner.plan)}")
-    return lines
-
-
-def _allowed(seconds: float) -> str:
-    """The time that may be taken, in the largest unit in which it is whole: what was typed is not rounded."""
-    units = (("h", 3600), ("min", 60))
-    return next((f"{seconds / size:g} {unit}" for unit, size in units if seconds % size == 0), f"{seconds:g} s")

@@ -84,8 +84,10 @@ def of_folder(folder: Path, words: Sequence[str], config_dir: str | None = None)
     found = _asked(of_lines([[*line, *rest] for line in lines], [], config_dir), settings, config_dir, [])
     if found.root.resolve() != folder.resolve():
         raise ConfigError(f"{folder}: its runs were typed for {found.root}; give the folder that they lie in")
-    if found.source is None and (kept := carried.read(folder)):
-        return replace(found, source=Path(kept[0].source))
+    kept = {row.id: row.source for row in carried.read(folder)}
+    sources = {kept.get(job.run.id) for job in found.jobs}
+    if found.source is None and len(sources) == 1 and (source := sources.pop()):
+        return replace(found, source=Path(source))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,8 @@ class Best:
     run: Run | None = None
     words: tuple[str, ...] = ()
     config_dir: str | None = None
+    lr: float = math.nan
+    bare: float = math.nan
     refused: str = ""
 
 
@@ -68,7 +70,8 @@ def bests(
     records = tuned.of(found.folders)
     if records is not None and len(records.verdicts):
         asked = records.verdicts.iloc[0]
-        metric, margin = metric or asked["objective"], margin or float(asked["margin"])
+        if metric in (None, asked["objective"]):  # by another metric the margin is the usual one of that
+            metric, margin = asked["objective"], margin or float(asked["margin"])
         return [_tuned(found, records, facet, metric, margin, config_dir) for facet in tuned.facets_of(records)]
     metric = metric or METRIC.default
     chosen = select(
@@ -114,7 +117,9 @@ def _swept(found: Results, selection: Selection, choice: pd.Series, config_dir: 
     return _of(name, values, row, selection, config_dir)
 
 
-def _tuned(found: Results, records: Records, facet: str, metric: str, margin: float, config_dir: str | None) -> Best:
+def _tuned(
+    found: Results, records: Records, facet: str, metric: str, margin: float | None, config_dir: str | None
+) -> Best:
     """The setting of a facet of a tuned question, and what the runs of its search say of others."""
     values = dict(word.partition("=")[::2] for word in facet.split(" "))
     own = records.verdicts[(records.verdicts["facet"] == facet) & (records.verdicts["against"] == tuned.ZERO)]
@@ -134,7 +139,14 @@ def _tuned(found: Results, records: Records, facet: str, metric: str, margin: fl
     keys = [word.partition("=")[0] for word in settings[facet].split(" ")]
     selection = select(runs, metric=metric, margin=margin, nuisance=[key for key in keys if key != "lambda"])
     row = {str(key): value for key, value in chosen.to_dict().items()}
-    return _of(facet, values, row, selection, config_dir)
+    best = _of(facet, values, row, selection, config_dir)
+    bare = _lr(own["against_setting"].iloc[0])
+    return best if math.isnan(best.lr) or math.isnan(bare) else replace(best, bare=bare)
+
+
+def _lr(setting: str) -> float:
+    """The lr of a setting as it is typed; nan where it has none."""
+    return next((float(word[3:]) for word in setting.split(" ") if word.startswith("lr=")), math.nan)
 
 
 def _of(
@@ -148,12 +160,11 @@ def _of(
     chosen = own.iloc[0]
     tried = _curve(selection.of(selection.points, chosen), selection)
     here = _curve(rows_of(selection.of(selection.cells, chosen), chosen, selection.nuisance), selection)
-    least = min(worse for _, worse in tried)
+    least = min(score for _, score in tried)
     low, high = as_good(here, lam, least + selection.margin)
-    if low == 0 or math.isinf(high):  # at this lr no worse one was tried on a side: at others, each at its best lr
-        other = as_good(tried, lam, least + selection.margin)
-        low, high = low or other[0], min(high, other[1])
-    lams = [tried for tried, _ in tried]
+    other = as_good(tried, lam, least + selection.margin)  # each λ at its best lr
+    low, high = low or other[0], high if math.isfinite(high) else other[1]
+    lams = [each for each, _ in tried]
     ends = [side for side, end in (("lower", min(lams)), ("upper", max(lams))) if end == lam]
     edge = "both" if len(ends) == 2 else "".join(ends)
     words = line.words(Path(row["dir"]), config_dir, row)
@@ -161,7 +172,17 @@ def _of(
     options = next((word.removeprefix(FLAG) for word in words if word.startswith(FLAG)), None)
     run = parse(compose(plain, options), plain).run
     asked = (selection.metric, selection.margin)
-    return Best(name, values, lam, low, high, edge, len(lams), *asked, run, plain, options)
+    return Best(name, values, lam, low, high, edge, len(lams), *asked, run, plain, options, *_rates(selection, chosen))
+
+
+def _rates(selection: Selection, chosen: pd.Series) -> tuple[float, float]:
+    """The lr of this run, and the best of its facet with λ = 0; nan where one alone was tried with decay."""
+    own = selection.of(selection.replicates, chosen)
+    if "lr" not in selection.nuisance or own.loc[own["lambda"] > 0, "lr"].nunique() < 2:
+        return math.nan, math.nan
+    lr, points = float(chosen["lr"]), selection.of(selection.points, chosen)
+    bare = points.loc[points["lambda"] == 0, "lr"].astype(float).dropna()
+    return lr, float(bare.iloc[0]) if len(bare) else lr
 
 
 def _curve(cells: pd.DataFrame, selection: Selection) -> Curve:

@@ -1,6 +1,6 @@
 """Where to look next: the tuned knobs of one facet, searched by expected improvement under a Gaussian process.
 
-The score over the knobs is taken for a draw of a Gaussian process (`process`); the next setting is the one of a fixed
+The score over the knobs is taken for a draw of a Gaussian process (`surface`); the next setting is the one of a fixed
 grid that promises most (Jones, Schonlau & Welch 1998). Two searches share what is known: for the best setting with
 decay, and for the best without (λ = 0), which a gain must be measured against. Each is over when no setting promises
 more than a share of the margin. Nothing is drawn at random: the same runs give the same next settings.
@@ -13,33 +13,22 @@ Scores are such that lower is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from wdrun.tuning.prior import SURE
-from wdrun.tuning.process import SPREAD, Process, improvement
+from wdrun.tuning.process import improvement
 from wdrun.tuning.space import REACH, Numbers, Setting, Space
+from wdrun.tuning.surface import Surface, Tried, surface_of, worst
 
 PROMISE = 0.1  # a search goes on while some setting promises this share of the margin
 EXPECTED = 0.3  # and this share of it where a prior says already where the best is
 WORSE = 0.2  # so much of the margin above the best, a setting beside it ends the valley there
-CLIPPED = 8.0  # scores this many margins above the best are all the same: bad
-SEEN = 2.0  # but not those so many margins above the best of their kind, as λ = 0 may be far worse than decay
 BRACKET, BESIDE = 0.8, 0.26  # the best has a setting on either side of it so near on each axis, and on the others
 USUAL = 40  # settings of a facet; the more there are beyond, the more one must promise
 GRID_MOST = 4000  # settings of the grid that are asked; beyond, those near the best
-SWEEPS = 20  # of least squares by turns
-
-
-class Tried(NamedTuple):
-    """A setting and its score, inf where it diverged, nan while it trains."""
-
-    setting: Setting
-    score: float
 
 
 def following(
@@ -66,7 +55,7 @@ def chosen(space: Space, tried: Sequence[Tried], margin: float, *, decayed: bool
     sound = [t.setting for t in ended if math.isfinite(t.score) and space.belongs(t.setting, decayed=decayed)]
     if not sound:
         return None
-    return sound[int(np.argmin(_through(space, ended, margin).expected(sound)))]
+    return sound[int(np.argmin(surface_of(space, ended, margin).expected(sound)))]
 
 
 def _next(known: _Known, zeros: float) -> Setting | None:
@@ -109,8 +98,8 @@ class _Known:
         self.tried.append(tried)
 
     @cached_property
-    def surface(self) -> _Surface:
-        return _through(self.space, self.tried, self.margin)
+    def surface(self) -> Surface:
+        return surface_of(self.space, self.tried, self.margin)
 
     @cached_property
     def means(self) -> Numbers:
@@ -132,8 +121,8 @@ class _Known:
     @property
     def good(self) -> list[Setting]:
         """The settings that are not bad, from which the grid grows."""
-        worst = _worst(self.space, self.tried, self.margin)
-        return [t.setting for t, bad in zip(self.tried, worst, strict=True) if t.score < bad] or self.settings
+        bads = worst(self.space, self.tried, self.margin)
+        return [t.setting for t, bad in zip(self.tried, bads, strict=True) if t.score < bad] or self.settings
 
     def promised(self, kinds: Sequence[bool]) -> Setting | None:
         """What promises most, with decay or without as `kinds` has it, else one beyond an edge; None: nothing."""
@@ -210,69 +199,3 @@ def _believed(space: Space, ended: Sequence[Tried]) -> Space:
         if own and space.excludes(min(own, key=lambda t: t.score).setting):
             return replace(space, prior=None)
     return space
-
-
-class _Surface(NamedTuple):
-    """The process through scores about what the prior of the space expects of them; without one about their mean."""
-
-    process: Process
-    space: Space
-    margin: float
-
-    def expected(self, settings: Sequence[Setting]) -> Numbers:
-        """See `Process.expected`."""
-        return self.process.expected(self.space.coordinates(settings)) + self.margin * self.space.rises(settings)
-
-    def at(self, settings: Sequence[Setting]) -> tuple[Numbers, Numbers]:
-        """See `Process.at`."""
-        mean, deviation = self.process.at(self.space.coordinates(settings))
-        return mean + self.margin * self.space.rises(settings), deviation
-
-    def believing(self, setting: Setting) -> _Surface:
-        """See `Process.believing`."""
-        return self._replace(process=self.process.believing(self.space.coordinates([setting])))
-
-
-def _through(space: Space, tried: Sequence[Tried], margin: float) -> _Surface:
-    """The surface of scores of which none is far above the best: a cliff has no say in how smooth a valley is."""
-    settings = [t.setting for t in tried]
-    scores = [min(t.score, bad) for t, bad in zip(tried, _worst(space, tried, margin), strict=True)]
-    rest = np.array(scores) - margin * space.rises(settings)
-    spread = SPREAD if space.prior is None else SURE * margin
-    return _Surface(Process(space.coordinates(settings), rest, spread), space, margin)
-
-
-def _worst(space: Space, tried: Sequence[Tried], margin: float) -> list[float]:
-    """Of each the score from which on all of its kind are the same: bad."""
-    of_all = _best(tried, default=-CLIPPED * margin) + CLIPPED * margin
-    worst = {}
-    for decayed in (True, False):
-        own = [t for t in tried if space.belongs(t.setting, decayed=decayed)]
-        worst[decayed] = max(of_all, _best(own, default=-math.inf) + SEEN * margin)
-    return [worst[space.decays and t.setting[0] > 0] for t in tried]
-
-
-def _best(tried: Sequence[Tried], default: float) -> float:
-    return min((t.score for t in tried if math.isfinite(t.score)), default=default)
-
-
-def levelled(known: Sequence[tuple[Setting, Mapping[int, float]]]) -> tuple[Tried, ...]:
-    """A score a setting, so that settings of other seeds compare: the effects of settings and seeds by least squares.
-
-    One of its runs inf: inf. None ended: nan.
-    """
-    ended = [(row, seed, y) for row, (_, own) in enumerate(known) for seed, y in own.items() if math.isfinite(y)]
-    rows, seeds = np.array([row for row, _, _ in ended], dtype=int), [seed for _, seed, _ in ended]
-    places = np.unique(seeds, return_inverse=True)[1]
-    scores = np.array([y for _, _, y in ended])
-    effects, luck = np.full(len(known), math.nan), np.zeros(len(set(seeds)))
-    runs, times = np.bincount(rows, minlength=len(known)), np.bincount(places, minlength=len(luck))
-    for _ in range(SWEEPS if len(luck) > 1 else 1):  # least squares by turns
-        sums = np.bincount(rows, scores - luck[places], minlength=len(known))
-        effects[runs > 0] = sums[runs > 0] / runs[runs > 0]
-        luck = np.bincount(places, scores - effects[rows], minlength=len(luck)) / np.maximum(times, 1)
-        luck -= luck.mean() if len(luck) else 0.0
-    found = []
-    for effect, (setting, own) in zip(effects, known, strict=True):
-        found.append(Tried(setting, math.inf if math.inf in own.values() else float(effect)))
-    return tuple(found)

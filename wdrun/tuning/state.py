@@ -13,9 +13,9 @@ import numpy as np
 from wdrun.errors import ConfigError
 from wdrun.tuning import search
 from wdrun.tuning.question import FRESH, MOST_PAIRS, Budget, Cell, Question, Seen, Side, is_fresh
-from wdrun.tuning.search import Tried
 from wdrun.tuning.sequential import FIRST
 from wdrun.tuning.space import Numbers, Setting, Space
+from wdrun.tuning.surface import Tried, levelled
 
 RESERVED = FIRST  # pairs of fresh runs that a search leaves the budget for: fewer tell nothing
 UNBOUNDED = 10**9
@@ -93,7 +93,7 @@ class State:
 
     @cached_property
     def _levelled(self) -> list[tuple[Tried, ...]]:
-        return [search.levelled(known) for known in self.known]
+        return [levelled(known) for known in self.known]
 
     def fresh(self, cell: Cell) -> dict[int, float]:
         """Seed -> score of the cell's fresh runs."""
