@@ -15,6 +15,7 @@ from tests.hazards.deaths import (  # noqa: F401 - marks and fixture of this mod
 
 SWEEP = Case(TWO)
 GROUP = Case((*TWO, "fuse=true", "precision=fp64"))
+QUICK = Case(("epochs=3",), quick=True)
 LONGER = Case(("schedule=constant", "keep_state=true", "epochs=3"), before=("epochs=1",))
 MIDDLE = 63  # the write of the checkpoint after the second epoch
 
@@ -31,7 +32,11 @@ def test_killed_before_a_call_of_a_run():
     assert check_deaths(Case(), 40, seed=5, at=lambda phase, kind, path: phase == "before")[0] == 40
 
 
-def test_killed_in_a_sweep():
+@pytest.mark.parametrize("power", [None, "all", "latest"])
+def test_dead_in_a_run_whose_epochs_are_too_quick_to_be_shown_one_by_one(power):
+    """After every call that changes a name; `latest`: what says that it is done comes after what it speaks of."""
+    named = ("replace", "link", "unlink", "fsync folder")
+    assert check_deaths(QUICK, power=power, at=lambda phase, kind, _: phase == "after" and kind in named)[0] > 30
     assert check_deaths(SWEEP, 24, seed=1)[0] == 24
 
 
@@ -67,11 +72,11 @@ RICH = Case(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("power", [None, "all", "content"])
+@pytest.mark.parametrize("power", [None, "all", "content", "latest"])
 @pytest.mark.parametrize(
     "case",
-    [Case(), RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
-    ids=["run", "rich", "sweep", "group", "longer"],
+    [Case(), QUICK, RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
+    ids=["run", "quick", "rich", "sweep", "group", "longer"],
 )
 def test_dying_at_every_call(case, power, tmp_path):
     case.execute(tmp_path)  # warm, as above
