@@ -17,13 +17,14 @@ SWEEP = Case(TWO)
 GROUP = Case((*TWO, "fuse=true", "precision=fp64"))
 QUICK = Case(("epochs=3",), quick=True)
 LONGER = Case(("schedule=constant", "keep_state=true", "epochs=3"), before=("epochs=1",))
+CHANGES = (("after", "replace"), ("after", "unlink"))
 MIDDLE = 63  # the write of the checkpoint after the second epoch
 
 
 def test_killed_at_any_call_of_a_run():
     """After every call and in the middle of every write."""
     deaths, kinds = check_deaths(Case(), at=lambda phase, kind, path: phase != "before")
-    assert deaths > 150
+    assert deaths > 140
     assert kinds == KINDS
 
 
@@ -32,11 +33,10 @@ def test_killed_before_a_call_of_a_run():
     assert check_deaths(Case(), 40, seed=5, at=lambda phase, kind, path: phase == "before")[0] == 40
 
 
-@pytest.mark.parametrize("power", [None, "all", "latest"])
+@pytest.mark.parametrize("power", [None, "latest"])
 def test_dead_in_a_run_whose_epochs_are_too_quick_to_be_shown_one_by_one(power):
-    """After every call that changes a name; `latest`: what says that it is done comes after what it speaks of."""
-    named = ("replace", "link", "unlink", "fsync folder")
-    assert check_deaths(QUICK, power=power, at=lambda phase, kind, _: phase == "after" and kind in named)[0] > 30
+    """After each file that comes or goes; `latest`: what says that it is done comes after what it speaks of."""
+    assert check_deaths(QUICK, power=power, at=lambda phase, kind, _: (phase, kind) in CHANGES)[0] > 20
     assert check_deaths(SWEEP, 24, seed=1)[0] == 24
 
 
@@ -72,7 +72,7 @@ RICH = Case(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("power", [None, "all", "content", "latest"])
+@pytest.mark.parametrize("power", [None, "all", "content"])
 @pytest.mark.parametrize(
     "case",
     [Case(), QUICK, RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
