@@ -130,7 +130,8 @@ def dispatch(words: list[str], began: float | None = None) -> int:
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
-            hint = nearest(name, [*COMMANDS, "--help"])
+            hint = nearest(name, [*COMMANDS, "--help", "train"])
+            hint = hint.replace("did you mean train?", "to train, type settings alone, as decay=l2")
             raise ConfigError(f"{name!r}: neither key=value nor a command ({', '.join(COMMANDS)}){hint}")
         if wrong := [flag for flag, value in flags.items() if value and flag not in commands.COMMANDS[name].flags]:
             shown = "-m" if wrong[0] == "multirun" else f"--{wrong[0]}"

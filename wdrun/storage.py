@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: bytes, remedy: str = REMEDY) -> None:
 
 def write_together(contents: Mapping[Path, bytes], remedy: str = REMEDY) -> None:
     """Replace the content of files of one folder, in this order: as `write_atomically` of each, but the folder itself
-    is put on the disk once. Nothing is replaced where one cannot be written.
+    is put on the disk once, so that a power cut may keep any of them. Nothing is replaced where one cannot be written.
     """
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
     try:

@@ -1,5 +1,6 @@
 """Configs composed once and changed are those that Hydra composes anew for each line of words, errors too."""
 
+import os
 import shutil
 
 import hydra
@@ -168,15 +169,22 @@ def test_one_composer_after_another_composes_once(asked):
     assert asked == [["decay=l1"]]
 
 
-@pytest.mark.parametrize("change", ["edited", "added"])
+@pytest.mark.parametrize("change", ["edited", "edited unseen", "added"])
 def test_a_changed_file_of_conf_is_read_anew(tmp_path, monkeypatch, asked, change):
     folder = shutil.copytree(conf_dir(), tmp_path / "conf")
+    (folder / "decay" / ".#l1.yaml").symlink_to("someone@machine.4321:1")  # an editor's lock
     monkeypatch.setattr(compose, "conf_dir", lambda: folder)
     assert compose.compose(["decay=l1"]).decay.coupling == "auto"
+    file = folder / "decay" / "l1.yaml"
+    was, text = file.stat(), file.read_text()
     if change == "edited":
-        file = folder / "decay" / "l1.yaml"
-        file.write_text(file.read_text() + "coupling: proximal\n")
+        file.write_text(text + "coupling: proximal\n")
         assert compose.compose(["decay=l1"]).decay.coupling == "proximal"
+    elif change == "edited unseen":
+        file.write_text(text.replace("name: l1", "name: l2"))
+        os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns))
+        assert file.stat().st_size == was.st_size
+        assert compose.compose(["decay=l1"]).decay.name == "l2"
     else:
         (folder / "decay" / "l0.yaml").write_text("name: l0\n")
     compose.compose(["decay=l1"])

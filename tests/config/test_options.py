@@ -20,6 +20,7 @@ def test_a_users_options_are_added(tmp_path):
     (tmp_path / "model").mkdir()
     for name in ("net.yaml", "cnn.yaml", "_part.yaml", "note.txt"):
         (tmp_path / "model" / name).write_text("name: x\n")
+    (tmp_path / "model" / ".#net.yaml").symlink_to("someone@machine.4321:1")  # an editor's lock on net.yaml
     assert option_names("model", str(tmp_path)) == ["cnn", "linear", "mlp", "net", "resnet"]
     assert option_names("decay", str(tmp_path)) == option_names("decay")
     assert option_names("model") == ["cnn", "linear", "mlp", "resnet"]

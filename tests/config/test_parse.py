@@ -425,7 +425,7 @@ lambda=nosuch(1)             -> 'lambda=nosuch(1)': <override>
 # settings of commands that take a run's words
 time=40m                     -> time: unknown key; it is a setting of wdrun tune
 +runs=20                     -> runs: unknown key; it is a setting of wdrun tune
-margin=0.01                  -> margin: unknown key; it is a setting of wdrun tune
+margin=0.01                  -> margin: unknown key; it is a setting of wdrun tune and wdrun transfer
 rounds=3                     -> rounds: unknown key; it is a setting of wdrun bench
 # log_range
 lambda=log_range(1e-6,1e-1,6) -> lambda=log_range(1e-6,1e-1,6): several values make a sweep; add -m
@@ -532,7 +532,9 @@ BAD_COMMAND = r"""
 decay=l2 tune                -> 'tune': a command stands first; write wdrun tune decay=l2
 decay=l2 lambda=0.1 explain  -> 'explain': a command stands first; write wdrun explain decay=l2 lambda=0.1
 bench round=3                -> round: unknown key; did you mean rounds?
-trian                        -> 'trian': neither key=value nor a command (<commands>)
+trian  -> 'trian': neither key=value nor a command (<commands>); to train, type settings alone, as decay=l2
+train decay=l2  -> 'train': neither key=value nor a command (<commands>); to train, type settings alone, as decay=l2
+transfr done                 -> 'transfr': neither key=value nor a command (<commands>); did you mean transfer?
 lambda                       -> 'lambda': neither key=value nor a command (<commands>)
 data nosuch=1                -> nosuch: unknown key; `wdrun --cfg job` shows every key
 --cfg job lr=0               -> lr=0: must be a number > 0

@@ -1,5 +1,8 @@
 """The synthetic set: a function of its options, balanced, with as much label noise as asked."""
 
+import gc
+from weakref import ref
+
 import pytest
 import torch
 
@@ -18,6 +21,14 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others() -> None:
     assert torch.equal(first.train_images, again.train_images)
     assert pool(SMALL | {"seed": 1}).digest != first.digest
     assert pool(SMALL | {"noise": 0.01}).digest != first.digest
+
+
+def test_the_memory_of_sets_that_are_no_longer_kept_is_free() -> None:
+    first = ref(pool(SMALL | {"seed": 10}))
+    for seed in range(10, 15):
+        load(SMALL | {"seed": seed})
+    gc.collect()
+    assert first() is None
 
 
 def test_labels_are_balanced_and_noisy_by_the_share_asked() -> None:

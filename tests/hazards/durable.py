@@ -4,7 +4,8 @@ A durable call is one that changes what a later process finds below `root`: a fi
 of a file or folder, link, replace, unlink, mkdir. A child dies before, after or (a write: half its bytes are in the
 file) in the middle of call number `at`. With `power`, what was not synced is lost then: a file falls back to the
 content of its last fsync, a folder to the entries of its last fsync ("all"), or the files alone ("content"), which is
-how a rename can come to the disk before the data it names.
+how a rename can come to the disk before the data it names; or a folder to those entries and its latest rename
+("latest"), which is how one can come to the disk before another.
 """
 
 import builtins
@@ -61,6 +62,7 @@ class Disk:
         self.serials, self.identity = count(), {}  # an inode's number is used again, a serial never
         self.content: dict[int, bytes] = {}  # serial -> what a power cut leaves of a file
         self.names: dict[int, dict[str, int]] = {}  # serial of a folder -> its entries after a power cut
+        self.renamed: dict[int, dict[str, int]] = {}  # serial of a folder -> the entry renamed last, not yet synced
         self.true = {name: getattr(os, name) for name in ("open", "fsync", "link", "replace", "unlink", "mkdir")}
         self.file = io.open
 
@@ -132,7 +134,13 @@ class Disk:
         return self._call("link", target, lambda: self.true["link"](source, target, **options))
 
     def _replace(self, source, target, **options):
-        return self._call("replace", target, lambda: self.true["replace"](source, target, **options))
+        def do():
+            self.true["replace"](source, target, **options)
+            if self.power == "latest":
+                folder, name = os.path.split(os.path.abspath(os.fspath(target)))
+                self.renamed[self._serial(folder)] = {name: self._serial(target)}
+
+        return self._call("replace", target, do)
 
     def _unlink(self, path, **options):
         return self._call("unlink", path, lambda: self.true["unlink"](path, **options))
@@ -160,6 +168,7 @@ class Disk:
             return
         if os.path.isdir(path):
             self.names[self._serial(path)] = {name: self._serial(os.path.join(path, name)) for name in os.listdir(path)}
+            self.renamed.pop(self._serial(path), None)
         else:
             with self.file(path, "rb") as file:
                 self.content[self._serial(path)] = file.read()
@@ -193,7 +202,7 @@ class Disk:
                     file.write(content)
 
     def _entries(self, folder, serial, left):
-        for name, entry in self.names[serial].items():
+        for name, entry in (self.names[serial] | self.renamed.get(serial, {})).items():
             path = os.path.join(folder, name)
             left[path] = None if entry in self.names else self.content.get(entry, b"")
             if entry in self.names:

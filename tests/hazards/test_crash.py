@@ -15,14 +15,16 @@ from tests.hazards.deaths import (  # noqa: F401 - marks and fixture of this mod
 
 SWEEP = Case(TWO)
 GROUP = Case((*TWO, "fuse=true", "precision=fp64"))
+QUICK = Case(("epochs=3",), quick=True)
 LONGER = Case(("schedule=constant", "keep_state=true", "epochs=3"), before=("epochs=1",))
+CHANGES = (("after", "replace"), ("after", "unlink"))
 MIDDLE = 63  # the write of the checkpoint after the second epoch
 
 
 def test_killed_at_any_call_of_a_run():
     """After every call and in the middle of every write."""
     deaths, kinds = check_deaths(Case(), at=lambda phase, kind, path: phase != "before")
-    assert deaths > 150
+    assert deaths > 140
     assert kinds == KINDS
 
 
@@ -31,7 +33,10 @@ def test_killed_before_a_call_of_a_run():
     assert check_deaths(Case(), 40, seed=5, at=lambda phase, kind, path: phase == "before")[0] == 40
 
 
-def test_killed_in_a_sweep():
+@pytest.mark.parametrize("power", [None, "latest"])
+def test_dead_in_a_run_whose_epochs_are_too_quick_to_be_shown_one_by_one(power):
+    """After each file that comes or goes; `latest`: what says that it is done comes after what it speaks of."""
+    assert check_deaths(QUICK, power=power, at=lambda phase, kind, _: (phase, kind) in CHANGES)[0] > 20
     assert check_deaths(SWEEP, 24, seed=1)[0] == 24
 
 
@@ -70,8 +75,8 @@ RICH = Case(
 @pytest.mark.parametrize("power", [None, "all", "content"])
 @pytest.mark.parametrize(
     "case",
-    [Case(), RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
-    ids=["run", "rich", "sweep", "group", "longer"],
+    [Case(), QUICK, RICH, Case(("epochs=3", *TWO)), GROUP, LONGER],
+    ids=["run", "quick", "rich", "sweep", "group", "longer"],
 )
 def test_dying_at_every_call(case, power, tmp_path):
     case.execute(tmp_path)  # warm, as above

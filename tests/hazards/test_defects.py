@@ -60,6 +60,19 @@ def each(write):
     return lambda contents, remedy="": [write(path, content) for path, content in contents.items()]
 
 
+def at_once():
+    """What is written in two goes is written in one."""
+    waiting = {}
+
+    def write_together(contents):
+        waiting.update(contents)
+        if any(path.name == "run.csv" for path in contents):
+            storage.write_together(waiting)
+            waiting.clear()
+
+    return write_together
+
+
 def unentered(directory):
     directory.mkdir(parents=True, exist_ok=True)
 
@@ -200,14 +213,14 @@ def called_done(self, number, cause, standing):
     return replace(TRUE["diverged"](self, number, cause, standing), status="done")
 
 
-def deaths(file, phase, kind, power=None):
+def deaths(file, phase, kind, power=None, case=Case()):  # noqa: B008 - a value
     """check_deaths at this phase of the calls of this kind on files of this name."""
 
     def at(*point):
         *when, path = point
         return when == [phase, kind] and path.rpartition("/")[2] in (file, f".{file}.tmp")
 
-    return lambda: check_deaths(Case(), power=power, at=at)
+    return lambda: check_deaths(case, power=power, at=at)
 
 
 DEFECTS = [
@@ -252,13 +265,18 @@ DEFECTS = [
         deaths("run.csv", "after", "replace", "content"), "not whole",
     ),
     Defect(
+        "the row that says done may come to the disk before its tables",
+        [(write, "write_together", at_once())],
+        deaths("run.csv", "after", "replace", "latest", Case(("epochs=3",), quick=True)), "other bytes",
+    ),
+    Defect(
         "folders are not synced",
         [(storage, "sync", lambda directory: None)],
         deaths("checkpoint", "after", "unlink", "all"), "progress lost|other",
     ),
     Defect(
         "a new folder is not entered on the disk in the one above it",
-        [(module, "make", unentered) for module in (storage, recording)],
+        [(module, "make", unentered) for module in (storage, run_files)],
         deaths("checkpoint.previous", "after", "link", "all"), "progress lost",
     ),
     Defect(

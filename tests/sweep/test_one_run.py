@@ -1,5 +1,6 @@
 """Runs on disk: resumed from what is sound, skipped when finished, failures and twins; kills are in test_crash."""
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -108,6 +109,27 @@ def test_the_cause_of_a_failure_is_one_line_that_says_something(error, cause, tm
     (outcome,) = execute(jobs(tmp_path))
     assert (outcome.status, outcome.row["cause"]) == ("failed", cause)
     assert read_table(tmp_path / "default" / "runs.csv")["cause"].tolist() == [cause]
+
+
+def test_the_tables_of_a_run_that_fails_have_its_epochs_however_quick_they_were(tmp_path, monkeypatch, capsys):
+    from wdrun.training.trainer import Trainer
+
+    true = Trainer.evaluate
+
+    def evaluate(self, split, number, *arguments):
+        if number == 4:
+            raise RuntimeError("broken on purpose")
+        return true(self, split, number, *arguments)
+
+    monkeypatch.setattr(Trainer, "evaluate", evaluate)
+    monkeypatch.setattr(recording, "FOLLOW_SECONDS", math.inf)
+    (outcome,) = execute(jobs(tmp_path, "epochs=5"))
+    assert outcome.status == "failed"
+    assert read_table(outcome.directory / "metrics.csv")["epoch"].unique().tolist() == [1, 2, 3]
+    assert read_table(outcome.directory / "run.csv")["status"].tolist() == ["failed"]
+    monkeypatch.undo()
+    execute(jobs(tmp_path, "epochs=5"))
+    assert "resuming after epoch 3 of 5" in capsys.readouterr().err
 
 
 def test_one_failing_run_is_a_row_and_the_others_finish(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -128,11 +128,15 @@ def _bases(files: tuple[tuple[str, int, int], ...]) -> dict[tuple[str, ...], byt
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """The path, time of change and size of every file below a folder."""
+    """The path, time of change and size of every file below a folder, but for links to nothing, as editors make them.
+
+    The time is that of the inode, which no copy and no `touch` brings back.
+    """
     for place, _, names_here in os.walk(folder):
         for name in names_here:
-            found = os.stat(path := os.path.join(place, name))
-            yield path, found.st_mtime_ns, found.st_size
+            with suppress(FileNotFoundError):
+                found = os.stat(path := os.path.join(place, name))
+                yield path, found.st_ctime_ns, found.st_size
 
 
 def _check(word: str, config_dir: str | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from wdrun.errors import ConfigError
 
 GROUPS = ("data", "augment", "model", "optimizer", "schedule", "decay", "evaluate")
+OPTION = "[!_.]*.yaml"  # neither a part that options share nor what an editor hides beside a file
 
 
 @cache
@@ -39,9 +40,9 @@ def _shipped(group: str) -> frozenset[str]:
 def shipped_with(group: str, key: str) -> frozenset[str]:
     """The shipped options of a config group whose files have this key."""
     return frozenset(
-        path.stem for path in (conf_dir() / group).glob("*.yaml") if f"\n{key}:" in path.read_text(encoding="utf-8")
+        path.stem for path in (conf_dir() / group).glob(OPTION) if f"\n{key}:" in path.read_text(encoding="utf-8")
     )
 
 
 def _names(folder: Path) -> frozenset[str]:
-    return frozenset(p.stem for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
+    return frozenset(path.stem for path in folder.glob(OPTION))

@@ -63,7 +63,7 @@ class Batches:
         channels_last: bool = True,
         classes: int = 0,
     ) -> None:
-        self.parts = split.inputs, split.targets, split.rows, batch_size, mean, std, str(device), dtype
+        self._kept_by = split.inputs, split.targets, split.rows, batch_size, mean, std, str(device), dtype
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.dtype = dtype
@@ -128,7 +128,7 @@ class Batches:
     def kept(self) -> Iterator[tuple[Tensor, Tensor]]:
         """As `sequential`, laid out as NCHW; where they are few they stay in memory for whoever asks again."""
         few = self.images and len(self.rows) * self.scale.numel() * self.dtype.itemsize <= KEPT
-        yield from _normalised(*self.parts) if few else self.sequential()
+        yield from _normalised(*self._kept_by) if few else self.sequential()
 
     def sequential(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every example once, in row order, without augmentation; the last batch may be smaller."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def load(spec: Spec, fold: int = 0) -> Dataset:
     """
     name = _name(spec)
     pool = POOLS[name](spec)
-    rows = _rows(pool, fold, **{key: spec[key] for key in SPLITTING if key in spec})
+    rows = _rows(ref(pool), fold, **{key: spec[key] for key in SPLITTING if key in spec})
     splits = {
         "train": Split(pool.train_images, _train_labels(name, pool, rows["train"], spec), rows["train"]),
         "val": Split(pool.train_images, pool.train_labels, rows["val"]),
@@ -89,8 +90,13 @@ def _train_labels(name: str, pool: Pool, rows: Tensor, spec: Spec) -> Tensor:
 
 
 @lru_cache(maxsize=64, typed=True)
-def _rows(pool: Pool, fold: int, **options: object) -> dict[str, Tensor]:
-    """The rows of each split; remembered, as the runs of a sweep share them. A regression is one stratum."""
+def _rows(of: ref[Pool], fold: int, **options: object) -> dict[str, Tensor]:
+    """The rows of each split; remembered, as the runs of a sweep share them. A regression is one stratum.
+
+    The pool itself, which is large, is not kept by that.
+    """
+    pool = of()
+    assert pool is not None
     labels = pool.train_labels
     strata = torch.zeros(len(labels), dtype=torch.int64) if labels.is_floating_point() else labels
     found = partition(strata.numpy(), options, fold, pool.own_val)

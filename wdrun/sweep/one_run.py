@@ -113,6 +113,11 @@ def train(job: Job, trainer: Trainer, stop: Stop, watch: Watch) -> dict[str, Any
         except Interrupted:
             record.interrupted()
             raise
+        except (StorageError, OSError):
+            raise
+        except (Exception, SystemExit):
+            record.broken()
+            raise
 
 
 Rows = Mapping[Path, tuple[int, int]]  # the rows that are there when a command begins: folder, version

@@ -118,6 +118,10 @@ class Record:
         kept = ", while it was measured; tables and weights are on disk" if self.over else ""
         self.watch.line(f"{after}{kept}; the same command {'measures it again' if self.over else 'goes on from there'}")
 
+    def broken(self) -> None:
+        """Put the epochs so far into the tables: the run fails, and they may tell why."""
+        self._write({"status": "running", "epochs_done": self.epochs_done})
+
     def end(self) -> dict[str, Any]:
         """Finish the folder of a run that is done or diverged; its row of runs.csv.
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from wdrun.config.run import Job
-from wdrun.storage import make, write_atomically
+from wdrun.storage import make, write_atomically, write_together
 from wdrun.sweep import checkpoint
 from wdrun.training.measurement import with_average
 from wdrun.training.state import State, unflatten
@@ -37,8 +37,6 @@ def write_weights(directory: Path, state: State) -> dict[str, str]:
     if training.average:
         params, beside = with_average(training, buffers)
         files["ema"] = params | beside
-    digests = {}
-    for name, weights in files.items():
-        write_atomically(directory / f"{name}.safetensors", content := checkpoint.pack(weights))
-        digests[name] = hashlib.sha256(content).hexdigest()
-    return digests
+    packed = {name: checkpoint.pack(weights) for name, weights in files.items()}
+    write_together({directory / f"{name}.safetensors": content for name, content in packed.items()})
+    return {name: hashlib.sha256(content).hexdigest() for name, content in packed.items()}

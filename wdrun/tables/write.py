@@ -40,14 +40,19 @@ def csv_text(lines: Iterable[Sequence[str]]) -> bytes:
 
 
 def write_tables(directory: Path, run: Run, rows: Mapping[str, Sequence[Row]], summary: Row) -> None:
-    """Replace the run's tables by these rows (without their factors) and its summary."""
+    """Replace the run's tables by these rows (without their factors) and its summary.
+
+    A row that says the run is over comes to the disk after the tables: whoever reads it looks at nothing else.
+    """
     leading = factors(run)
     contents = {
         directory / f"{name}.csv": render([c.name for c in columns], (leading | dict(row) for row in rows[name]))
         for name, columns in TABLES.items()
     }
     changed = {path: content for path, content in contents.items() if not _has(path, content)}
-    write_together(changed | _row(directory, run_row(run, summary)))
+    row = _row(directory, run_row(run, summary))
+    for files in [changed | row] if summary["status"] == "running" else [changed, row]:
+        write_together(files)
 
 
 def _has(path: Path, content: bytes) -> bool:
