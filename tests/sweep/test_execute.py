@@ -258,17 +258,20 @@ def start(here, words=LONG):
     )  # fmt: skip
 
 
-def children(pid):
-    """Processes whose parent is `pid`, but for multiprocessing's own."""
-    found = []
+def begun(pid):
+    """The processes that `pid` and those began, but for multiprocessing's tracker: two workers' origin, and they."""
+    parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as line:
-                if stat.read().rpartition(")")[2].split()[1] == str(pid) and "resource_tracker" not in line.read():
-                    found.append(int(name))
+                if "resource_tracker" not in line.read():
+                    parents[int(name)] = int(stat.read().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    return found
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 def alive(pid):
@@ -294,26 +297,31 @@ def training(here, least):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds processes in /proc")
 def test_interrupted_and_killed_sweeps_go_on_and_end_the_same(here, capsys):
     root = here / "outputs" / "default"
-    with start(here) as process:  # Ctrl-C: the signal reaches every process of the group
+    with start(here) as process:  # Ctrl-C while all load: the signal reaches every process of the group
+        until(lambda: begun(process.pid))
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err, root.exists()) == (130, False, False), err
+    with start(here) as process:  # … and while it trains
         until(lambda: training(here, 2))
-        workers = children(process.pid)
+        others = begun(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "2 interrupted, 2 waiting" in err
     assert [row["status"] for row in table(root / "runs.csv")] == ["interrupted", "interrupted"]
-    assert len(workers) == 2
-    until(lambda: not any(map(alive, workers)))
+    assert len(others) == 3
+    until(lambda: not any(map(alive, others)))
 
     before = {p.parent.name: int(table(p)[0]["epochs_done"]) for p in root.glob("*/run.csv")}
     with start(here) as process:  # the parent alone is killed: its workers see it and leave
-        until(lambda: process.poll() is not None or (len(children(process.pid)) == 2 and any(
+        until(lambda: process.poll() is not None or (len(begun(process.pid)) == 3 and any(
             row["status"] == "running" for p in root.glob("*/run.csv") for row in table(p))))  # fmt: skip
         assert process.poll() is None, process.communicate()[1]
-        workers = children(process.pid)
+        others = begun(process.pid)
         process.kill()
-        until(lambda: not any(map(alive, workers)), 15)
+        until(lambda: not any(map(alive, others)), 15)
         process.communicate(timeout=60)
 
     capsys.readouterr()
@@ -331,7 +339,7 @@ def test_a_group_killed_at_any_moment_goes_on_and_ends_the_same(here):
     waits = random.Random(0)
     for _ in range(4):
         with start(here, longer) as process:
-            until(lambda: len(children(process.pid)) == 2)
+            until(lambda: len(begun(process.pid)) == 3)
             time.sleep(waits.uniform(2, 6))
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=60)
