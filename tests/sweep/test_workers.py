@@ -82,7 +82,7 @@ def test_a_worker_whose_threads_are_bound_is_no_copy(jobs, monkeypatch):
     monkeypatch.setattr(cores, "_here", cores.Placement(two))
     for name in cores.BINDING:
         monkeypatch.delenv(name, raising=False)
-    asked = replace(jobs[0], run=replace(jobs[0].run, threads=2, epochs=200))
+    asked = replace(jobs[0], run=replace(jobs[0].run, threads=2, epochs=60))
     serving = []
     make = workers._Worker
     monkeypatch.setattr(workers, "_Worker", lambda *given: serving.append(make(*given)) or serving[-1])

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, SpawnContext
+from typing import Any
 
 from wdrun import cores
 from wdrun.config.run import Job, SweepOptions
 from wdrun.sweep.signals import SIGNALS
 
 SAFE = "PYTHONSAFEPATH"  # set, a module of the folder one is in does not stand in for one that is imported
-_server = forkserver._forkserver  # type: ignore[attr-defined]
+_server: Any = forkserver._forkserver
 _begun = False
 
 
