@@ -28,6 +28,12 @@ def context(*, fresh: bool = False) -> ForkServerContext | SpawnContext:
     return multiprocessing.get_context("forkserver") if copied else multiprocessing.get_context("spawn")
 
 
+def _origin() -> int | None:
+    """The process id of what workers are copied from, where there is one."""
+    pid: int | None = _server._forkserver_pid
+    return pid
+
+
 def suits(jobs: Sequence[Job], options: SweepOptions) -> bool:
     """Whether these jobs are for several workers whose threads are not bound; others are told so as they load torch."""
     threads = {job.run.threads for job in jobs}
@@ -43,7 +49,7 @@ def begun(wanted: bool) -> Iterator[None]:
     has forked copies of a process of its own keeps that.
     """
     global _begun
-    if not wanted or sys.platform != "linux" or _server._forkserver_pid is not None:
+    if not wanted or sys.platform != "linux" or _origin():
         yield
         return
     multiprocessing.set_forkserver_preload(["wdrun.sweep.workers"])
@@ -61,6 +67,7 @@ def begun(wanted: bool) -> Iterator[None]:
         yield
     finally:
         _begun = False
-        with suppress(ProcessLookupError):
-            os.kill(_server._forkserver_pid, signal.SIGKILL)  # its copies are gone; it may be loading torch still
+        if origin := _origin():
+            with suppress(ProcessLookupError):
+                os.kill(origin, signal.SIGKILL)  # its copies are gone; it may be loading torch still
         _server._stop()
