@@ -88,6 +88,15 @@ def test_workers_of_who_binds_himself_are_left_alone(name, usable, monkeypatch):
     assert cores.shared(["auto"], 2, 1) == cores.Placement((0, 1, 2, 3), (), SPIN)
 
 
+@pytest.mark.parametrize(("parallel", "threads", "count"), [
+    ("auto", ["auto"], 6), ("auto", [1], 6), ("auto", ["auto", 2], 3), ("auto", [4], 1), ("auto", [9], 1),
+    ("auto", [], 6), (1, ["auto"], 1), (9, [2], 9),
+])  # fmt: skip
+def test_auto_is_as_many_processes_as_have_cores(parallel, threads, count, usable):
+    usable(*range(6))
+    assert cores.processes(parallel, threads) == count
+
+
 @pytest.mark.parametrize(("granted", "told", "count"), [
     (math.inf, "", 6), (1.0, "", 1), (0.5, "", 1), (1.5, "", 2), (8.0, "", 6), (3.0, "2", 2), (2.0, "5", 2),
 ])  # fmt: skip
@@ -109,7 +118,6 @@ def test_another_system_counts_its_cpus(monkeypatch, usable):
     placement = cores.shared(["auto"], 2, 0)
     with cores.handed(placement), cores.bound(2):  # nothing is asked of the system
         assert placement.own == placement.places == ()
-    assert cores.claim(2) == ()
 
 
 GROUPS = {
@@ -278,23 +286,3 @@ def test_the_bits_are_those_of_threads_that_are_not_bound(here):
         assert (code, threads, places) == (0, 2, sorted(two) if name == "bound" else [])
     bound, free = (sorted(here.glob(f"outputs/{name}/*/last.safetensors")) for name in ("bound", "free"))
     assert [file.read_bytes() for file in bound] == [file.read_bytes() for file in free] != []
-
-
-@needs_affinity
-def test_a_core_is_claimed_by_one_process_until_it_ends(usable, monkeypatch):
-    usable(*range(900_000, 900_005))
-    monkeypatch.setattr(cores, "_claims", [])
-    assert cores.claim(1) == cores.claim(5) == cores.claim(6) == ()  # no other, or all of them
-    code = "from wdrun import cores; cores._here = cores.Placement(tuple(range(900_000, 900_005))); "
-    other = subprocess.Popen(
-        [sys.executable, "-c", code + "print(cores.claim(2), flush=True); input()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with other:
-        assert other.stdout.readline() == "(900000, 900001)\n"
-        assert cores.claim(2) == (900_002, 900_003)
-        assert cores.claim(2) == ()  # and the one that is left is left free
-        other.communicate("\n")
-    assert cores.claim(3) == (900_000, 900_001, 900_004)
-    for name in cores._claims:
-        name.close()

@@ -88,7 +88,9 @@ def _open_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+            os.set_inheritable(stream.fileno(), True)  # of worker processes too
+            setattr(sys, name, stream)
     open_stream(sys.stdout)
     open_stream(sys.stderr)
 
@@ -239,7 +241,7 @@ def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> 
     """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
     from wdrun.sweep import template
 
-    with template.begun(options.parallel != 1 and len(jobs) > 1):
+    with template.begun(template.suits(jobs, options)):
         cores.load({job.run.threads for job in jobs})  # torch starts here, after every value is known to be sound
         from wdrun.sweep import outcome
         from wdrun.sweep.execute import execute

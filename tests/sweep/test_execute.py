@@ -11,7 +11,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from torch import nn
 
 from tests.runs import TINY, asked, changed, jobs
 from wdrun.config.run import SweepOptions
@@ -199,32 +198,31 @@ def test_a_broken_folder_is_left_out_of_the_tables_and_named(tmp_path, capsys, f
 
 
 def processes(monkeypatch, *trainers, parallel, jobs=100, cores=8):
-    """What the sweep decides for trainers of (scope of the model's weights, device, threads)."""
+    """What the sweep decides for trainers of (device, threads)."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
     built = [
         SimpleNamespace(
             run=SimpleNamespace(threads=threads),
-            model={"fc": nn.Linear(2, 2), "conv": nn.Conv2d(2, 2, 1)}[scope],
             machine=SimpleNamespace(
                 device=SimpleNamespace(type=device), threads=cores if threads == "auto" else threads
             ),
         )
-        for scope, device, threads in trainers
+        for device, threads in trainers
     ]
     monkeypatch.setattr(preparation, "check", lambda jobs, build: iter(built))
     return ways([None] * jobs, SweepOptions(parallel=parallel, fuse=False))[0]
 
 
 def test_the_number_of_processes(monkeypatch):
-    mlp, cnn, gpu = ("fc", "cpu", "auto"), ("conv", "cpu", "auto"), ("fc", "cuda", "auto")
-    assert processes(monkeypatch, mlp, parallel="auto") == 8
-    assert processes(monkeypatch, mlp, parallel="auto", jobs=3) == 3
-    assert processes(monkeypatch, ("fc", "cpu", 3), parallel="auto") == 2
-    assert processes(monkeypatch, ("fc", "cpu", 16), parallel="auto") == 1
-    assert processes(monkeypatch, mlp, cnn, parallel="auto") == 1
+    cpu, gpu = ("cpu", "auto"), ("cuda", "auto")
+    assert processes(monkeypatch, cpu, parallel="auto") == 8
+    assert processes(monkeypatch, cpu, parallel="auto", jobs=3) == 3
+    assert processes(monkeypatch, ("cpu", 3), parallel="auto") == 2
+    assert processes(monkeypatch, ("cpu", 16), parallel="auto") == 1
+    assert processes(monkeypatch, cpu, ("cpu", 4), parallel="auto") == 2
     assert processes(monkeypatch, gpu, parallel="auto") == 1
-    assert processes(monkeypatch, cnn, parallel=4) == 4
-    assert processes(monkeypatch, cnn, parallel=4, jobs=2) == 2
+    assert processes(monkeypatch, cpu, parallel=4) == 4
+    assert processes(monkeypatch, cpu, parallel=4, jobs=2) == 2
     assert processes(monkeypatch, gpu, parallel=2, jobs=1) == 1
     with pytest.raises(ConfigError, match=r"parallel=2: processes that share a GPU take turns on it; use parallel=1"):
         processes(monkeypatch, gpu, parallel=2)
@@ -248,7 +246,7 @@ def test_a_thousand_jobs_of_one_structure_are_checked_by_one_trainer(tmp_path):
 
 # Killed and interrupted
 
-LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=20", "batch_size=8", "lambda=1e-2,1e-1", "seed=0,1")
+LONG = changed(TINY, "model=mlp", "model.hidden=[16]", "epochs=60", "batch_size=8", "lambda=1e-2,1e-1", "seed=0,1")
 
 
 def start(here, words=LONG):
@@ -258,17 +256,20 @@ def start(here, words=LONG):
     )  # fmt: skip
 
 
-def children(pid):
-    """Processes whose parent is `pid`, but for multiprocessing's own."""
-    found = []
+def begun(pid):
+    """The processes that `pid` and those began, but for multiprocessing's tracker: two workers' origin, and they."""
+    parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as line:
-                if stat.read().rpartition(")")[2].split()[1] == str(pid) and "resource_tracker" not in line.read():
-                    found.append(int(name))
+                if "resource_tracker" not in line.read():
+                    parents[int(name)] = int(stat.read().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    return found
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
 
 
 def alive(pid):
@@ -287,33 +288,38 @@ def until(condition, seconds=60):
 
 
 def training(here, least):
-    """Whether so many runs have an epoch on disk and are not over."""
-    return sum(len(t.read_text().splitlines()) > 3 for t in here.glob("outputs/default/*/metrics.csv")) >= least
+    """Whether so many runs have their first epoch on disk; the tables are written again a second later."""
+    return sum(len(t.read_text().splitlines()) > 1 for t in here.glob("outputs/default/*/metrics.csv")) >= least
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds processes in /proc")
 def test_interrupted_and_killed_sweeps_go_on_and_end_the_same(here, capsys):
     root = here / "outputs" / "default"
-    with start(here) as process:  # Ctrl-C: the signal reaches every process of the group
+    with start(here) as process:  # Ctrl-C while all load: the signal reaches every process of the group
+        until(lambda: begun(process.pid))
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err, root.exists()) == (130, False, False), err
+    with start(here) as process:  # … and while it trains
         until(lambda: training(here, 2))
-        workers = children(process.pid)
+        others = begun(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "2 interrupted, 2 waiting" in err
     assert [row["status"] for row in table(root / "runs.csv")] == ["interrupted", "interrupted"]
-    assert len(workers) == 2
-    until(lambda: not any(map(alive, workers)))
+    assert len(others) == 3
+    until(lambda: not any(map(alive, others)))
 
     before = {p.parent.name: int(table(p)[0]["epochs_done"]) for p in root.glob("*/run.csv")}
     with start(here) as process:  # the parent alone is killed: its workers see it and leave
-        until(lambda: process.poll() is not None or (len(children(process.pid)) == 2 and any(
+        until(lambda: process.poll() is not None or (len(begun(process.pid)) == 3 and any(
             row["status"] == "running" for p in root.glob("*/run.csv") for row in table(p))))  # fmt: skip
         assert process.poll() is None, process.communicate()[1]
-        workers = children(process.pid)
+        others = begun(process.pid)
         process.kill()
-        until(lambda: not any(map(alive, workers)), 15)
+        until(lambda: not any(map(alive, others)), 15)
         process.communicate(timeout=60)
 
     capsys.readouterr()
@@ -331,7 +337,7 @@ def test_a_group_killed_at_any_moment_goes_on_and_ends_the_same(here):
     waits = random.Random(0)
     for _ in range(4):
         with start(here, longer) as process:
-            until(lambda: len(children(process.pid)) == 2)
+            until(lambda: len(begun(process.pid)) == 3)
             time.sleep(waits.uniform(2, 6))
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=60)

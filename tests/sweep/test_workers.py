@@ -76,6 +76,27 @@ def test_a_copied_worker_has_the_environment_of_now(jobs, monkeypatch):
 
 
 @pytest.mark.skipif(len(cores.usable()) < 2, reason="needs two cores")
+def test_a_worker_whose_threads_are_bound_is_no_copy(jobs, monkeypatch):
+    """OpenMP binds as it is loaded, which for a copy was before it was known where to."""
+    two, seen = cores.usable()[:2], set()
+    monkeypatch.setattr(cores, "_here", cores.Placement(two))
+    for name in cores.BINDING:
+        monkeypatch.delenv(name, raising=False)
+    asked = replace(jobs[0], run=replace(jobs[0].run, threads=2, epochs=60))
+    serving = []
+    make = workers._Worker
+    monkeypatch.setattr(workers, "_Worker", lambda *given: serving.append(make(*given)) or serving[-1])
+
+    def look():
+        seen.update(len(os.sched_getaffinity(worker.process.pid)) for worker in serving if worker.process.is_alive())
+
+    with template.begun(True):
+        ((_, outcome),) = workers.side_by_side(giving(0), [asked], [Kept()], lambda: False, look, 1)
+    assert outcome.status == "done"
+    assert 1 in seen  # while it trains, and as it loads torch
+
+
+@pytest.mark.skipif(len(cores.usable()) < 2, reason="needs two cores")
 @pytest.mark.parametrize(("threads", "copied"), [("1", False), ("auto", False), ("auto", True)])
 def test_workers_train_on_cores_of_their_own(threads, copied, tmp_path, monkeypatch):
     """Seen from outside, of those that live: here, where its next one starts, this process is where it was."""

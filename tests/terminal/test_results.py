@@ -127,10 +127,12 @@ def test_what_goes_wrong_inside_leaves_stdout_as_it_was(capsys):
     assert results.stream() is before
 
 
-@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
-def test_streams_that_the_caller_closed_are_no_error(here, closed):
+@pytest.mark.parametrize(("closed", "more"), [
+    ("1>&-", ""), ("2>&-", ""), ("1>&- 2>&-", ""), ("<&- 1>&- 2>&-", "-m parallel=2 seed=0,1"),
+])  # fmt: skip
+def test_streams_that_the_caller_closed_are_no_error(here, closed, more):
     (here / "loud_net.py").write_text(LOUD)
-    words = " ".join(f"'{word}'" for word in WORDS)
+    words = " ".join([more, *(f"'{word}'" for word in WORDS)])
     script = f"{sys.executable} -m wdrun {words} {closed}"
     assert subprocess.run(["bash", "-c", script], cwd=here, timeout=120, capture_output=True).returncode == 0
-    assert len([*(here / "outputs" / "default").glob("*/last.safetensors")]) == 1
+    assert len([*(here / "outputs" / "default").glob("*/last.safetensors")]) == (2 if more else 1)

@@ -129,10 +129,10 @@ def ways(
     The threads are divided into as many parts. Both follow from the whole sweep, not from what is left of it: a run
     resumed has the threads it began with.
     """
-    on_gpu, each = False, 1
+    on_gpu, threads = False, set()
     for trainer in check(jobs, build):
         on_gpu |= trainer.machine.device.type != "cpu"
-        each = max(each, 1 if trainer.run.threads == "auto" else trainer.machine.threads)
+        threads.add(trainer.run.threads)
     fuse = options.fuse is True or (options.fuse == "auto" and on_gpu)
     if fuse and options.parallel not in (1, "auto"):
         raise ConfigError(
@@ -141,12 +141,7 @@ def ways(
         )
     if fuse:
         return 1, True
-    if options.parallel == "auto":
-        # Measured on two cores: two processes of one thread give 1.2 times the throughput of two threads for an MLP,
-        # 1.1 for a CNN; threads of one process wait for each other, those of two do not.
-        asked = 1 if on_gpu else max(1, cores.automatic() // each)
-    else:
-        asked = int(options.parallel)
+    asked = 1 if on_gpu and options.parallel == "auto" else cores.processes(options.parallel, threads)
     processes = asked if growing else min(asked, len(jobs))
     if processes > 1 and on_gpu:
         raise ConfigError(

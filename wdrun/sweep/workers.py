@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -123,9 +122,7 @@ class _Worker:
 
     def __init__(self, share: int, seat: int, placement: cores.Placement) -> None:
         self.seat = seat
-        context = template.context()
-        if template.copies():  # OpenMP has read its variables there, and binds nothing
-            placement = replace(placement, variables={})
+        context = template.context(fresh=bool(placement.places))  # in a copy OpenMP was told before, and binds nothing
         resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None

@@ -125,8 +125,7 @@ def child() -> None:
     numbers = {Path(plan.folders[number]): number for number in request["lines"]}
     cores.count_early()
     jobs, options = experiments.sweep([plan.lines[number] for number in request["lines"]], plan.config_dir)
-    threads = {cores.automatic() if job.run.threads == "auto" else int(job.run.threads) for job in jobs}
-    cores.load(threads, cores.claim(max(threads, default=1)))
+    cores.load({job.run.threads for job in jobs})
     from wdrun.sweep.execute import execute
 
     def ended(outcome: Outcome) -> None:
