@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -221,9 +223,16 @@ def test_several_hangups_are_one(whole, tmp_path):
 # As processes of their own
 
 
+@contextmanager
 def start(folder, *words, **options):
+    """A command that hears SIGHUP, though the tests may run under nohup; it does not outlive its test."""
     line = [sys.executable, "-W", "error", "-m", "wdrun", *words, f"output_dir={folder}"]
-    return subprocess.Popen(line, **options)
+    hear = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    with subprocess.Popen(line, preexec_fn=hear, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
