@@ -29,6 +29,15 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def joblib_in_this_folder(request):
+    """joblib's workers stay for the next sweep, in the folder of the test that began them, which is gone by then."""
+    yield
+    loky = sys.modules.get("joblib.externals.loky")
+    if loky and request.node.get_closest_marker("launchers"):
+        loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
 def command(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `wdrun` as a process of its own."""
     return subprocess.run(

@@ -131,7 +131,7 @@ def test_engines(tmp_path, serial, words):
     keeps_the_contract(tmp_path, serial, *words)
 
 
-LONG = ("data.train_examples=1000", "epochs=80", "lambda=0,0.01", "seed=0,1", "name=x")
+LONG = ("data.train_examples=1000", "epochs=300", "lambda=0,0.01", "seed=0,1", "name=x")
 
 
 @pytest.mark.launchers
