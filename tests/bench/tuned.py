@@ -30,7 +30,7 @@ from scipy import stats
 
 from tests.bench import surfaces
 from tests.bench.surfaces import MARGIN
-from wdrun.tuning import state
+from wdrun.tuning import standing, state
 from wdrun.tuning.plan import plan
 from wdrun.tuning.prior import Prior
 from wdrun.tuning.question import MOST_PAIRS, Budget, Seen
@@ -297,7 +297,7 @@ def planning(runs=1000):
 
 def timed(seen, question, count=1):
     """A plan without any cache, and the seconds that it took."""
-    for cached in (state._following, state._chosen):
+    for cached in (state._following, standing._chosen):
         cached.cache_clear()
     started = time.perf_counter()
     found = plan(seen, question, Budget(), count)

@@ -26,6 +26,7 @@ from tests.data.stand_in import stand_in  # noqa: F401 - a fixture every test he
 from tests.hazards.durable import Disk, child
 from tests.runs import SMALLEST, changed
 from wdrun import cli, storage
+from wdrun.cli.run import train
 from wdrun.data import cache, canonical
 from wdrun.errors import StorageError
 from wdrun.report import earlier
@@ -75,7 +76,7 @@ class Faulty(Disk):
 
 def command(parsed, monkeypatch, capsys):
     """The command line on these jobs: exit code, the lines on stdout, stderr."""
-    monkeypatch.setattr(cli, "dispatch", lambda *_: cli.train(*parsed))
+    monkeypatch.setattr(cli, "dispatch", lambda *_: train(*parsed))
     with pytest.raises(SystemExit) as stop:
         cli.main([])
     out, err = capsys.readouterr()
@@ -258,7 +259,7 @@ def test_files_limited_in_size_by_the_system(one, tmp_path, monkeypatch, capsys)
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             true, streams = (sys.stdout, sys.stderr), (io.StringIO(), io.StringIO())
             sys.stdout, sys.stderr = streams
-            monkeypatch.setattr(cli, "dispatch", lambda *_: cli.train(*parsed))
+            monkeypatch.setattr(cli, "dispatch", lambda *_: train(*parsed))
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
             try:
                 cli.main([])

@@ -21,7 +21,7 @@ from wdrun.config.run import SweepOptions
 from wdrun.errors import ConfigError
 from wdrun.storage import hold
 from wdrun.sweep import launch
-from wdrun.sweep.launch import engine, jobs, remote
+from wdrun.sweep.launch import engine, groups, jobs, remote
 from wdrun.sweep.one_run import settle
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.signals import Interrupted, Stop
@@ -407,11 +407,11 @@ def test_workers_a_launcher_tells(launcher, workers, monkeypatch):
     monkeypatch.setattr(cores, "_here", cores.Placement(tuple(range(6))))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     config = OmegaConf.create({"hydra": {"launcher": launcher}})
-    assert jobs.workers(config) == workers
+    assert groups.workers(config) == workers
     if "ray" in launcher:
         monkeypatch.setenv("RAY_ADDRESS", "there:6379")
         own = launcher["ray"].get("init", {}).get("address") == "local"
-        assert jobs.workers(config) == (workers if own else 16)
+        assert groups.workers(config) == (workers if own else 16)
 
 
 class Listed(Source):
@@ -462,8 +462,8 @@ def test_an_interrupted_batch_tells_of_the_runs_that_had_ended(here, monkeypatch
         settle(first, Stop(), Watch())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "handed", ends_one)
-    monkeypatch.setattr(jobs, "workers", lambda config: 2)
+    monkeypatch.setattr(groups, "handed", ends_one)
+    monkeypatch.setattr(groups, "workers", lambda config: 2)
     with pytest.raises(Interrupted):
         launch.grow(source, source.ended, ["hydra/launcher=basic"], here / "out" / "default", None)
     assert source.log == [(2, 2), (0, "done")]

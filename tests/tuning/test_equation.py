@@ -17,10 +17,10 @@ def _constant_tau(monkeypatch):
     monkeypatch.setattr(transfer, "EXPONENTS", exponents)
 
 
-def told(*words, low=0.05, high=0.4, edge="", decay="l2", images=160, gains=(1, 1)):
+def told(*words, low=0.05, high=0.4, edge="", decay="l2", images=160, gains=(1, 1), unproven=""):
     """The lines on a λ of 0.1 that is carried to these words."""
     there, here = (runs.run(f"decay={decay}", "lr=0.02", *of) for of in ((), words))
-    best = Best(f"decay={decay}", {}, 0.1, low, high, edge, 5, "val_loss", 0.02, there)
+    best = Best(f"decay={decay}", {}, 0.1, low, high, edge, 5, "val_loss", 0.02, there, unproven=unproven)
     shapes = {"fc1.weight": (4, 8)}
     found = predict(best, Facts(there, 160, shapes, 2.0, gains[0]), Facts(here, images, shapes, 8.0, gains[1]))
     return [equation.answer(found), *equation.equation(found)]
@@ -66,6 +66,11 @@ def test_an_open_side_is_said(known, first, line):
     lines = told(**known)
     assert first in lines[0]
     assert line in lines
+
+
+def test_a_gain_that_was_not_shown_is_said():
+    assert "open     that decay helps there is not shown: no pair" in told("epochs=4", unproven="no pair")
+    assert not any("helps" in line for line in told("epochs=4"))
 
 
 def test_another_regularizer_than_the_rule_is_known_of_is_said():

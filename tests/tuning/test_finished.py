@@ -44,6 +44,25 @@ def test_a_sweep_gives_what_select_chooses(here):
     assert (best.run.lam, best.run.lr, best.run.epochs) == (0.01, 0.02, 4)
 
 
+@pytest.mark.parametrize(
+    ("losses", "unproven"),
+    [
+        ({0: (1.0, 1.02, 0.99), 0.1: (0.9, 0.91, 0.89), 1: (1.2, 1.21, 1.2)}, ""),
+        ({0: (1.0, 1.2, 0.9), 0.1: (0.9, 1.1, 1.0), 1: (1.2, 1.3, 1.2)}, "; the interval includes 0"),
+        ({0: (1.0,), 0.1: (0.9,), 1: (1.2,)}, "(one pair, so no interval)"),
+        ({0.1: (0.9, 0.91), 1: (1.2, 1.21)}, "there is no λ = 0 with the same replicates"),
+        ({0: (1.0, 1.001, 1.002), 0.1: (0.999, 1.0, 1.002), 1: (1.2, 1.3, 1.2)}, "no difference that matters"),
+    ],
+)
+def test_a_gain_that_a_sweep_does_not_show_is_told(here, losses, unproven):
+    for lam, of in losses.items():
+        for seed, loss in enumerate(of):
+            write(here / "r", *SMALL, f"lambda={lam}", "lr=0.02", f"seed={seed}", status="done", val_loss=loss)
+    best = only(here / "r")
+    assert (best.lam, bool(best.unproven)) == (0.1, bool(unproven))
+    assert unproven in best.unproven
+
+
 def test_metric_and_margin_are_as_asked(here):
     folder = grid("r", {0: 1.0, 0.001: 0.99, 0.01: 0.9, 0.1: 0.915, 1: 1.2})
     assert only(folder, margin=0.01).high == pytest.approx(0.001**0.5)
@@ -132,8 +151,18 @@ def test_a_question_by_another_metric_has_the_usual_margin_of_that(tuned):
     assert only(tuned, metric="val_accuracy", margin=0.01).margin == 0.01
 
 
-@pytest.mark.parametrize(("verdict", "refused"), [("worse", ZERO), ("equivalent", "")])
-def test_of_a_decay_that_is_worse_nothing_is_carried(tuned, verdict, refused):
+@pytest.mark.parametrize(
+    ("verdict", "refused", "unproven"),
+    [
+        ("better", "", ""),
+        ("worse", ZERO, ""),
+        ("equivalent", "", "decay=l2 is equivalent to λ = 0: the difference"),
+        ("undecided", "", "decay=l2 against λ = 0 is undecided: "),
+    ],
+)
+def test_a_tuned_decay_is_carried_unless_worse_and_a_gain_that_is_not_shown_is_told(tuned, verdict, refused, unproven):
     path = tuned / "verdict.csv"
     pd.read_csv(path, dtype=str).assign(verdict=verdict).to_csv(path, index=False)
-    assert only(tuned).refused == refused
+    best = only(tuned)
+    assert (best.refused, bool(best.unproven)) == (refused, bool(unproven))
+    assert best.unproven.startswith(unproven)

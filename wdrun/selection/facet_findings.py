@@ -15,11 +15,11 @@ from wdrun.selection.choice import FRESH, is_projected, ties, within_one_se
 from wdrun.selection.facet import SEEDS, Facet, again, beyond, rounded
 from wdrun.selection.overrides import Line
 from wdrun.selection.varying import REPLICATE
-from wdrun.selection.verdicts import verdict
+from wdrun.selection.verdicts import GAINS, verdict
 
 FEW = 3  # replicates below which a spread is hardly known
 MANY_CELLS = 10  # the best of so many cells with fewer than SEEDS replicates is flattered
-CLAIMS = ("better", "slightly better", "worse")  # verdicts that a patient look would find in noise
+CLAIMS = (*GAINS, "worse")  # verdicts that a patient look would find in noise
 ZERO_ONLY = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # λ to try where none was
 
 Found = tuple[str, dict[str, Any], tuple[Line, ...]]  # kind, numbers, settles

@@ -97,8 +97,12 @@ def told(found: Records, runs: pd.DataFrame) -> list[str]:
     """All verdicts of a folder with these runs in sentences."""
     if found.verdicts.empty:
         return ["Nothing is asked there: verdict.csv has no row."]
-    nats = bool(runs["val_accuracy"].notna().any())  # a regression has a squared error, and no accuracy
-    return [said(row, nats=nats) for row in found.verdicts.to_dict("records")]  # type: ignore[arg-type]
+    return [said(row, nats=in_nats(runs)) for row in found.verdicts.to_dict("records")]  # type: ignore[arg-type]
+
+
+def in_nats(runs: pd.DataFrame) -> bool:
+    """Whether the losses of these runs are: a regression has a squared error, and no accuracy."""
+    return bool(runs["val_accuracy"].notna().any())
 
 
 def sure(found: Records) -> list[str]:

@@ -21,6 +21,7 @@ SAYS = {
     "better": "; all of the interval is in favour of decay",
     "worse": "; all of the interval is against decay",
 }
+GAINS = ("better", "slightly better")
 
 
 def verdict(row: pd.Series, margin: float) -> str:

@@ -52,7 +52,7 @@ def begun(wanted: bool) -> Iterator[None]:
     if not wanted or sys.platform != "linux" or _origin():
         yield
         return
-    multiprocessing.set_forkserver_preload(["wdrun.sweep.workers"])
+    multiprocessing.set_forkserver_preload(["wdrun.sweep.serving"])
     before = os.environ.get(SAFE)
     resource_tracker.ensure_running()  # it unblocks the signals that are blocked next
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # its copies are to be deaf as it is

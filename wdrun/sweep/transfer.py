@@ -79,7 +79,8 @@ def row(one: Answer) -> dict[str, Any]:
     numbers |= {"lr_there": known.there.run.lr, "D_there": known.total_there}
     known_ends = {key: x for key, x in numbers.items() if x and math.isfinite(x)}
     changed = {key: [old, new] for key, old, new in known.changes}
-    return found | dict.fromkeys(numbers) | known_ends | {"changed": changed, "words": list(one.words)}
+    found |= dict.fromkeys(numbers) | known_ends
+    return found | {"unproven": best.unproven or None, "changed": changed, "words": list(one.words)}
 
 
 def answers(words: Sequence[str], config_dir: str | None = None) -> list[Answer]:

@@ -25,7 +25,7 @@ from wdrun.tuning import rows, sentences
 from wdrun.tuning.asking import Asked
 from wdrun.tuning.plan import Plan, Verdict, plan
 from wdrun.tuning.question import Budget, Next, Seen
-from wdrun.tuning.state import Run
+from wdrun.tuning.standing import Run
 
 ENDED = (*FINAL, "failed")  # statuses by which a run has a score, if only the worst
 GAP = "  "

@@ -69,6 +69,8 @@ def _factors(there: Facts, here: Facts) -> Iterator[str]:
 def _open(found: Prediction) -> Iterator[str]:
     """What the prediction does not know."""
     best = found.best
+    if best.unproven:
+        yield f"open     that decay helps there is not shown: {best.unproven}"
     lam = f"λ = {rough(best.lam, 3)}"
     sides = (("lower", "smallest", "below", best.low == 0), ("upper", "largest", "above", math.isinf(best.high)))
     for side, least, beyond, is_open in sides:

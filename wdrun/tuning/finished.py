@@ -12,9 +12,10 @@ from wdrun.config.commands import METRIC
 from wdrun.config.compose import compose
 from wdrun.config.parse import parse
 from wdrun.config.run import Run
-from wdrun.selection import line, select, tuned
+from wdrun.selection import line, select, sentences, tuned
 from wdrun.selection.cells import lower_is_better, rows_of
 from wdrun.selection.selecting import Selection
+from wdrun.selection.verdicts import GAINS, verdict
 from wdrun.tables.verdicts import Records
 from wdrun.tuning.question import is_fresh
 from wdrun.tuning.swept import FLAG
@@ -34,7 +35,8 @@ class Best:
 
     `low` is 0, and `high` inf, where no worse λ was tried on that side; `edge` says of which ends of what was tried the
     best λ is one: lower, upper, both, or "". `words` are those of its `run`, without seed and fold, with the
-    user's own options in `config_dir`. `refused` is why there is nothing to carry, in one sentence; "" where there is.
+    user's own options in `config_dir`. `unproven` is what is known of its gain over λ = 0, in a sentence, where that is
+    not a gain; "" where it is. `refused` is why there is nothing to carry, in one sentence; "" where there is.
     """
 
     facet: str
@@ -51,6 +53,7 @@ class Best:
     config_dir: str | None = None
     lr: float = math.nan
     bare: float = math.nan
+    unproven: str = ""
     refused: str = ""
 
 
@@ -114,7 +117,8 @@ def _swept(found: Results, selection: Selection, choice: pd.Series, config_dir: 
     runs = selection.of(selection.replicates[selection.replicates["outcome"] == "done"], choice)
     setting = {knob: point[knob] for knob in (*selection.nuisance, "lambda")}
     row = _row(found, str(rows_of(runs, setting, setting).iloc[0]["dir"]))
-    return _of(name, values, row, selection, config_dir)
+    unproven = "" if verdict(choice, selection.margin) in GAINS else sentences.gain(selection, choice)
+    return replace(_of(name, values, row, selection, config_dir), unproven=unproven)
 
 
 def _tuned(
@@ -123,11 +127,11 @@ def _tuned(
     """The setting of a facet of a tuned question, and what the runs of its search say of others."""
     values = dict(word.partition("=")[::2] for word in facet.split(" "))
     own = records.verdicts[(records.verdicts["facet"] == facet) & (records.verdicts["against"] == tuned.ZERO)]
-    verdict = own["verdict"].iloc[0] if len(own) else ""
+    told: dict[str, Any] = next(iter(own.to_dict("records")), {})  # type: ignore[arg-type]
     settings = tuned.settings_of(records)
-    if not len(own):
+    if not told:
         return Best(facet, values, refused="its λ was not tuned there, so there is none to carry")
-    if verdict == "worse":
+    if told["verdict"] == "worse":
         return Best(facet, values, refused=ZERO)
     chosen = (
         tuned.run_of(found.runs, records, tuned.Chosen(facet, settings[facet], False)) if facet in settings else None
@@ -140,7 +144,9 @@ def _tuned(
     selection = select(runs, metric=metric, margin=margin, nuisance=[key for key in keys if key != "lambda"])
     row = {str(key): value for key, value in chosen.to_dict().items()}
     best = _of(facet, values, row, selection, config_dir)
-    bare = _lr(own["against_setting"].iloc[0])
+    if told["verdict"] != "better":
+        best = replace(best, unproven=tuned.said(told, nats=tuned.in_nats(found.runs)))
+    bare = _lr(told["against_setting"])
     return best if math.isnan(best.lr) or math.isnan(bare) else replace(best, bare=bare)
 
 

@@ -18,7 +18,8 @@ from wdrun.tuning.confirmation import Looked
 from wdrun.tuning.question import MOST_PAIRS, Budget, Cell, Next, Pair, Question, Seen
 from wdrun.tuning.sequential import Answer
 from wdrun.tuning.space import Space
-from wdrun.tuning.state import Run, State
+from wdrun.tuning.standing import Run
+from wdrun.tuning.state import State
 from wdrun.wording import counted
 
 USUAL_PAIRS = 6  # of a forecast before any is there

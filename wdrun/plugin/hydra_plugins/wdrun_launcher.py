@@ -56,9 +56,9 @@ class WdrunSweeper(Sweeper):
         self.context, self.task_function, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        from wdrun.sweep.launch import jobs
+        from wdrun.sweep.launch import groups
 
-        return jobs.grouped(arguments, self.config, self.context, self.task_function, self.group)
+        return groups.grouped(arguments, self.config, self.context, self.task_function, self.group)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="wdrun", node=LauncherConf, provider="wdrun")

@@ -18,7 +18,7 @@ from wdrun.config import experiments, typed
 from wdrun.config.literals import quoted
 from wdrun.config.run import Job
 from wdrun.errors import ConfigError, WdrunError
-from wdrun.sweep.launch import jobs
+from wdrun.sweep.launch import groups
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
 from wdrun.sweep.outcome import FAILED_FAST, Outcome
@@ -77,7 +77,7 @@ def workers(engine: Sequence[str]) -> int | None:
     if sweeper := next((word for word in engine if re.match(r"[+~]*hydra[./]sweeper\b", word)), ""):
         raise ConfigError(f"{sweeper}: leave it out; wdrun tune plans its runs itself, hydra/launcher=… trains them")
     with composed([*_whole(engine), *QUIET]) as (config, _):
-        return None if jobs.is_own(config) else jobs.workers(config)
+        return None if groups.is_own(config) else groups.workers(config)
 
 
 def grow(
@@ -106,11 +106,11 @@ def grow(
         before = rows_of(asked)
         try:
             with _interruptible(), composed(words) as (config, context):
-                asked = distinct(source.more(jobs.workers(config)))
+                asked = distinct(source.more(groups.workers(config)))
                 before = rows_of(asked)
                 if not asked:
                     return outcomes
-                ended = jobs.handed(asked, config, context, size=1, planned=False)
+                ended = groups.handed(asked, config, context, size=1, planned=False)
         except Interrupted:
             for job in asked:
                 if (over := finished(job, before)) and over.status != "busy":

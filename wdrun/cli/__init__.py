@@ -9,27 +9,22 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wdrun import __version__, cores
+from wdrun.cli.flags import FLAGS, HYDRA_FLAGS, SWITCHES, split
 from wdrun.config import commands
-from wdrun.config.options import check_own
 from wdrun.errors import ConfigError, StorageError, WdrunError
-from wdrun.terminal import results
 from wdrun.terminal.characters import open_stream
 from wdrun.terminal.screen import folded
 from wdrun.wording import command_line, nearest, printable
 
-if TYPE_CHECKING:
-    from wdrun.config.run import Job, SweepOptions
-
 # A command is a function (words, flags) -> exit code, imported when it is called.
 COMMANDS = {
-    "data": "wdrun.cli:_data",
-    "explain": "wdrun.cli:_explain",
+    "data": "wdrun.cli.run:data_command",
+    "explain": "wdrun.cli.run:explain_command",
     "verify": "wdrun.laws.verify:command",
     "status": "wdrun.tables.status:command",
     "evaluate": "wdrun.sweep.evaluate:command",
@@ -42,10 +37,6 @@ COMMANDS = {
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 HELP = ("-h", "--help")
-VALUED = {"-c": "cfg", "--cfg": "cfg", "--config": "config", "-cd": "config_dir", "--config-dir": "config_dir"}
-SWITCHES = ("multirun", "json", "watch")  # flags without a value that some commands take
-HYDRA_FLAGS = ("--hydra-help", "--shell-completion", "-sc", "--info", "-i")  # Hydra's own main answers these
-FLAGS = ("-m", "--multirun", "--resolve", "--json", "--help", "--version", *VALUED, *HYDRA_FLAGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -125,10 +116,10 @@ def dispatch(words: list[str], began: float | None = None) -> int:
         from wdrun.config import files
 
         read = {word: files.words_in(word) for word in words if word.startswith("@")}
-        flags, _ = _flags([*words, *chain(*read.values())])
+        flags, _ = split([*words, *chain(*read.values())])
         words = files.spliced(words, read, flags["config_dir"])
     given = words
-    flags, words = _flags(given)
+    flags, words = split(given)
     if words and "=" not in words[0] and not words[0].startswith("~"):
         name, *rest = words
         if name not in COMMANDS:
@@ -154,9 +145,9 @@ def dispatch(words: list[str], began: float | None = None) -> int:
     if flags["watch"]:
         raise ConfigError("--watch: only wdrun report takes it")
     words = _again(words, flags)
-    if flags["cfg"]:
-        return _show_config(words, flags)
-    return _train(words, flags)
+    from wdrun.cli import run
+
+    return run.show_config(words, flags) if flags["cfg"] else run.train_command(words, flags)
 
 
 def _check_here() -> None:
@@ -180,7 +171,7 @@ def _help(words: Sequence[str]) -> int:
     """Print what the command among the words takes, else what a run takes, the user's own options among it."""
     from wdrun.config.help import help_of, whole_help
 
-    flags, left = _flags([word for word in words if word not in (*HELP, "--version") and word[:1] != "@"])
+    flags, left = split([word for word in words if word not in (*HELP, "--version") and word[:1] != "@"])
     left = left[1:] if left[:1] == ["help"] else left
     if left and "=" not in left[0]:
         if left[0] not in COMMANDS:
@@ -188,114 +179,4 @@ def _help(words: Sequence[str]) -> int:
         print(help_of(left[0]))
         return 0
     print("\n".join(part for line in whole_help(flags["config_dir"]).splitlines() for part in folded(line)))
-    return 0
-
-
-def _flags(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Split off the flags: -m/--multirun, -c/--cfg WHAT, -cd/--config-dir DIR, --config FILE, those without a value."""
-    flags: dict[str, Any] = dict.fromkeys(("cfg", "config", "config_dir"))
-    flags |= dict.fromkeys(("multirun", "resolve", "json", "watch"), False)
-    rest: list[str] = []
-    queue = list(words)
-    while queue:
-        word = queue.pop(0)
-        name, has_value, value = word.partition("=")
-        if word in ("-m", "--multirun"):
-            flags["multirun"] = True
-        elif word in ("--resolve", "--json", "--watch"):
-            flags[word[2:]] = True
-        elif name in VALUED:
-            if not has_value and not queue:
-                raise ConfigError(f"{name}: needs a value")
-            flags[VALUED[name]] = value if has_value else queue.pop(0)
-        elif word.startswith("-"):
-            from wdrun.config.names import flag_advice
-
-            if advice := flag_advice(name, value if has_value else next(iter(queue), "")):
-                raise ConfigError(f"{name}: a setting is a word without dashes; write {advice}")
-            raise ConfigError(f"{word}: unknown flag{nearest(name, (*FLAGS, '--watch'))}; see wdrun --help")
-        else:
-            rest.append(word)
-    if flags["cfg"] not in (None, "job"):
-        raise ConfigError(f"--cfg={flags['cfg']}: must be job (the config of the run)")
-    check_own(flags["config_dir"])
-    return flags, rest
-
-
-def _train(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    from wdrun.config import axes
-
-    if engine := axes.engine_words(overrides):
-        from wdrun.sweep import launch
-
-        return launch.command([word for word in overrides if word not in engine], engine, flags)
-    from wdrun.config import experiments, targets
-
-    lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
-    jobs, options = experiments.sweep(lines, flags["config_dir"])
-    targets.announce(jobs)
-    return train(jobs, options, json=flags["json"])
-
-
-def train(jobs: Sequence[Job], options: SweepOptions, *, json: bool = False) -> int:
-    """Take the jobs to their ends, a result on stdout each unless that is a terminal and not `json`; the exit code."""
-    from wdrun.sweep import template
-
-    with template.begun(template.suits(jobs, options)):
-        cores.load({job.run.threads for job in jobs})  # torch starts here, after every value is known to be sound
-        from wdrun.sweep import outcome
-        from wdrun.sweep.execute import execute
-        from wdrun.sweep.signals import Interrupted
-
-        try:
-            tell = partial(outcome.print_result, always=json)
-            with results.alone():
-                outcomes = execute(jobs, options, tell)
-        except Interrupted as interrupted:
-            return interrupted.exit_code
-        return outcome.exit_code(outcomes)
-
-
-def _data(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    from wdrun.config import targets
-    from wdrun.config.compose import compose
-    from wdrun.config.parse import parse
-
-    job = parse(compose(overrides, flags["config_dir"]))
-    targets.announce([job], ("data",))
-    from wdrun import data
-
-    print("\n".join(folded(data.fetch(job.run.data))))
-    return 0
-
-
-def _explain(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    """What a run would do, without training; a line between the runs of a sweep."""
-    from wdrun.config import experiments, targets
-
-    jobs = experiments.jobs(overrides, flags["multirun"], flags["config_dir"])
-    targets.announce(jobs)
-    from wdrun.api.explanation import explained
-
-    with results.alone():
-        for number, text in enumerate(explained(jobs)):
-            parts = [part for line in text.split("\n") for part in folded(line)]
-            print("\n".join([""] * bool(number) + parts), file=results.stream())
-    return 0
-
-
-def _show_config(overrides: Sequence[str], flags: dict[str, Any]) -> int:
-    from omegaconf import OmegaConf
-
-    from wdrun.config import experiments
-    from wdrun.config.compose import opened
-    from wdrun.config.parse import parse
-
-    documents = []
-    lines = experiments.lines(overrides, flags["multirun"], flags["config_dir"])
-    with opened(flags["config_dir"]) as composed:
-        for line in lines:
-            parse(shown := composed(line))
-            documents.append(OmegaConf.to_yaml(shown, resolve=flags["resolve"]))
-    sys.stdout.write("---\n".join(documents))
     return 0
