@@ -56,6 +56,17 @@ def test_help_shows_examples_then_every_option(wdrun, here, capsys):
         assert f"  {key}" in out
 
 
+@pytest.mark.parametrize("words", [["evaluate", "--json", "d"], ["--json", "evaluate", "d"]])
+def test_what_a_command_cannot_read_is_named_without_another_folder_to_write_to(words, monkeypatch, capsys):
+    def unreadable(*_):
+        raise PermissionError(13, "Permission denied", "d/run.csv")
+
+    monkeypatch.setattr(cli, "dispatch", unreadable)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert (stop.value.code, capsys.readouterr().err) == (5, "wdrun: d/run.csv: Permission denied\n")
+
+
 @pytest.mark.parametrize("name", commands.COMMANDS)
 @pytest.mark.parametrize(
     "way", [["NAME", "--help"], ["NAME", "-h"], ["help", "NAME"], ["--help", "NAME"]], ids=" ".join

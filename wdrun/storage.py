@@ -22,7 +22,7 @@ NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 # … and what a killed process of ours may leave of a file that it wrote into a folder it held: .NAME.PID.tmp
 TABLE = "runs?|metrics|layers|histograms|timing|predictions|plan|halving|evaluation(?:_layers|_histograms)?|"
-TABLE += "verdict|looks|decisions"
+TABLE += "verdict|looks|decisions|carried"
 WRITTEN = rf"(?:{TABLE})\.csv|(?:config|overrides)\.yaml|code\.json|error\.log|(?:kept\.)?checkpoint|"
 WRITTEN += r"(?:last|best|ema)\.safetensors"
 TEMPORARY = re.compile(rf"\.(?:{WRITTEN})\.(\d{{1,9}})\.tmp")

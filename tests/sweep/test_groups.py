@@ -4,16 +4,20 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from tests.runs import MLP, TINY, asked, changed
 from wdrun.errors import ConfigError
+from wdrun.streams import stream_seed
 from wdrun.sweep import checkpoint, groups
 from wdrun.sweep.execute import execute
+from wdrun.sweep.one_run import Trainers, ready
 from wdrun.sweep.signals import Interrupted
 from wdrun.tables.read import read_table
 
@@ -144,6 +148,31 @@ class Raising(nn.Linear):
         if len(x) > 4:
             raise RuntimeError("")
         return super().forward(x.flatten(1))
+
+
+class Seeded(nn.Linear):
+    """A user's model that cannot be made with seed=1."""
+
+    def __init__(self, input_shape, classes):
+        if torch.initial_seed() == stream_seed(1, "init"):
+            raise ArithmeticError("not this seed")
+        super().__init__(math.prod(input_shape), classes)
+
+    def forward(self, x):
+        return super().forward(x.flatten(1))
+
+
+@pytest.mark.parametrize("seeds", ["0,1,2", "1,0,2"])
+def test_a_run_that_cannot_be_built_is_a_failed_row_of_a_fused_sweep(seeds, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "own_net", sys.modules[__name__])
+    checked = lambda self, run: ready(replace(run, seed=0))  # noqa: E731 - the look before anything trains
+    monkeypatch.setattr(Trainers, "check", checked)
+    words = ("model=mlp", "model._target_=own_net.Seeded", f"seed={seeds}", "fuse=true")
+    outcomes = execute(*asked(tmp_path, *words))
+    ended = {o.job.run.seed: (o.status, o.row["cause"]) for o in outcomes}
+    why = "ConfigError: model._target_=own_net.Seeded: ArithmeticError: not this seed"
+    assert ended == {0: ("done", ""), 1: ("failed", why), 2: ("done", "")}
+    assert (next(o for o in outcomes if o.status == "failed").directory / "error.log").is_file()
 
 
 def test_an_error_without_a_message_does_not_end_a_fused_sweep(tmp_path, monkeypatch, capsys):

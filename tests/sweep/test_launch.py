@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,10 +23,11 @@ from wdrun.errors import ConfigError
 from wdrun.storage import hold
 from wdrun.sweep import launch
 from wdrun.sweep.launch import engine, groups, jobs, remote
-from wdrun.sweep.one_run import settle
+from wdrun.sweep.one_run import rows_of, settle
 from wdrun.sweep.outcome import Outcome
 from wdrun.sweep.signals import Interrupted, Stop
 from wdrun.sweep.source import Source
+from wdrun.tables.columns import run_row
 from wdrun.tables.read import read_run
 from wdrun.tables.write import write_row
 from wdrun.terminal.progress import Watch
@@ -262,6 +264,7 @@ def test_a_failed_job_raises_its_error(capsys):
     (["optimizer.momentum=0.5,1.5"], "optimizer.momentum=1.5"),
     (["halving=3", "lr=0.1,0.2"], "halving: unknown key; write wdrun tune decay=l2"),
     (["hydra.sweeper.group=0"], "hydra.sweeper.group=0: must be a whole number ≥ 1, or null"),
+    (["fail_fast=true"], "fail_fast=true: must be false with this hydra/launcher"),
     (["hydra.launcher.nothing=1"], "hydra.launcher.nothing=1: Could not override 'hydra.launcher.nothing'"),
     (["hydra/sweeper=wdrum"], "hydra/sweeper=wdrum: must be one of "),
 ])  # fmt: skip
@@ -369,12 +372,33 @@ def test_what_needs_a_gpu_is_refused_only_where_there_will_be_none(here, capsys)
 def test_a_run_that_no_worker_ended_is_a_failed_row(here):
     _, (lost, held) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
     with hold(held.directory):
-        outcomes = remote.collect([lost, held], [], "its worker was lost: no reason")
+        outcomes = remote.collect([lost, held], [], "its worker was lost: no reason", {})
     assert [o.status for o in outcomes] == ["failed", "busy"]
     assert outcomes[0].row["cause"] == "its worker was lost: no reason"
     assert [row["status"] for row in table(lost.directory / "run.csv")] == ["failed"]
     assert table(lost.directory / "metrics.csv") == []
     assert not (held.directory / "run.csv").exists()
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_an_end_of_an_earlier_command_is_none_of_this_one(here, status):
+    _, (lost, ended) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
+    row = {"status": status, "cause": "earlier"}
+    for job in (lost, ended):
+        write_row(job.directory, run_row(job.run, row))
+    before = rows_of([lost, ended])
+    write_row(ended.directory, run_row(ended.run, row | {"cause": "now"}))
+    outcomes = remote.collect([lost, ended], [], "its worker was lost", before)
+    assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "its worker was lost"), (status, "now")]
+
+
+def test_a_worker_that_cannot_begin_is_a_failure_and_no_signal(here, monkeypatch, no_signals):
+    (job,) = listed(here / "out", "seed=0").left
+    write_row(job.directory, run_row(job.run, {"status": "interrupted"}))
+    monkeypatch.setattr(remote, "CHILD", "raise SystemExit(9)")
+    engine = ["hydra/launcher=basic"]
+    (outcome,) = launch.grow(Listed([job]), lambda outcome: None, engine, here / "out" / "default", None)
+    assert (outcome.status, outcome.row["cause"].partition(";")[0]) == ("failed", "its worker ended before it did")
 
 
 def ray_of(init=(), **remote):
@@ -467,6 +491,27 @@ def test_an_interrupted_batch_tells_of_the_runs_that_had_ended(here, monkeypatch
     with pytest.raises(Interrupted):
         launch.grow(source, source.ended, ["hydra/launcher=basic"], here / "out" / "default", None)
     assert source.log == [(2, 2), (0, "done")]
+
+
+def test_a_launch_waits_in_any_thread(here):
+    source, ended = listed(here / "out", "seed=0"), []
+    root = here / "out" / "default"
+    asking = lambda: ended.extend(launch.grow(source, source.ended, ["hydra/launcher=basic"], root, None))  # noqa: E731
+    thread = threading.Thread(target=asking)
+    thread.start()
+    thread.join()
+    assert [outcome.status for outcome in ended] == ["done"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal_ends_the_waiting_for_an_engine(signum):
+    def waits():
+        os.kill(os.getpid(), signum)
+        time.sleep(10)
+
+    with pytest.raises(Interrupted) as stop, launch._interruptible():
+        waits()
+    assert stop.value.signum == signum
 
 
 def test_the_presets_name_plugins_that_have_an_extra():

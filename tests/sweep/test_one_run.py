@@ -11,6 +11,7 @@ from wdrun.errors import BusyError
 from wdrun.storage import hold
 from wdrun.sweep import checkpoint, one_run, recording
 from wdrun.sweep.execute import execute
+from wdrun.sweep.one_run import finished
 from wdrun.sweep.outcome import exit_code
 from wdrun.tables.read import read_table
 
@@ -85,6 +86,22 @@ def test_a_checkpoint_of_another_machine_setting_is_refused(tmp_path):
     assert outcome.status == "busy"
     assert "started with torch_version=" in str(outcome.error)
     assert exit_code([outcome]) == 4
+
+
+def test_what_a_killed_process_left_of_a_finished_run_is_removed_by_who_may(tmp_path, monkeypatch):
+    (outcome,) = execute(jobs(tmp_path))
+    left = outcome.directory / "checkpoint"
+    left.write_bytes(b"")
+    with hold(outcome.directory):  # by another, who is to remove it, or to keep it
+        assert (finished(outcome.job).status, left.exists()) == ("done", True)
+
+    def refused(directory, keep):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "remove", refused)
+        assert (finished(outcome.job).status, left.exists()) == ("done", True)
+    assert (finished(outcome.job).status, left.exists()) == ("done", False)
 
 
 def _saved(folder):

@@ -1,5 +1,6 @@
 """The user's own code belongs to the run: what counts as it, and what a command does once it has changed."""
 
+import errno
 import importlib
 import json
 import sys
@@ -12,7 +13,7 @@ import wdrun as package
 from tests import runs
 from tests.runs import TINY, changed
 from wdrun.config import experiments
-from wdrun.errors import BusyError, ConfigError
+from wdrun.errors import BusyError, ConfigError, StorageError
 from wdrun.storage import hold
 from wdrun.sweep import on_change, own_code, recording
 from wdrun.sweep.one_run import ready
@@ -372,6 +373,20 @@ def test_two_commands_that_train_again_do_it_once(net, here, monkeypatch):
     monkeypatch.setattr(on_change, "hold", late)
     on_change.decide([job])
     assert (other, read_run(job.directory)["status"]) == ([job.directory], "done")
+
+
+def test_a_folder_that_cannot_be_emptied_is_named(net, here, monkeypatch):
+    package.run(*WORDS, quiet=True)
+    net()
+    (job,) = experiments.jobs([*WORDS, "on_change=retrain"], False)
+    ready(job.run)
+
+    def broken(directory):
+        raise OSError(errno.EIO, "Input/output error")  # of a folder's fsync, which names no file
+
+    monkeypatch.setattr(on_change, "discard", broken)
+    with pytest.raises(StorageError, match=rf"^{job.directory}: Input/output error"):
+        on_change.decide([job])
 
 
 def test_a_run_that_had_ended_keeps_the_code_that_trained_it(net, wdrun, capsys, monkeypatch):

@@ -58,6 +58,13 @@ def test_a_file_and_its_text_have_one_digest_without_what_does_not_count(package
     assert own_modules.digest_of_text("x = 1\n") != own_modules.digest_of_text("x = 2\n")
 
 
+@pytest.mark.parametrize("odd", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028"])  # none of them ends a line of Python
+def test_what_stands_below_an_odd_character_counts(odd):
+    one, other = (f"x = '{odd}'\nWIDTH = {width}\n# a comment\n" for width in (2, 3))
+    assert own_modules.digest_of_text(one) != own_modules.digest_of_text(other)
+    assert own_modules.digest_of_text(one) == own_modules.digest_of_text(one.replace("# a comment", "# another"))
+
+
 def test_of_a_package_that_is_installed_by_another_name_the_version_counts(monkeypatch):
     monkeypatch.setattr(metadata, "packages_distributions", lambda: {"vision_of": ["torchvision", "torch"]})
     versions = {metadata.version("torchvision"), metadata.version("torch")}

@@ -117,7 +117,7 @@ def test_the_runs_are_read_as_without_these_tables(tmp_path):
 
 
 def test_what_a_killed_process_left_of_them_is_cleared(tmp_path):
-    for name in ("verdict", "looks", "decisions"):
+    for name in ("verdict", "looks", "decisions", "carried"):
         assert storage.TEMPORARY.fullmatch(f".{name}.csv.{os.getpid()}.tmp")
 
 

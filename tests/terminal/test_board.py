@@ -112,6 +112,13 @@ def test_where_runs_begin_is_told_of_the_first_of_a_kind_and_of_more_it_is_count
     assert board.closing([])[1] == "epochs   3 runs go on"
 
 
+def test_a_long_silence_before_the_first_run_is_broken(clock, capsys):
+    board = Board(3, "val_loss", now=clock)
+    clock.seconds += QUIET_SECONDS + 1
+    board.refresh()
+    assert capsys.readouterr().err == "[0/3] starting  ETA ?\n"
+
+
 def test_a_long_silence_is_broken(clock, capsys):
     beats = []
     board = Board(3, "val_loss", lambda: beats.append(clock()), now=clock)

@@ -196,10 +196,10 @@ def test_an_experiments_own_decay_is_left_out_of_its_lambda_zero():
     experiments.sweep([list(one.without)])
 
 
-def asks(folder, *words):
+def asks(folder, *words, also=()):
     """The folder of an experiment `mine` that asks this."""
     (folder / "experiment").mkdir()
-    lines = ["# @package _global_", "# mine", "name: mine", f"ask: {json.dumps(words)}", ""]
+    lines = ["# @package _global_", "# mine", "name: mine", f"ask: {json.dumps(words)}", *also, ""]
     (folder / "experiment/mine.yaml").write_text("\n".join(lines))
     return str(folder)
 
@@ -214,6 +214,14 @@ def test_an_experiments_ask_may_bound_what_is_searched(tmp_path, words, bounds, 
     assert [facet.name for facet in facets] == ["decay=l2", "decay=l1"]
     for facet in facets:
         assert (facet.space.axes[0].low, facet.space.axes[0].high) == bounds
+
+
+@pytest.mark.parametrize("words", [(), ("decay.lambda=0.01",), ("decay=l2",)])
+@pytest.mark.parametrize("strength", ["budget: 0.5", "tau: 3"])
+def test_an_experiments_own_strength_gives_way_to_the_search(tmp_path, strength, words):
+    found = asking.asked(["experiment=mine", *words], asks(tmp_path, "decay=l2,l1", also=[strength]))
+    assert found.question.facets[0].decays == (not words or "lambda" not in words[0])
+    assert {(job.options.budget, job.options.tau) for job in found.jobs} == {(None, None)}
 
 
 YIELDING = ("decay=l2,l1", "lambda=interval(1e-3,0.1)", "optimizer.momentum=interval(0.5,0.9)")

@@ -151,6 +151,14 @@ def test_a_question_by_another_metric_has_the_usual_margin_of_that(tuned):
     assert only(tuned, metric="val_accuracy", margin=0.01).margin == 0.01
 
 
+def test_a_metric_that_no_run_has_is_refused_in_a_sentence(tuned):
+    for file in tuned.glob("*/run.csv"):
+        table = pd.read_csv(file, dtype=str)
+        table.assign(val_accuracy="").to_csv(file, index=False)
+    (tuned / "runs.csv").unlink(missing_ok=True)
+    assert only(tuned, metric="val_accuracy").refused == "no run there has a val_accuracy"
+
+
 @pytest.mark.parametrize(
     ("verdict", "refused", "unproven"),
     [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 
 from wdrun.accepts import check, one_of
-from wdrun.api.arguments import Folder, is_one_value, plain
+from wdrun.api.arguments import Folder, is_one_value, plain, text_of
 from wdrun.api.silence import stderr
 from wdrun.config import commands
 from wdrun.errors import ConfigError, StorageError
@@ -77,7 +77,7 @@ def select(
             margin=plain("margin", margin),
             nuisance=[knob for knob in knobs if knob],
             confidence=plain("confidence", confidence),
-            config_dir=_text(config_dir),
+            config_dir=text_of(config_dir),
             plan=found.plan,
             before=last_look(found.folders[0]) if found.folders else None,
             left_out=found.left_out,
@@ -92,7 +92,7 @@ def best(
     `settings`: rule="1se" for the strongest λ within one standard error, and the others of `wdrun best`.
     """
     with stderr(quiet):
-        return command.best(typed_words(places, where, settings), {"config_dir": _text(config_dir)})
+        return command.best(typed_words(places, where, settings), {"config_dir": text_of(config_dir)})
 
 
 def report(
@@ -109,7 +109,7 @@ def report(
     """
     given = settings if out is None else {"out": out, **settings}
     with stderr(quiet):
-        page = write(typed_words(places, where, given), {"config_dir": _text(config_dir)})
+        page = write(typed_words(places, where, given), {"config_dir": text_of(config_dir)})
     if page is None:
         raise StorageError("the page was not written: its folder may only be read; give out=PATH")
     return page
@@ -192,7 +192,3 @@ def typed_words(places: Sequence[Any], where: Where, settings: Mapping[str, Any]
     keys = {key.replace("__", "."): value for key, value in settings.items() if value is not None}
     given = [f"{key}={_values(key, value)}" for key, value in keys.items()]
     return [*map(str, paths(places)), *given, *_own_runs(places), *_filters(where)]
-
-
-def _text(folder: Folder | None) -> str | None:
-    return None if folder is None else os.fspath(folder)

@@ -25,6 +25,11 @@ OWN_CONFIG = "--config-dir="
 Folder = str | os.PathLike[str]
 
 
+def text_of(folder: Folder | None) -> str | None:
+    """A folder of options as text; None where none is given."""
+    return None if folder is None else os.fspath(folder)
+
+
 def split(overrides: Iterable[str], config_dir: Folder | None) -> tuple[list[str], str | None]:
     """Positional words without a `--config-dir=DIR` among them, as `wdrun.best` gives it, and the folder it names."""
     given = list(overrides)
@@ -32,7 +37,7 @@ def split(overrides: Iterable[str], config_dir: Folder | None) -> tuple[list[str
         if not isinstance(item, str):
             raise ConfigError(f"{item!r}: must be text, as 'decay=l2'; give other values by keyword, as lam=1e-3")
     named = [item.removeprefix(OWN_CONFIG) for item in given if item.startswith(OWN_CONFIG)]
-    folder = os.fspath(config_dir) if config_dir is not None else named[-1] if named else None
+    folder = text_of(config_dir) or (named[-1] if named else None)
     return [item for item in given if not item.startswith(OWN_CONFIG)], folder
 
 

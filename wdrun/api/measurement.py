@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from wdrun.api.answers import Place, Where, typed_words
-from wdrun.api.arguments import Folder, words
+from wdrun.api.arguments import Folder, text_of, words
 from wdrun.api.process import turn
 from wdrun.config.commands import MEASURES
 from wdrun.sweep.evaluate import measure
@@ -30,4 +30,4 @@ def evaluate(
             measures[name] = others.pop(name)
     with turn(quiet=quiet):
         given = [*typed_words(places, where, others), *words(measures)]
-        return measure(*given, config_dir=None if config_dir is None else str(config_dir))
+        return measure(*given, config_dir=text_of(config_dir))

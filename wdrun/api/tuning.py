@@ -39,9 +39,10 @@ def transfer(*places: Place, config_dir: Folder | None = None, quiet: bool = Fal
 
     `wdrun.transfer("outputs/small", batch_size=512, data__train_size=None, scale_lr=True)`. `low`, `high`, `low_there`
     and `high_there` are nan where there is no such bound; `words` are those of the run, `wdrun.run(*words)`; `lines`
-    say what the λ follows from, `unproven` what is known of a gain that was not shown there. ConfigError where there is not one λ.
+    say what the λ follows from, `unproven` what is known of a gain that was not shown there. ConfigError where there is
+    not one λ.
     """
     words = [*map(str, paths(places)), *arguments.words(changed, axes=True)]
     with turn(quiet=quiet):
-        found = answers(words, None if config_dir is None else str(config_dir))
+        found = answers(words, arguments.text_of(config_dir))
     return pd.DataFrame([row(one) | {"lines": one.lines} for one in found])

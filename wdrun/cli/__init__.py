@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = _report(StorageError(f"/dev/stdout: {error.strerror}; what was to be printed is lost"))
-        elif words and words[0] in COMMANDS and error.errno not in FULL:  # it reads: no other folder helps
+        elif any(word in COMMANDS for word in words) and error.errno not in FULL:  # it reads: no other folder helps
             code = _report(StorageError(f"{error.filename}: {error.strerror}"))
         else:
             from wdrun.storage import storage_error

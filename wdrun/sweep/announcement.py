@@ -9,7 +9,7 @@ from wdrun.selection.tuned import duration
 from wdrun.sweep.tuner import Tuner
 from wdrun.tables import verdicts
 from wdrun.tuning import sentences
-from wdrun.tuning.question import FRESH, of_pair
+from wdrun.tuning.question import is_fresh, of_pair
 from wdrun.wording import counted, rough
 
 ANOTHER = "there: fresh runs of another question, which choose and tell here too"
@@ -57,7 +57,7 @@ def check_budget(tuner: Tuner, time: str) -> None:
 def _of_another(tuner: Tuner) -> bool:
     """Whether fresh runs are there that told of another question: its verdict.csv asks about others."""
     records = verdicts.read(tuner.asked.root)
-    if records is None or not any(seed >= FRESH for _, seed in tuner.seen):
+    if records is None or not any(is_fresh(seed) for _, seed in tuner.seen):
         return False
     question = tuner.question
     asked = {(*of_pair(question, pair), question.objective, question.margin) for pair in question.pairs}

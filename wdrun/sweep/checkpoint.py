@@ -98,6 +98,11 @@ def load(directory: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | No
     return None, notes
 
 
+def left(directory: Path) -> bool:
+    """Whether there is a checkpoint to go on from, or what was one."""
+    return any((directory / name).exists() for name in (NAME, PREVIOUS))
+
+
 def remove(directory: Path, *, keep: bool = False) -> None:
     """Delete the checkpoints of a finished run; with `keep` the last one stays, under the name KEPT."""
     (directory / PREVIOUS).unlink(missing_ok=True)

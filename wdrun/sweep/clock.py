@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 
 from wdrun import devices
+from wdrun.sweep.one_run import shared_out
 from wdrun.training.trainer import Trainer
 
 WARM = 3  # first steps, which are slower than those that follow
@@ -68,9 +68,7 @@ def seconds_of(trainer: Trainer, share: int = 1) -> float:
 
     epochs · (steps · t + the validation examples as a FORWARD of steps), and the test examples once.
     """
-    run, machine = trainer.run, trainer.machine
-    if run.threads == "auto":
-        machine = replace(machine, threads=max(1, machine.threads // share))
+    run, machine = trainer.run, shared_out(trainer.machine, trainer.run, share)
     devices.apply(machine)
     moments = [time.perf_counter()]
 

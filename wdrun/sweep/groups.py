@@ -43,7 +43,13 @@ def in_groups(
         if enough():
             return
         alike = waiting.pop()
-        first = trainers.take(jobs[alike[0]].run)
+        try:
+            first = trainers.take(jobs[alike[0]].run)
+        except (Exception, SystemExit):  # alone it says why, and the others are looked at without it
+            number = alike.pop(0)
+            waiting += [alike] * bool(alike)
+            yield number, settle(jobs[number], stop, watches[number], trainers.take, before)
+            continue
         trainers.keep(first)  # for the run itself, once it is known how it trains
         if reason := fused.fusable(first):
             if len(alike) > 1:
@@ -88,6 +94,10 @@ def _fused(
                 held.callback(runs[number].close)
             except BusyError as error:
                 yield number, Outcome.busy(job, error)
+            except (StorageError, OSError):
+                raise
+            except (Exception, SystemExit):  # alone it says why
+                continue
         for number in [number for number, record in runs.items() if record.over]:
             yield number, _end(runs.pop(number))
         groups: dict[Hashable, list[int]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wdrun.config.run import Job
 from wdrun.config.targets import own_classes
 from wdrun.errors import BusyError, ConfigError, InUseError
-from wdrun.storage import discard, hold
+from wdrun.storage import discard, hold, storage_error
 from wdrun.sweep import own_code
 from wdrun.sweep.outcome import FINAL
 from wdrun.tables.columns import TABLES, run_row
@@ -44,7 +44,10 @@ def decide(jobs: Sequence[Job], *, going: bool = False) -> None:
         job = changed[number][0]
         with suppress(InUseError), hold(job.directory):  # whoever trains it now has the new code
             if _changed(job):  # another command may have trained it again meanwhile
-                _begin_again(job)
+                try:
+                    _begin_again(job)
+                except OSError as error:
+                    raise storage_error(job.directory, error) from error
 
 
 def outdated(runs: pd.DataFrame, jobs: Mapping[int, Job]) -> list[int]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wdrun import data, devices, optim
 from wdrun.config.run import Job, Run
-from wdrun.errors import BusyError, StorageError, WdrunError
+from wdrun.errors import BusyError, InUseError, StorageError, WdrunError
 from wdrun.explain import lambda_for
 from wdrun.storage import hold, storage_error, write_atomically
 from wdrun.sweep import checkpoint, contention
@@ -36,12 +36,15 @@ def ready(run: Run, share: int = 1, *, begun: bool = True, elsewhere: bool = Fal
     left alone: the model has the weights that its seed draws, as is enough where all are replaced. `elsewhere`: as for
     `Trainer`.
     """
-    machine = devices.resolve(run.device, run.precision, run.threads)
-    if run.threads == "auto":
-        machine = replace(machine, threads=max(1, machine.threads // share))
+    machine = shared_out(devices.resolve(run.device, run.precision, run.threads), run, share)
     optim.build(run.optimizer)  # cheap, and better known to be wrong before a download than after it
     weights = begun_with(run) if begun else None
     return Trainer(run, data.load(run.data, run.fold), machine, weights, elsewhere)
+
+
+def shared_out(machine: devices.Machine, run: Run, share: int) -> devices.Machine:
+    """The machine as a run has it beside others: with threads=auto a `share`-th of the threads, at least one."""
+    return replace(machine, threads=max(1, machine.threads // share)) if run.threads == "auto" else machine
 
 
 class Trainers:
@@ -148,8 +151,9 @@ def finished(job: Job, before: Rows | None = None) -> Outcome | None:
         cause = f"{directory}: {error}: is the run finished? Restore the file, or remove the folder to train it again"
         return Outcome.busy(job, BusyError(cause))
     if row["status"] in FINAL:
-        keep = job.options.keep_state and row["status"] == "done"
-        checkpoint.remove(directory, keep=keep)  # left behind if the process was killed between the last table and this
+        if checkpoint.left(directory):  # by a process that was killed between the last table and their removal
+            with suppress(InUseError, StorageError, OSError), hold(directory):  # else whoever holds it removes them
+                checkpoint.remove(directory, keep=job.options.keep_state and row["status"] == "done")
         return Outcome(job, row["status"], row, skipped=True)
     if row["status"] == "failed" and before is not None and before.get(directory) != seen:
         return Outcome(job, "failed", row, WdrunError(row["cause"]))

@@ -98,7 +98,7 @@ def _hash(content: bytes) -> str:
 
 def _bare(text: str) -> str:
     """A file of Python without its comments and blank lines; as it is where it is none."""
-    lines = [line.rstrip() for line in text.splitlines()]
+    lines = [line.rstrip() for line in io.StringIO(text)]  # as tokenize counts them: a form feed ends none
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             row, column = token.start

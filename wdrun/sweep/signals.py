@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 # A closed terminal or a lost connection sends SIGHUP: the run is saved as for the others, and resumed by the same
@@ -38,19 +38,25 @@ class Stop:
         if self.signum is not None:
             raise Interrupted(self.signum)
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Handle the SIGNALS inside; where signals cannot be handled (not the main thread), do nothing."""
-        before = {}
-        try:
-            for signum in SIGNALS:
-                if signum not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(signum) == signal.SIG_IGN:
-                    continue
-                before[signum] = signal.signal(signum, self.handle)
-        except ValueError:
-            pass
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+    def installed(self) -> AbstractContextManager[None]:
+        """Handle the SIGNALS inside."""
+        return handled(self.handle)
+
+
+@contextmanager
+def handled(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call `handle` on the SIGNALS inside; on none where they cannot be handled (not the main thread)."""
+    before = {}
+    try:
+        for signum in SIGNALS:
+            old = signal.getsignal(signum)
+            ignored = old == signal.SIG_IGN and signum not in (signal.SIGINT, signal.SIGTERM)
+            if old is not None and not ignored:  # None: a handler that is not Python's, which could not be put back
+                before[signum] = signal.signal(signum, handle)
+    except ValueError:
+        pass
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)

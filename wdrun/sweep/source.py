@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from wdrun.config.run import Job
 
-# Gives the numbers of up to so many jobs to begin now; they may be new among the jobs. None: none before one ends.
+# Gives the numbers of up to so many jobs to begin now; they may be new among the jobs. Nothing: none before one ends.
 Take = Callable[[int], Sequence[int]]
 
 

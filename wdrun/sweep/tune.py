@@ -25,7 +25,7 @@ from wdrun.sweep import announcement, launch, on_change
 from wdrun.sweep.carried import starts
 from wdrun.sweep.clock import Clock, seconds_of
 from wdrun.sweep.execute import execute
-from wdrun.sweep.one_run import ready
+from wdrun.sweep.one_run import ready, shared_out
 from wdrun.sweep.outcome import Outcome, print_result, tell_missed, worst
 from wdrun.sweep.preparation import ways
 from wdrun.sweep.signals import Interrupted
@@ -187,9 +187,7 @@ def _seen(asked: Asked, share: int) -> tuple[list[Seen], int]:
     for problem in found.problems:
         say(f"warning: {problem}")
     run = asked.jobs[0].run
-    threads = devices.resolve(run.device, run.precision, run.threads).threads
-    if run.threads == "auto":
-        threads = max(1, threads // share)
+    threads = shared_out(devices.resolve(run.device, run.precision, run.threads), run, share).threads
     own = any(targets.own_classes(job.run) for job in asked.jobs)
     places = cells(found.runs, asked.question, asked.jobs) if own else {}
     jobs = {row: asked.jobs[cell.facet] for row, cell in places.items()}

@@ -13,7 +13,6 @@ from wdrun.config import experiments
 from wdrun.config.run import Job
 from wdrun.storage import held
 from wdrun.sweep.clock import Clock
-from wdrun.sweep.one_run import with_lambda
 from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.source import Source
 from wdrun.tables import verdicts
@@ -125,7 +124,7 @@ class Tuner(Source):
         lines = [self.question.words(new.cell, new.seed) for new in chosen]
         jobs, _ = experiments.sweep(lines, self.kinds[0].config_dir)
         # A run that diverges is an answer of the search, no failure of the command.
-        return [with_lambda(replace(job, options=replace(job.options, allow_diverged=True))) for job in jobs]
+        return [replace(job, options=replace(job.options, allow_diverged=True)) for job in jobs]
 
     def _decision(self, new: Next, job: Job) -> dict[str, object]:
         """A row of decisions.csv."""

@@ -130,7 +130,8 @@ class Board:
             training = list(self.training.values())
             where = "; ".join(f"{v.slug} epoch {v.number} of {v.epochs}" for v in training[:2])
             more = f" and {len(training) - 2} more" if len(training) > 2 else ""
-            self.say(f"[{self.place()}] training {where}{more}  ETA {self.eta()}")
+            what = f"training {where}{more}" if training else "starting"
+            self.say(f"[{self.place()}] {what}  ETA {self.eta()}")
         self.beat()
 
     def place(self) -> str:

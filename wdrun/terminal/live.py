@@ -6,7 +6,7 @@ from contextlib import ExitStack, redirect_stderr, suppress
 from typing import Any, TextIO
 
 from wdrun.terminal import results
-from wdrun.terminal.screen import cut, size
+from wdrun.terminal.screen import USUAL, cut, size
 
 
 class Live:
@@ -38,7 +38,7 @@ class Live:
 
     def draw(self, lines: list[str]) -> None:
         """These lines in the place of those before, each on one row, as many as there is room for."""
-        wide, high = size(self.stream) or (80, 24)
+        wide, high = size(self.stream) or USUAL
         self.lines = lines
         rows = [cut(line, wide - 1) for line in lines[: max(high - 1, 1)]]
         self._write(self.stream, self._erased() + "".join(f"{row}\n" for row in rows))

@@ -59,12 +59,12 @@ def asked(words: Sequence[str], config_dir: str | None = None) -> Asked:
     notes: list[str] = []
 
     def compared(carried: Mapping[str, Any]) -> list[str]:
-        """What an experiment compares; what it bounds is among the intervals."""
+        """What an experiment compares, and that it sets no λ; what it bounds is among the intervals."""
         asks = _left(_compared(carried), rest, config_dir, notes.append)
         intervals.extend(_interval(word) for word in asks if _is_interval(word))
         compares = [word for word in asks if not _is_interval(word)]
         _check_words([*plain, *compares], intervals)
-        return compares
+        return [*compares, *(f"{key}=null" for key in ("budget", "tau") if carried[key] is not None)]
 
     lines = experiments.lines(plain, True, config_dir, notes.append, compared)
     return _asked(of_lines(lines, intervals, config_dir), settings, config_dir, notes)

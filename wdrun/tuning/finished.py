@@ -166,6 +166,8 @@ def _of(
     chosen = own.iloc[0]
     tried = _curve(selection.of(selection.points, chosen), selection)
     here = _curve(rows_of(selection.of(selection.cells, chosen), chosen, selection.nuisance), selection)
+    if not tried:
+        return Best(name, values, refused=f"no run there has a {selection.metric}")
     least = min(score for _, score in tried)
     low, high = as_good(here, lam, least + selection.margin)
     other = as_good(tried, lam, least + selection.margin)  # each λ at its best lr

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from wdrun.tuning.space import Setting, Space
 from wdrun.wording import typed
 
+ALPHA = 0.05  # the chance that any verdict of a question is false
 FRESH = 1000  # so many seeds from here on are for verdicts; all others choose
 MOST_PAIRS = 60  # differences that equal the margin would be looked at for ever
 
@@ -103,7 +104,7 @@ class Question:
     facets: tuple[Facet, ...]
     margin: float
     objective: str = "val_loss"
-    alpha: float = 0.05  # of all verdicts together: the chance that any of them is false
+    alpha: float = ALPHA  # of all verdicts together: the chance that any of them is false
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:

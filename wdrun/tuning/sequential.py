@@ -28,13 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from wdrun.tuning.question import MOST_PAIRS
-
-Numbers = NDArray[np.float64]
+from wdrun.tuning.question import ALPHA, MOST_PAIRS
+from wdrun.tuning.space import Numbers
 
 FIRST = 4  # pairs at the first look
 BORROWED = 2  # d₀: so many degrees of freedom come from the other questions
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from wdrun.sweep.launch import groups
 from wdrun.sweep.launch.engine import composed, fixed
 from wdrun.sweep.launch.jobs import Task, rises, task
 from wdrun.sweep.outcome import FAILED_FAST, Outcome
-from wdrun.sweep.signals import Interrupted
+from wdrun.sweep.signals import Interrupted, handled
 from wdrun.sweep.source import Source
 from wdrun.tables import aggregate, ownership
 from wdrun.terminal.progress import say
@@ -94,7 +94,7 @@ def grow(
     As with `execute`, `on_end` sees how each ended before the source is asked again, those too that ended before an
     interruption; with `fail_fast` it is not asked again once a run failed.
     """
-    from wdrun.sweep.one_run import finished, rows_of
+    from wdrun.sweep.one_run import Rows, finished, rows_of
     from wdrun.sweep.preparation import distinct
 
     outcomes: list[Outcome] = []
@@ -103,7 +103,7 @@ def grow(
         batch += 1
         words = [*_whole(engine), *_placed(folder / str(batch), config_dir)]
         asked: Sequence[Job] = ()
-        before = rows_of(asked)
+        before: Rows = {}
         try:
             with _interruptible(), composed(words) as (config, context):
                 asked = distinct(source.more(groups.workers(config)))
@@ -148,20 +148,15 @@ def _logs(root: Path) -> Path:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Where engines wait, SIGINT and SIGTERM end the waiting: KeyboardInterrupt inside, Interrupted outside."""
+    """Where engines wait, a signal ends the waiting: KeyboardInterrupt inside, Interrupted outside."""
     received: list[int] = []
 
     def handle(signum: int, frame: object) -> None:
         received.append(signum)
         raise KeyboardInterrupt
 
-    before: dict[int, Callable[..., Any] | int | None] = {}
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        before[signum] = signal.signal(signum, handle)
     try:
-        yield
+        with handled(handle):
+            yield
     except KeyboardInterrupt:
         raise Interrupted(received[0] if received else signal.SIGINT) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -46,7 +46,11 @@ def grouped(
         keep = task_function if isinstance(task_function, Task) else Task()
         batch(lines, config, keep)
         return keep.outcomes
-    parsed, _ = experiments.sweep(lines, own_options)
+    parsed, options = experiments.sweep(lines, own_options)
+    if options.fail_fast:
+        raise ConfigError(
+            "fail_fast=true: must be false with this hydra/launcher, whose workers do not hear of each other's runs"
+        )
     targets.announce(parsed)
     outcomes = handed(parsed, config, context, size)
     for outcome in outcomes:
@@ -72,6 +76,7 @@ def handed(
     from omegaconf import OmegaConf
 
     from wdrun.sweep import on_change
+    from wdrun.sweep.one_run import rows_of
 
     ownership.check(job.directory.parent for job in parsed)
     with results.alone():
@@ -79,6 +84,7 @@ def handed(
     on_change.decide(jobs)
     over = {job.directory for job in jobs if status_of(job.directory) in FINAL}
     left = [job for job in jobs if job.directory not in over]
+    before = rows_of(left)
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     lost = "its worker ended before it did"
     if left:
@@ -114,7 +120,7 @@ def handed(
             say(f"{type(instance).__name__}: {first_line(error)}")
         finally:
             _aggregate(jobs)
-    outcomes = remote.collect(jobs, over, f"{lost}; logs in {folder}")
+    outcomes = remote.collect(jobs, over, f"{lost}; logs in {folder}", before)
     _aggregate(jobs)
     return outcomes
 

@@ -29,9 +29,11 @@ from wdrun.sweep.outcome import FINAL, Outcome
 from wdrun.sweep.signals import SIGNALS, Interrupted
 from wdrun.tables.columns import TABLES, Row
 from wdrun.tables.read import read_run, status_of
+from wdrun.tables.sound import version
 from wdrun.tables.write import write_row, write_tables
 
 if TYPE_CHECKING:
+    from wdrun.sweep.one_run import Rows
     from wdrun.training.trainer import Trainer
 
 CHILD = "from wdrun.sweep.launch.remote import child; child()"
@@ -160,13 +162,19 @@ def fail(folder: Path, cause: str, run: Run | None = None) -> None:
             write_tables(folder, run, empty, {"status": "failed", "cause": cause})
 
 
-def collect(jobs: Sequence[Job], skipped: Collection[Path], cause: str) -> list[Outcome]:
-    """How each job ended, read from its folder; one that did not end is a failed row with this cause, not a retry."""
-    return [_collected(job, job.directory in skipped, cause) for job in jobs]
+def collect(jobs: Sequence[Job], skipped: Collection[Path], cause: str, before: Rows) -> list[Outcome]:
+    """How each job ended, read from its folder; one that did not end is a failed row with this cause, not a retry.
+
+    `before`: the rows that were there when the jobs were handed over; one that still says that a run failed or was
+    interrupted is of an earlier command.
+    """
+    return [_collected(job, job.directory in skipped, cause, before) for job in jobs]
 
 
-def _collected(job: Job, skipped: bool, cause: str) -> Outcome:
-    if status_of(job.directory) not in (*FINAL, "failed", "interrupted"):
+def _collected(job: Job, skipped: bool, cause: str, before: Rows) -> Outcome:
+    status, old = status_of(job.directory), before.get(job.directory)
+    touched = old is None or version(job.directory / "run.csv") != old
+    if status not in FINAL and not (touched and status in ("failed", "interrupted")):
         try:
             fail(job.directory, cause, job.run)
         except BusyError as error:
