@@ -195,12 +195,11 @@ class Assembly:
     @cached_property
     def budget(self) -> Budget:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
-        run, lam, steps = self.run, self.run.lam, range(self.steps)
+        run, lam, progress = self.run, self.run.lam, [k / self.steps for k in range(self.steps)]
         weights, rule = self._start[0], self.rule
-        steady = isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady  # no λ follows the schedule
-        scales = (
-            (1.0 if steady else self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps
-        )
+        # None: λ follows the schedule somewhere
+        steady = rule.steady_scale if isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady else None
+        scales = ((self.decay_schedule(p) if steady is None else steady, self.schedule(p)) for p in progress)
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
             gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights, self.lr_factors) if lam else 1.0,
