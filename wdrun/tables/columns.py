@@ -55,8 +55,8 @@ METRICS = (
     Column(
         "penalty",
         float,
-        "λΣcΩ(w) of the weights after the epoch, λ in every epoch that of its schedule's end; empty: the decay is written "
-        "by its gradient alone",
+        "λΣcΩ(w) of the weights after the epoch, at the λ that its schedule ends with; empty: the decay is written by "
+        "its gradient alone",
     ),
     Column("objective", float, "data_loss + penalty; empty where that is"),
     Column("examples", int, "examples in the mean"),
