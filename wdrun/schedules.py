@@ -142,9 +142,8 @@ def build(spec: Mapping[str, object], *, epochs: float, steps: int, key: str = "
     q = check(f"{key}.warmup", warmup, short) / epochs
     if name == "window":
         begin, ends = given["begin"], f"the warm-up, which ends at {q:g}"
-        check(
-            f"{key}.begin", begin, Accepts(f"0, or a share of training after {ends}", lambda v: not 0 < v <= q + _TIE)
-        )
+        opens = Accepts(f"0, or a share of training after {ends}", lambda v: not 0 < v <= q + _TIE)
+        check(f"{key}.begin", begin, opens)
         later = f"{key}.begin={begin:g}" if begin or not q else ends
         check(f"{key}.end", given["end"], Accepts(f"a share of training after {later}", lambda v: v > max(begin, q)))
     units = {"rate": steps * (1.0 - q), "period": 1.0 / (epochs - warmup)}
