@@ -1,11 +1,14 @@
 """What each kind of value accepts and refuses, at its edges, and the line it refuses with."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from wdrun.accepts import (
     PLAIN,
+    SHARES,
     boolean,
     check,
     check_known,
@@ -18,6 +21,7 @@ from wdrun.accepts import (
     text,
     whole,
 )
+from wdrun.config.keys import KEYS
 from wdrun.errors import ConfigError
 
 NO_NUMBERS = [True, False, None, "1", "abc", [1], {}, math.nan, math.inf, -math.inf, 10**400]
@@ -105,3 +109,10 @@ def test_keys_with_a_default_may_be_left_out():
     check_known("g", ["rate"], ("beta", "rate"), "adam")
     with pytest.raises(ConfigError, match=r"^g\.3: unknown key; adam takes no arguments$"):
         check_known("g", [3], (), "adam")
+
+
+def test_shares_are_what_the_options_say_is_one():
+    conf = Path(__file__).parents[1] / "conf"
+    said = re.compile(r"^(\w+): [\d.]+ .*# (?!.*a fraction).*(in [\[(]0, 1[\])]|, 0 to 1$)", re.MULTILINE)
+    keys = {f"{path.parent.name}.{one[1]}" for path in conf.glob("*/*.yaml") for one in said.finditer(path.read_text())}
+    assert keys - KEYS.keys() == SHARES

@@ -70,6 +70,14 @@ def test_verdicts(coupling, lam, lr, gain, verdict):
     assert conventions.budget(coupling, flat(lam, lr), epochs=5, gain=gain, rate=1.0).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("pull", "limit", "verdict"),
+    [(3.0, 3.8, "overshoots"), (3.9, 3.8, "diverges"), (1.5, 1.36, "diverges"), (1e3, math.inf, "overshoots")],
+)
+def test_a_pull_past_zero_diverges_from_its_limit_on(pull, limit, verdict):
+    assert conventions.budget("coupled", flat(pull, 1.0), epochs=5, gain=1.0, rate=1.0, limit=limit).verdict == verdict
+
+
 def test_the_articles_own_setting_cannot_act():
     """Article 004: lr 0.01, batch 64, ten epochs, λ = 1e-4: D ≈ 0.008."""
     found = conventions.budget("coupled", flat(1e-4, 0.01, 10 * 781), epochs=10, gain=1.0, rate=1.0)
@@ -115,6 +123,8 @@ def test_the_same_lambda_of_a_power_is_that_of_padams_code_and_of_factors():
     penalty = of_both / 2 * (a.square().sum() + b.square().sum())
     assert penalty == pytest.approx(lam * Schatten(1.0).value(w).item(), rel=1e-12)
     assert conventions.elsewhere(lam, regularizer="schatten", p=0.5, **any_coupling) == {}
+    for name in ("l1", "lp", "pwd", "schatten"):  # λ is a radius
+        assert conventions.elsewhere(lam, regularizer=name, p=1.0, **any_coupling | {"coupling": "projected"}) == {}
 
 
 @pytest.mark.parametrize("coupling", ["decoupled", "independent"])

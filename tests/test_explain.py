@@ -258,6 +258,85 @@ def test_the_same_lambda_is_told_where_a_clipped_step_is_the_same(words, elsewhe
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("decay=l2", "decay.coupling=projected"),  # λ is a radius
+        ("decay=l1", "decay.coupling=projected"),
+        ("decay=lp", "decay.p=1", "decay.coupling=projected"),
+        ("decay=nuclear", "decay.coupling=projected"),
+        ("decay=l2", "decay.reduction=mean"),  # each tensor of n weights has λ/n
+    ],
+    ids=" ".join,
+)
+def test_there_is_no_same_lambda_where_lambda_is_another_thing(words):
+    assert not [line for line in block(ready(job(*words).run)) if line.startswith("same λ")]
+
+
+def test_the_same_lambda_of_a_normalized_one_is_what_is_applied():
+    trainer = ready(job("decay=decoupled", "lambda=0.1", "lr=0.1", "decay.normalized=true").run)
+    applied = 0.1 / trainer.steps**0.5
+    (line,) = [line for line in block(trainer) if line.startswith("same λ")]
+    theirs = f"torch/optax/Keras weight_decay {applied:.6g} · AdamW paper, Composer {0.1 * applied:.6g}"
+    assert line == f"same λ   {theirs}"
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["schedule=constant"], "w⁺ ← w − 0.2·u − 0.2·0.1·cΩ'(w)"),
+        (["schedule=constant", "schedule.warmup=2"], "w⁺ ← w − 0.2·s·u − 0.2·s·0.1·cΩ'(w)"),
+        (["schedule=constant", "decay.normalized=true"], "w⁺ ← w − 0.2·u − 0.2·0.1·m·cΩ'(w)"),
+        (["schedule=constant", "decay.schedule={name: constant, warmup: 2}"], "w⁺ ← w − 0.2·u − 0.2·0.1·m·cΩ'(w)"),
+    ],
+)
+def test_explain_puts_a_factor_of_every_schedule_into_the_formula(words, numbers):
+    lines = whole(ready(job("decay=decoupled", "lambda=0.1", "lr=0.2", *words).run), words)
+    assert f"numbers  {numbers}" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (['optimizer.lr_scales=[["*weight",0]]'], "acts on no parameter that moves"),
+        (['decay.scales=[["*",0]]'], "acts on no parameter that moves"),
+        (["decay=chain", 'decay.scales=[["*",0]]'], "acts on no parameter that moves"),
+        (["decay=l2_ball", 'optimizer.lr_scales=[["*weight",0]]'], "acts on no parameter that moves"),
+        (["decay.schedule={name: linear, start: 0, final: 0}"], "is multiplied by 0 in every step"),
+    ],
+    ids=lambda of: of if isinstance(of, str) else " ".join(of),
+)
+def test_a_lambda_that_does_nothing_is_not_called_zero(words, why):
+    words = ["decay=l2", *words] if not words[0].startswith("decay=") else words
+    lines = whole(ready(job(*words, "lambda=0.5").run), words)
+    (line,) = [line for line in lines if line.startswith("decay ")]
+    assert line == f"decay    {words[0].partition('=')[2]}, λ = 0.5: {why}"
+    assert not [line for line in lines if line.startswith("sweep")]
+    with pytest.raises(ConfigError, match=rf"^a total decay of 0\.5 is asked for, but λ {why}: look at decay\.scope"):
+        with_lambda(job(*words, "budget=0.5"))
+    (off,) = [line for line in block(ready(job(*words, "lambda=0").run)) if line.startswith("decay ")]
+    assert off.endswith(", λ = 0: none")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["lambda=1.9", "optimizer.momentum=0"], "decay dominates"),
+        (["lambda=2.1", "optimizer.momentum=0"], "ηλ ≥ 2 makes every step overshoot zero: the run will diverge"),
+        (["lambda=3.7"], "a step overshoots zero by more than the weights are from it"),  # momentum 0.9 holds it
+        (["lambda=3.9"], "ηλ ≥ 3.8 makes every step overshoot zero: the run will diverge"),
+        (["lambda=1.4", "optimizer.nesterov=true"], "ηλ ≥ 1.36 makes every step overshoot zero: the run will diverge"),
+        (["lambda=2.1", "decay.coupling=decoupled"], "ηλ ≥ 2 makes every step overshoot zero: the run will diverge"),
+        (["lambda=100", "decay=l1"], "a step overshoots zero by more than the weights are from it"),  # by ±ηλ, no more
+    ],
+    ids=lambda of: "" if isinstance(of, str) else " ".join(of),
+)
+def test_a_run_is_said_to_diverge_where_its_decay_alone_does(words, told):
+    lines = block(ready(job("decay=l2", "lr=1", "schedule=constant", *words).run))
+    (line,) = [line for line in lines if line.startswith("verdict")]
+    assert line.startswith(f"verdict  warning: {told}")
+
+
+@pytest.mark.parametrize(
     ("words", "order"),
     [
         (("optimizer.clip_norm=1",), "; then optimizer.clip_norm=1 (optimizer.clip=data: of g alone)"),

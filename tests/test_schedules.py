@@ -273,6 +273,23 @@ def test_schedules_are_functions_of_progress_alone() -> None:
         ),
         (spec("step", milestones=[0.7, 0.3]), "schedule.milestones=[0.7,0.3]: must be a list of rising shares"),
         (spec("step", warmup=6), "after the warm-up, which ends at 0.5"),
+        (
+            spec("window", begin=0.5, end=0.5),
+            "schedule.end=0.5: must be a share of training after schedule.begin=0.5",
+        ),
+        (spec("window", begin=0.8), "schedule.end=0.5: must be a share of training after schedule.begin=0.8"),
+        (spec("window", end=0), "schedule.end=0: must be a share of training after schedule.begin=0"),
+        (
+            spec("window", warmup=6),
+            "schedule.end=0.5: must be a share of training after the warm-up, which ends at 0.5",
+        ),
+        *(
+            (
+                spec("window", begin=begin, warmup=3),
+                f"schedule.begin={begin}: must be 0, or a share of training after the warm-up, which ends at 0.25",
+            )
+            for begin in (0.1, 0.25)  # from 0.25 on it would be open in the warm-up too, as from 0 on
+        ),
         (spec("warm_restarts", period=0), "schedule.period=0: must be a number > 0"),
         (spec("warm_restarts", factor=0.5), "schedule.factor=0.5: must be a number ≥ 1"),
         (spec("log_time", half=0), "schedule.half=0: must be a number > 0"),
@@ -321,6 +338,11 @@ def test_window_is_on_between_begin_and_end(begin: float, end: float, on: range)
 
 def test_window_counts_the_warm_up() -> None:
     assert trajectory(spec("window", begin=0.5, end=1.0, warmup=3)) == [float(k >= 60) for k in range(K)]
+
+
+def test_window_may_open_with_the_warm_up() -> None:
+    rise = [k / 30 for k in range(30)]
+    assert trajectory(spec("window", end=0.5, warmup=3)) == pytest.approx(rise + [1.0] * 30 + [0.0] * 60)
 
 
 def test_renormalized_is_normalized_lambda_of_every_restart() -> None:

@@ -135,5 +135,13 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool) or is_whole(value)
 
 
+# Keys of numbers below 1, or up to 1, that KEYS of config has not; those of the optimizer are below it.
+SHARES = frozenset(
+    [
+        *(f"optimizer.{key}" for key in ("momentum", "dampening", "beta1", "beta2", "rho", "alpha")),
+        *("decay.beta2", "decay.smoothing", "augment.prob", "data.label_noise"),
+        *(f"schedule.{key}" for key in ("peak_at", "begin", "end", "warmup_start")),
+    ]
+)
 # What may be in a config at all: it can be written as JSON and shown on one line.
 PLAIN = Accepts("a finite number, text, true, false, null or a list of these", _is_plain)

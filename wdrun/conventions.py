@@ -30,14 +30,17 @@ class Budget:
     total: float | None
     timescale: float | None
     peak: float  # largest relative shrink of a single step
+    limit: float = 2.0  # the peak from which on the weights swing round zero ever further
 
     @property
     def verdict(self) -> str:
-        """off | cannot act | acts | dominates | diverges | cannot be told."""
+        """off | cannot act | acts | dominates | overshoots | diverges | cannot be told."""
         if self.total is None:
             return "cannot be told"
-        if self.peak >= 2:
+        if self.peak >= self.limit:
             return "diverges"
+        if self.peak >= 2:
+            return "overshoots"
         if self.total == 0:
             return "off"
         return "cannot act" if self.total < CANNOT_ACT else "acts" if self.total <= DOMINATES else "dominates"
@@ -51,10 +54,12 @@ def budget(
     gain: float | None,
     rate: float | None,
     overshoots: bool = True,
+    limit: float = 2.0,
 ) -> Budget:
-    """The budget of a run whose steps have (λ_t, η_t, s_t); `gain` and `rate` as in `Budget`.
+    """The budget of a run whose steps have (λ_t, η_t, s_t); `gain`, `rate` and `limit` as in `Budget`.
 
     `overshoots`: whether a pull of more than a weight's size carries it past 0; a proximal step never does.
+    `limit`: 2 of a pull that is linear in w, ∞ of a bounded one, `Optimizer.limit` where it goes through momentum.
     """
     steps = list(steps)
     if not any(lam for lam, _, _ in steps):
@@ -66,19 +71,21 @@ def budget(
     # Momentum spreads a pull over later steps: it adds to the total, but does not make a single step larger.
     total = sum(pulls) * (gain or 1.0 if coupling == "coupled" else 1.0)
     peak = 0.0 if coupling == "proximal" or not overshoots else max(pulls, default=0.0)
-    return Budget(total, epochs / total if total else None, peak)
+    return Budget(total, epochs / total if total else None, peak, limit)
 
 
 def elsewhere(
     lam: float, *, regularizer: str, coupling: str, lr: float, batch_size: int, p: float = 2.0, depth: int = 1
 ) -> dict[str, float]:
-    """This λ as other frameworks write it; empty for a regularizer they do not share.
+    """This λ as other frameworks write it; empty for a regularizer they do not share, and where λ is a radius.
 
     L2: Ω = ½Σw² here and in torch; Keras' l2(c) and c·Σw² double it; tf.nn.l2_loss has the ½; scikit-learn's MLP
     divides alpha by the batch. Decoupled decay in the AdamW paper and in Composer is not multiplied by the lr.
     Lp with exponent `p`: PAdam's code leaves out the 1/p of Ω. Deep weight factorization (`depth` factors) and the
     nuclear norm (p = 1) are weight decay on the factors of w.
     """
+    if coupling == "projected":
+        return {}
     if regularizer in ("lp", "pwd"):
         return {"λ_p of PAdam's code": lam / p}
     if regularizer == "dwf":
@@ -109,7 +116,7 @@ def sentences(found: Budget, lam: float, tries: str = "") -> list[str]:
     `tries` is an axis worth sweeping where there is no D, if the decay has one.
     """
     if found.verdict == "off":
-        return ["λ = 0: no decay"]
+        return ["λ acts on no parameter that moves" if lam else "λ = 0: no decay"]
     if found.total is None or found.timescale is None:
         advice = f"sweep {tries}" if tries else "only a sweep can tell which λ acts"
         return [f"total decay is not defined for this coupling and optimizer: {advice}"]
@@ -129,5 +136,8 @@ def sentences(found: Budget, lam: float, tries: str = "") -> list[str]:
             f"warning: decay dominates (D > {DOMINATES:g}): the data may not hold the weights up; try lambda={better}"
         )
     elif found.verdict == "diverges":
-        lines.append(f"warning: ηλ ≥ 2 makes every step overshoot zero: the run will diverge; try lambda={better}")
+        why = f"ηλ ≥ {found.limit:.3g} makes every step overshoot zero"
+        lines.append(f"warning: {why}: the run will diverge; try lambda={better}")
+    elif found.verdict == "overshoots":
+        lines.append(f"warning: a step overshoots zero by more than the weights are from it; try lambda={better}")
     return lines

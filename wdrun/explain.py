@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wdrun import conventions
+from wdrun import conventions, schedules
 from wdrun.config.axes import key_of
 from wdrun.config.run import Run
 from wdrun.decay import COUPLINGS, Chain, Decay, Rule, chosen_scope, holds
@@ -39,11 +39,10 @@ def block(trainer: Trainer) -> list[str]:
     lines += [f"note     {note}" for note in (trainer.found.notes if trainer.found else ())]
     lines += [*rates(trainer), *averaging(trainer)]
     found = trainer.budget
-    if found.verdict == "off":
-        return [
-            *lines,
-            "decay    none" if run.decay["name"] == "none" else f"decay    {run.decay['name']}, λ = 0: none",
-        ]
+    if found.verdict == "off" or not trainer.decayed:
+        name = run.decay["name"]
+        said = f"{name}, λ = {short(run.lam)}: {idle(trainer) if run.lam else 'none'}"
+        return [*lines, f"decay    {'none' if name == 'none' else said}"]
     inside = trainer.decayed
     held = sum(sizes[n] for n in inside)
     lines.append(
@@ -59,12 +58,13 @@ def block(trainer: Trainer) -> list[str]:
     module = run.decay["_target_"].rpartition(".")[0]
     omega = module.removeprefix("wdrun.decay.") if module.startswith("wdrun.decay.") else ""
     powers = {key: run.decay[key] for key in ("p", "depth") if key in run.decay}
+    lam = run.lam * schedules.normalization(run.decay, trainer.steps)
     same = conventions.elsewhere(
-        run.lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size, **powers
+        lam, regularizer=omega, coupling=run.coupling, lr=run.lr, batch_size=run.batch_size, **powers
     )
     if limits:  # torch clips before it adds λw, a framework with Ω in its loss after
         same = {where: value for where, value in same.items() if data_alone == (where == "torch weight_decay")}
-    if same:
+    if same and run.decay["reduction"] != "mean":  # where each tensor has a λ of its own
         lines.append(f"same λ   {' · '.join(f'{where} {short(value)}' for where, value in same.items())}")
     first, *others = conventions.sentences(found, run.lam, trainer.rule.tries)
     apart = trainer.rule.steady if isinstance(trainer.rule, Decay) else frozenset()
@@ -77,6 +77,13 @@ def block(trainer: Trainer) -> list[str]:
     if found.verdict == "acts":
         lines.append("verdict  decay can act")
     return lines + [f"verdict  {sentence}" for sentence in others]
+
+
+def idle(trainer: Trainer) -> str:
+    """What every λ > 0 of the run does, in words, where that is nothing; else empty."""
+    if not trainer.decayed:
+        return "acts on no parameter that moves"
+    return "is multiplied by 0 in every step" if trainer.at(1.0).budget.total == 0 else ""
 
 
 def rates(trainer: Trainer) -> list[str]:
@@ -193,10 +200,10 @@ def in_numbers(trainer: Trainer) -> str:
     Of a chain, the formula of each of its rules with that rule's share of λ.
     """
     run = trainer.run
-    lr = short(run.lr) + ("" if run.schedule["name"] == "constant" else "·s")
+    lr = short(run.lr) + "·s" * _varies(run.schedule)
 
     def put_in(rule: Rule, spec: Mapping[str, Any], lam: float, scheduled: bool) -> str:
-        scheduled = scheduled or spec["schedule"]["name"] != "constant"
+        scheduled = scheduled or spec["normalized"] or _varies(spec["schedule"])
         if isinstance(rule, Chain):
             links = zip(rule.rules, spec["terms"], rule.weights, strict=True)
             return "; then ".join(put_in(link, term, lam * weight, scheduled) for link, term, weight in links)
@@ -209,11 +216,17 @@ def in_numbers(trainer: Trainer) -> str:
     return put_in(trainer.rule, run.decay, run.lam, False) + where
 
 
+def _varies(schedule: Mapping[str, Any]) -> bool:
+    return bool(schedule["name"] != "constant" or schedule.get("warmup"))
+
+
 def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
     """The λ between which decay goes from hardly acting to dominating, as a sweep of the run of these words.
 
-    Where no formula gives them, what the decay itself says is worth trying.
+    Where no formula gives them, what the decay itself says is worth trying; nothing where no λ acts.
     """
+    if idle(trainer):
+        return []
     if axis := trainer.rule.tries:
         key = key_of(axis)
         same = {"lr": ("lr", "optimizer.lr"), "lambda": DECAYING[1:]}.get(key, (key,))
@@ -231,11 +244,18 @@ def worth_sweeping(trainer: Trainer, words: Sequence[str]) -> list[str]:
 
 
 def lambda_for(trainer: Trainer, total: float) -> float:
-    """The λ whose total decay D over the run is `total`: D is proportional to λ. ConfigError where D is not defined."""
+    """The λ whose total decay D over the run is `total`: D is proportional to λ.
+
+    ConfigError where D is not defined, and where it is 0 whatever λ is.
+    """
+    asked = f"a total decay of {total:.3g} is asked for, but"
+    if why := idle(trainer):
+        keys = "decay.scope, decay.scales, decay.schedule, schedule and optimizer.lr_scales"
+        raise ConfigError(f"{asked} λ {why}: look at {keys}")
     run, per_lambda = trainer.run, trainer.at(1.0).budget.total
-    if not per_lambda:
+    if per_lambda is None:
         raise ConfigError(
-            f"a total decay of {total:.3g} is asked for, but it is not defined for {run.decay['name']}, "
-            f"{run.coupling}, under {run.optimizer['name']}; give lambda=, or take decay.coupling=decoupled"
+            f"{asked} it is not defined for {run.decay['name']}, {run.coupling}, "
+            f"under {run.optimizer['name']}; give lambda=, or take decay.coupling=decoupled"
         )
     return float(f"{total / per_lambda:.6g}")

@@ -127,7 +127,7 @@ def build(spec: Mapping[str, object], *, epochs: float, steps: int, key: str = "
 
     With warm-up over the share q = warmup/epochs: s(p) = f(0)·(a + (1 − a)·p/q), a = warmup_start, for p < q,
     then f((p − q)/(1 − q)), f over what remains. Units of f's parameters: `period` epochs, `rate` per step,
-    `milestones`, `begin`, `end` shares of the whole training, warm-up included, `peak_at` share of what remains.
+    `milestones`, `begin`, `end` shares of the whole training, warm-up included, `peak_at` and `half` of what remains.
     ConfigError says what does not fit, under the name `key`.
     """
     name: str = check(f"{key}.name", spec.get("name"), one_of(*SCHEDULES))
@@ -139,8 +139,14 @@ def build(spec: Mapping[str, object], *, epochs: float, steps: int, key: str = "
 
     warmup, low = given["warmup"], given["warmup_start"]
     short = Accepts(f"less than the {epochs:g} epochs of training", lambda v: not v or v < epochs)
-    q = check(f"{key}.warmup", warmup, short) / (epochs or 1.0)
-    units = {"rate": steps * (1.0 - q), "period": 1.0 / (epochs - warmup)} if epochs else {}
+    q = check(f"{key}.warmup", warmup, short) / epochs
+    if name == "window":
+        begin, ends = given["begin"], f"the warm-up, which ends at {q:g}"
+        opens = Accepts(f"0, or a share of training after {ends}", lambda v: not 0 < v <= q + _TIE)
+        check(f"{key}.begin", begin, opens)
+        later = f"{key}.begin={begin:g}" if begin or not q else ends
+        check(f"{key}.end", given["end"], Accepts(f"a share of training after {later}", lambda v: v > max(begin, q)))
+    units = {"rate": steps * (1.0 - q), "period": 1.0 / (epochs - warmup)}
     values: dict[str, float | list[float]] = {}
     for parameter in PARAMETERS[name]:
         value = given[parameter]
@@ -166,5 +172,10 @@ def of_lambda(spec: Mapping[str, Any], *, epochs: float, steps: int) -> Schedule
     Loshchilov & Hutter 2019, appendix B.1: λ = λ_norm·√(b/(N·T)); N·T/b is the number of steps of the training.
     """
     shape = build(spec["schedule"], epochs=epochs, steps=steps, key="decay.schedule")
-    factor = steps**-0.5 if spec["normalized"] else 1.0
+    factor = normalization(spec, steps)
     return lambda progress: factor * shape(progress)
+
+
+def normalization(spec: Mapping[str, Any], steps: int) -> float:
+    """1/√steps of a decay option that is `normalized`, else 1."""
+    return steps**-0.5 if spec["normalized"] else 1.0

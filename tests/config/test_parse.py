@@ -274,6 +274,7 @@ schedule.warmup=10           -> schedule.warmup=10: must be less than the 10 epo
 schedule.warmup=-1           -> schedule.warmup=-1: must be a number ≥ 0
 schedule.final=abc           -> schedule.final=abc: must be a number ≥ 0
 schedule=step schedule.milestones=[0.5,0.2] -> schedule.milestones=[0.5,0.2]: <rising>
+schedule=window schedule.begin=0.5 -> schedule.end=0.5: must be a share of training after schedule.begin=0.5
 schedule=constant schedule.final=0.1 -> schedule.final: unknown key; schedule takes name, warmup, warmup_start
 +schedule.finl=0             -> schedule.finl: unknown key; did you mean schedule.final?
 # decay
@@ -296,6 +297,7 @@ decay.schedule=null          -> decay.schedule=null: must be one of <schedule>, 
 decay.schedule={final:0.1}   -> decay.schedule={final:0.1}: must be one of <schedule>, with_lr
 decay.schedule={name:cosine,finl:0.1} -> decay.schedule.finl: unknown key; did you mean decay.schedule.final?
 decay.schedule={name:cosine,final:-1} -> decay.schedule.final=-1: must be a number ≥ 0
+decay.schedule={name:window,end:0} -> decay.schedule.end=0: must be a share of training after decay.schedule.begin=0
 decay.name=../l2             -> decay.name=../l2: <label>
 decay._target_=null          -> decay._target_=null: must be a dotted name such as my.module.Net
 decay.scope=fcc -> decay.scope=fcc: must be one of auto, all, weights, conv, fc; did you mean fc?

@@ -1,6 +1,7 @@
 """Which layers a normalisation follows, held to what that means: their weights' length does not change the outputs."""
 
 import copy
+import math
 import random
 import warnings
 
@@ -14,6 +15,7 @@ from tests.decay.networks import ConvNeXt, ResNet, Swin, ViT
 from wdrun.decay import normed
 from wdrun.errors import ConfigError
 from wdrun.explain import whole
+from wdrun.training.diagnostics.layers import equilibrium
 
 
 class Functions(nn.Module):
@@ -172,6 +174,28 @@ def test_adamc_corrects_the_layers_that_a_normalisation_follows(words, corrected
     assert found == pytest.approx(left, rel=1e-12, abs=1e-15)
 
 
+def test_a_normalized_lambda_is_divided_where_it_is_constant_too():
+    """λ/√steps for the tensors without a norm: in the step, the penalty and the equilibrium."""
+    trainer = runs.trainer(*WORDS, OWN, "decay.normalized=true")
+    knobs, lam, name = trainer.knobs(trainer.steps - 2), 0.1 * trainer.steps**-0.5, "fc.weight"
+    before, after = stepped(trainer, knobs.t)
+    torch.testing.assert_close(after.params[name], before[name] * (1 - knobs.lr * lam), rtol=0, atol=1e-15)
+    penalty = trainer.rule.penalty(before, {}, 0.1, 1.0).item()
+    assert penalty == pytest.approx(lam * before[name].square().sum().item() / 2, rel=1e-12)
+    settles = equilibrium(trainer.rule, trainer.optimizer, name, knobs)
+    assert settles == pytest.approx(math.degrees(math.sqrt(2 * knobs.lr * lam)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "words", [("swd",), ("alpha_decay",), ("cpr", "decay.kappa_value=0.5", "lambda=10")], ids=lambda words: words[0]
+)
+def test_where_no_normalisation_follows_a_rule_of_its_own_has_a_constant_lambda_too(words):
+    base = ("lambda=0.1", "lr=0.1", "precision=fp64", "model=mlp", "model.hidden=[4]", f"decay={words[0]}", *words[1:])
+    apart, constant = runs.trainer(*base, "decay.schedule=linear", "+decay.corrected=normed"), runs.trainer(*base)
+    ends = [list(trainer.train())[-1].state.tensors for trainer in (apart, constant)]
+    assert all(torch.equal(w, ends[1][n]) for n, w in ends[0].items())
+
+
 def test_a_look_at_the_norms_leaves_the_model_and_the_generators_as_they_are():
     """Also of one whose weights are no leaves, trained or not."""
     ours = runs.trainer(*WORDS, "model._target_=tests.decay.test_normed.OldWeightNorm")
@@ -194,8 +218,9 @@ def test_explain_says_which_layers_are_corrected():
     assert budget.endswith("; of the tensors with a constant λ, 1 of 4, it is more")
 
 
-def test_where_no_normalisation_follows_adamc_is_decoupled_decay():
-    words = (*WORDS, "model=mlp", "model.hidden=[4]", "decay.corrected=normed")
+@pytest.mark.parametrize("more", [(), ("decay.normalized=true",)])
+def test_where_no_normalisation_follows_adamc_is_decoupled_decay(more):
+    words = (*WORDS, "model=mlp", "model.hidden=[4]", *more, "decay.corrected=normed")
     corrected, decoupled = runs.trainer(*words), runs.trainer(*words[1:-1], "decay=decoupled")
     assert corrected.budget == decoupled.budget
     ends = [list(trainer.train())[-1].state.tensors for trainer in (corrected, decoupled)]

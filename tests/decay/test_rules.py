@@ -342,6 +342,11 @@ def test_what_only_bounds_adds_no_penalty_and_a_pull_across_w_has_no_rate():
         ("cautious", {"coupling": "proximal"}, "cautious is not made for proximal; it can do cautious"),
         ("log_sum", {"coupling": "projected"}, "log_sum has no project, which projected needs; it can do coupled"),
         ("swd", {"gamma": 1}, "decay.gamma: swd does not take it; it takes beta2"),
+        (
+            "chain",
+            {"corrected": "normed"},
+            "decay.corrected=normed: must be auto or all for a chain; set it on a term of decay.terms",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(name, changes, message):

@@ -328,6 +328,19 @@ def test_gain_is_the_limit_of_a_constant_term(variant: str) -> None:
     assert_same(u, {k: x * gain for k, x in constant.items()})
 
 
+@pytest.mark.parametrize("share", [0.99, 1.01])
+@pytest.mark.parametrize("changes", [{}, {"nesterov": True}, {"dampening": 0.3}, {"momentum": 0.0}], ids=str)
+def test_a_decay_through_momentum_swings_ever_further_from_the_limit_on(changes: dict, share: float) -> None:
+    """w ← w − u with g = λw, η = 1: stable up to λ = 2 without momentum, 3.8 with μ = 0.9, 1.36 with a look-ahead."""
+    optimizer = optim.build(spec("sgd") | {"momentum": 0.9} | changes)
+    lam, w = share * optimizer.limit(), {"w": torch.ones(1, dtype=torch.float64)}
+    state = optimizer.init(w)
+    for t in range(1, 3001):
+        u, state = optimizer.direction({"w": lam * w["w"]}, state, t, w)
+        w = {"w": w["w"] - u["w"]}
+    assert (w["w"].abs().item() < 1) == (share < 1)
+
+
 def test_centered_rmsprop_survives_a_settled_gradient() -> None:
     """Means that fell onto a constant stop a few ulps above it: v − m² rounds below 0, its root must not be nan."""
     optimizer = optim.build(spec("rmsprop centered"))

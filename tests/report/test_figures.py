@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -247,6 +248,22 @@ def test_the_map_shows_means_hatches_what_diverged_and_leaves_blank_what_is_miss
     assert {"diverged runs", "not run"} <= set(words)
 
 
+@pytest.mark.parametrize(("metric", "sign"), [("val_loss", 1), ("val_accuracy", -1)])
+def test_a_cell_of_the_map_is_that_of_the_other_knobs_best_value(metric, sign):
+    """A run that diverged at another value of them marks nothing; where every value has one, that of the best score."""
+    rows = [  # lr, λ, batch_size, score, diverged, failed
+        (0.1, 1e-3, 32, 1.0, 0, 1), (0.1, 1e-3, 64, 0.9, 2, 0), (0.1, 1e-3, 128, math.nan, 3, 0),
+        (0.1, 1e-2, 32, math.nan, 3, 0), (0.1, 1e-2, 64, 1.1, 1, 0),
+        (1.0, 1e-3, 32, 0.8, 0, 0), (1.0, 1e-3, 64, 0.7, 0, 0), (1.0, 1e-2, 32, math.nan, 0, 3),
+    ]  # fmt: skip
+    cells = pd.DataFrame(rows, columns=["lr", "lambda", "batch_size", metric, "diverged", "failed"])
+    cells[metric] *= sign
+    expected = [(0.1, 1e-3, 1.0, 0, 1), (0.1, 1e-2, 1.1, 1, 0), (1.0, 1e-3, 0.7, 0, 0), (1.0, 1e-2, math.nan, 0, 3)]
+    wanted = pd.DataFrame(expected, columns=["lr", "lambda", "score", "diverged", "failed"])
+    found = heatmap.scores(SimpleNamespace(cells=cells), metric)
+    pd.testing.assert_frame_equal(found, wanted.assign(score=sign * wanted["score"]))
+
+
 def test_lines_of_constant_product_are_that():
     facets = chosen(swept(bowl))
     ax = heatmap.heatmap(facets, "val_loss").axes[0]
@@ -292,6 +309,16 @@ def test_norms_are_of_weights_and_sparsity_is_of_all():
     got = layers.sparse(found.layers, [facet]).set_index("id")["sparsity"]
     for run, own in last.groupby("id"):
         assert got[run] == pytest.approx(np.average(own["sparsity"], weights=own["numel"]))
+
+
+def test_a_tensor_that_never_turns_has_an_empty_panel():
+    """Such as one of zeros that gets no gradient: no angle at all, or 0 and no equilibrium."""
+    turns, columns = [math.nan, 0.0, 0.3, 2.0], ["last_rotation", "last_rotation_equilibrium"]
+    rows = [("a", 0.1, epoch, turn, turn) for epoch, turn in enumerate(turns)]
+    rows += [("b", 0.1, epoch, math.nan, math.nan) for epoch in range(4)] + [("c", 0.1, 1, 0.0, math.nan)]
+    figure = layers.rotation(pd.DataFrame(rows, columns=["parameter", "lambda", "epoch", *columns]))
+    assert figure.axes[0].get_ylim() == pytest.approx((0.002, 3.0))
+    assert style.render(figure, "svg").startswith(b"<?xml")
 
 
 def test_histograms_integrate_to_one():

@@ -34,6 +34,11 @@ def test_a_users_own_data_are_called_by_their_place(tmp_path):
     assert said.startswith("12 runs of mlp on my cats.npz with l2 under sgd")
 
 
+def test_a_share_of_the_training_images_is_told_as_one(tmp_path):
+    _, _, said = told(made_up.sweep(tmp_path / "r", CLEAR, **{"data.train_size": 0.25}))
+    assert said.startswith("12 runs of mlp on synthetic with l2 under sgd, 25 % of the training images, 2 epochs. ")
+
+
 def test_no_difference_that_matters(tmp_path):
     near = {0: [1.0, 1.02, 0.98], 0.01: [1.1] * 3, 0.1: [0.999, 1.018, 0.979], 1: [1.2] * 3}
     found, selection, said = told(made_up.sweep(tmp_path / "r", near))

@@ -340,6 +340,19 @@ def normed():
     return loss, params, x, y, torch.autograd.functional.hessian(flat_loss, flat)
 
 
+def test_no_more_products_are_told_than_there_are():
+    """Also where the longest eigenvalue is negative and a second iteration runs."""
+    d, heard = torch.tensor([-5.0, 2.0, 1.0], dtype=torch.float64), []
+
+    def loss(w):
+        return 0.5 * (d * w["w"].square()).sum()
+
+    draws = torch.Generator().manual_seed(0)
+    diagnostics.curvature(loss, {"w": d}, draws, 3, 5, 0.0, told=lambda done, of: heard.append((done, of)))
+    assert [done for done, _ in heard] == list(range(1, 14))
+    assert [of for _, of in heard] == [3 + 5] * 8 + [3 + 5 + 5] * 5
+
+
 def test_a_hessian_a_few_examples_at_a_time_is_that_of_all(normed):
     loss, params, x, y, hessian = normed
     top = torch.linalg.eigvalsh(hessian)[-1].item()

@@ -21,7 +21,7 @@ from wdrun.errors import ConfigError
 from wdrun.laws.cases import ACTING, Case, noise, option, step_of, weights
 from wdrun.sweep.one_run import ready
 from wdrun.training import fused
-from wdrun.training.fused import capture, forward, stack
+from wdrun.training.fused import capture, forward, limits, stack
 from wdrun.training.fused.lift import Lift
 from wdrun.training.measurement import closing
 from wdrun.training.state import flatten
@@ -650,3 +650,15 @@ def test_a_chunk_fits_and_chunks_are_even(monkeypatch):
             size = fused.chunk(n, trainer)
             assert 1 <= size <= most
             assert math.ceil(n / size) == math.ceil(n / most)
+
+
+def test_the_free_memory_is_what_caches_would_give_back_too(tmp_path, monkeypatch):
+    """What Linux says is available, not what lies idle; elsewhere half of what there is."""
+    told, cpu = tmp_path / "meminfo", torch.device("cpu")
+    told.write_text("MemTotal:       8000000 kB\nMemFree:         100000 kB\nMemAvailable:    3000000 kB\n")
+    assert limits._free(cpu, told) == 3_000_000 * 1024
+    known = {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(limits.os, "sysconf", known.__getitem__)
+    assert limits._free(cpu, tmp_path / "nowhere") == 1000 * 4096 // 2
+    told.write_text("MemTotal:       8000000 kB\n")
+    assert limits._free(cpu, told) == 1000 * 4096 // 2

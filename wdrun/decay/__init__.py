@@ -103,7 +103,9 @@ def build(
         # λcΩ/n is a decay by c/n; as a bound, Ω/n ≤ λc is Ω ≤ λcn.
         sizes = {n: params[n].numel() for n in scale}
         scale = {n: c * sizes[n] if coupling == "projected" else c / sizes[n] for n, c in scale.items()}
-    parts = (regularizer, coupling, scale, schedule(spec), _steady(spec, scale, layers))
+    steady = _steady(spec, scale, layers)
+    constant = schedule({**spec, "schedule": {"name": "constant"}})(0.0) if steady else 1.0
+    parts = (regularizer, coupling, scale, schedule(spec), steady, constant)
     shared: dict[str, Any] = dict(zip(PARTS, parts, strict=True))
     taken = {f.name for f in dataclasses.fields(cls)}
     rule: Rule = Decay(**shared) if is_omega else cls(**{k: v for k, v in shared.items() if k in taken}, **own)
@@ -146,6 +148,8 @@ def _chain(
     """The terms in their order, each over its own scope times the chain's."""
     if spec["reduction"] != "sum":
         raise ConfigError(f"{key}.reduction={spec['reduction']}: set it on a term of {key}.terms")
+    if spec.get("corrected") == "normed":
+        raise ConfigError(f"{key}.corrected=normed: must be auto or all for a chain; set it on a term of {key}.terms")
     common = coefficients(params, spec["scales"], spec["exclude_1d"], spec["scope"], layers.kinds if layers else None)
     coupling = preferred if spec["coupling"] == "auto" else spec["coupling"]
     rules = [build(t, params, schedule, coupling, f"{key}.terms[{i}]", layers) for i, t in enumerate(spec["terms"])]

@@ -8,7 +8,7 @@ learning rate, m the value of a λ-schedule, c the parameter's coefficient, λ t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -158,6 +158,7 @@ class Decay(Rule):
     scale: Mapping[str, Coefficient]  # parameter name -> c; absent = out of scope
     schedule: Callable[[float], float] = lambda progress: 1.0
     steady: frozenset[str] = frozenset()  # parameters whose λ keeps off the schedule
+    steady_scale: float = 1.0  # m of these in every step: 1/√steps where λ is normalized
 
     by_element: ClassVar[bool] = True  # False in a rule that acts on whole tensors, whatever its Ω
 
@@ -175,7 +176,10 @@ class Decay(Rule):
     def strengths(self, ctx: Context) -> dict[str, Scalar]:
         """λ of this step for each parameter in scope."""
         lam = self.strength(ctx)
-        return {n: ctx.knobs.lam if n in self.steady else lam for n in self.scale}
+        if not self.steady:
+            return dict.fromkeys(self.scale, lam)
+        constant = self.strength(replace(ctx, knobs=ctx.knobs._replace(lam_scales=(self.steady_scale,))))
+        return {n: constant if n in self.steady else lam for n in self.scale}
 
     def _acting(self, ctx: Context) -> dict[str, Scalar]:
         """`strengths` but where λ is the number 0, and the decay can be left out.
@@ -225,7 +229,7 @@ class Decay(Rule):
     def penalty(self, params: Tensors, state: Tensors, lam: Scalar, progress: float) -> Tensor:
         steady = [n for n in self.scale if n in self.steady]
         moving = [n for n in self.scale if n not in self.steady]
-        parts = [(lam * self.schedule(progress), moving), (lam, steady)]
+        parts = [(lam * self.schedule(progress), moving), (lam * self.steady_scale, steady)]
         if self.coupling == "projected":
             return torch.zeros(())
         values = [k * self.value(params, state, of).double() for k, of in parts if of and not is_off(k)]

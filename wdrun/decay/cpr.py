@@ -66,14 +66,14 @@ class Cpr(Decay):
     def after(self, new: Tensors, ctx: Context) -> tuple[Tensors, Tensors]:
         if is_off(ctx.knobs.lam):
             return new, ctx.state
-        lam = self.strength(ctx)
+        lams = self.strengths(ctx)
         moved: Tensors = {}
         state = dict(ctx.state)
         for n, c in self.scale.items():
             m, kappa = ctx.state[f"{n}.m"], ctx.state[f"{n}.kappa"]
             size = new[n].square().sum()
             excess = torch.where(kappa < inf, size - kappa, 0.0)
-            m = (m + lam * c / new[n].numel() * excess).clamp_min(0)
+            m = (m + lams[n] * c / new[n].numel() * excess).clamp_min(0)
             moved[n] = axpy(-2 * m, new[n], new[n])
             t = torch.as_tensor(ctx.knobs.t, device=size.device)
             found = t >= self.kappa_after

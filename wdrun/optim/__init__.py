@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import torch
 
-from wdrun.accepts import Accepts, boolean, check, check_names, number, one_of, whole
+from wdrun.accepts import SHARES, Accepts, boolean, check, check_names, number, one_of, whole
 from wdrun.errors import ConfigError
 from wdrun.optim.muon import Muon, orthogonalize
 from wdrun.optim.rules import (
@@ -52,7 +52,6 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "muon": Muon,
 }
 _NOT_OF_THE_RULE = {"name", "rule", "prefers", "lr", "lr_scales", "clip", "clip_norm", "clip_value"}
-_BELOW_ONE = {"momentum", "dampening", "beta1", "beta2", "rho", "alpha"}
 _DTYPES = ("bfloat16", "float32", "float64")
 
 
@@ -81,7 +80,7 @@ def _accepts(key: str, kind: object) -> Accepts:
         return one_of(*_DTYPES)
     if kind is int:
         return whole(1)
-    return number(0, below=1) if key in _BELOW_ONE else number(0)
+    return number(0, below=1) if f"optimizer.{key}" in SHARES else number(0)
 
 
 def lr_factors(scales: Sequence[tuple[str, float]], names: Collection[str]) -> dict[str, float]:

@@ -34,6 +34,10 @@ class Optimizer:
         """u/g once g has long been constant, such as 1/(1−μ) with momentum; None where u is not linear in g."""
         return None
 
+    def limit(self) -> float:
+        """ηλ from which on g = λw alone makes w swing ever further, where u is linear in g."""
+        return 2.0
+
 
 @dataclass(frozen=True)
 class Sgd(Optimizer):
@@ -59,6 +63,12 @@ class Sgd(Optimizer):
 
     def gain(self) -> float | None:
         return (1 - self.dampening) / (1 - self.momentum) if self.momentum else 1.0
+
+    def limit(self) -> float:
+        """2(1+μ)/(1−τ), where the heavy ball has an eigenvalue of −1; with Nesterov's look-ahead 2(1+μ)/(1+2μ)."""
+        if not self.momentum:
+            return 2.0
+        return 2 * (1 + self.momentum) / (1 + 2 * self.momentum if self.nesterov else 1 - self.dampening)
 
 
 @dataclass(frozen=True)

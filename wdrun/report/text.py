@@ -66,7 +66,8 @@ def compared(found: Results, selection: Selection) -> list[str]:
     told = [f"{word} {typed(runs[name].iloc[0])}" for word, name in alike if name in runs and _one(runs[name])]
     sentence = " ".join([counted(len(runs), "run"), *told])
     if "data.train_size" in runs and _one(runs["data.train_size"]) and runs["data.train_size"].notna().all():
-        sentence += f", {runs['data.train_size'].iloc[0]:,.0f} training images"
+        size = float(runs["data.train_size"].iloc[0])
+        sentence += f", {size:,.0f} training images" if size >= 1 else f", {100 * size:g} % of the training images"
     if _one(runs["epochs"]):
         sentence += f", {counted(int(runs['epochs'].iloc[0]), 'epoch')}"
     names = dict.fromkeys(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from wdrun.accepts import SHARES
 from wdrun.config.keys import KEYS
 from wdrun.selection import overrides
 from wdrun.selection.cells import NO_DECAY, Grid, rows_of, seeds_and_folds
@@ -122,12 +123,14 @@ def beyond(values: Sequence[float], direction: int, knob: str = "lambda", step: 
         step **= direction
     else:
         step = end / other if end != other else 10.0**direction
-    share = direction > 0 and knob not in KEYS and end < 1
+    share = direction > 0 and knob in SHARES and end < 1
     proposed: list[Any] = [1 - (1 - end) / 2**i if share else end * step**i for i in (1, 2)]
     if all(isinstance(plain(v), int) for v in values):
         proposed = [round(v) for v in proposed if round(v) not in (0, end)]
     else:
-        proposed = [rounded(v) for v in proposed]
+        short = [rounded(v) for v in proposed]
+        finer = share and not end < short[0] < short[1] < 1  # two digits of what is left to 1, then
+        proposed = [round(1 - rounded(1 - v), 9) for v in proposed] if finer else short
     accepts = KEYS.get(knob)
     return [v for v in dict.fromkeys(proposed) if accepts is None or accepts.fits(v)]
 

@@ -30,8 +30,8 @@ def last_look(folder: Path) -> pd.DataFrame | None:
 def looks(choices: pd.DataFrame, facets: Sequence[str], before: pd.DataFrame | None) -> pd.DataFrame:
     """Of each choice `looks`, the look this is, from 1, and `looked`, the most pairs that any of them had.
 
-    A look counts where it has more pairs than every one before; a look at fewer of them (filter words) or by another
-    metric does not. Fresh replicates begin anew; so does a facet of which nothing is known.
+    A look counts where it has more pairs than every one before, by whatever metric; a look at as many or fewer (filter
+    words) does not. Fresh replicates begin anew; so does a facet of which nothing is known.
     """
     needed = {*facets, "method", "looks", "looked"}
     known: dict[tuple[str, ...], tuple[int, int]] = {}

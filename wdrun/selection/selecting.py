@@ -59,7 +59,7 @@ class Selection:
         return names.name(row, self.facets, self.replicates)
 
     def values(self, row: pd.Series) -> dict[str, str]:
-        """The facets of such a row as they are typed, see `cells.values_of`."""
+        """The facets of such a row as they are typed, see `names.values_of`."""
         return names.values_of(row, self.facets, self.replicates)
 
     @property

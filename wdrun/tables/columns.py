@@ -53,7 +53,10 @@ METRICS = (
     Column("brier", float, "Σ_k (p_k − 1[k = label])², mean, 0 to 2 (evaluate=calibration, full)"),
     Column("margin", float, "label's logit minus the largest other, mean (evaluate=calibration, full)"),
     Column(
-        "penalty", float, "λΣcΩ(w) of the weights after the epoch; empty: the decay is written by its gradient alone"
+        "penalty",
+        float,
+        "λΣcΩ(w) of the weights after the epoch, at the λ that its schedule ends with; empty: the decay is written by "
+        "its gradient alone",
     ),
     Column("objective", float, "data_loss + penalty; empty where that is"),
     Column("examples", int, "examples in the mean"),

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 from typing import Any, Self
 
 import torch
@@ -17,6 +18,8 @@ from wdrun.config.run import Run
 from wdrun.conventions import Budget
 from wdrun.data import Batches, Dataset
 from wdrun.decay import Knobs
+from wdrun.decay.l2 import L2
+from wdrun.decay.spectral import Spectral
 from wdrun.devices import Machine
 from wdrun.errors import ConfigError
 from wdrun.streams import generator, seeded, stream_seed
@@ -195,17 +198,23 @@ class Assembly:
     @cached_property
     def budget(self) -> Budget:
         """How much the decay can do over the run: total decay and timescale. Found once, from the initial weights."""
-        run, lam, steps = self.run, self.run.lam, range(self.steps)
+        run, lam, progress = self.run, self.run.lam, [k / self.steps for k in range(self.steps)]
         weights, rule = self._start[0], self.rule
-        steady = isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady  # no λ follows the schedule
-        scales = (
-            (1.0 if steady else self.decay_schedule(k / self.steps), self.schedule(k / self.steps)) for k in steps
-        )
+        # None: λ follows the schedule somewhere
+        steady = rule.steady_scale if isinstance(rule, decay.Decay) and rule.scale.keys() <= rule.steady else None
+        scales = ((self.decay_schedule(p) if steady is None else steady, self.schedule(p)) for p in progress)
         return conventions.budget(
             run.coupling, ((lam * m, run.lr * s, s) for m, s in scales), epochs=run.epochs,
             gain=self.optimizer.gain(), rate=decay.rate(self.rule, weights, self.lr_factors) if lam else 1.0,
-            overshoots=rule.overshoots,
+            overshoots=rule.overshoots, limit=self._limit(),
         )  # fmt: skip
+
+    def _limit(self) -> float:
+        """ηλ from which on the decay alone makes weights swing ever further; ∞ where its pull is not linear in them."""
+        rule = self.rule
+        if not (isinstance(rule, decay.Decay) and isinstance(rule.regularizer, L2 | Spectral)):
+            return inf
+        return self.optimizer.limit() if rule.coupling == "coupled" else 2.0
 
     def bounded(self, tensors: Tensors) -> Tensors:
         """Those that begin finite, and must stay it: a mask of attention is made of −inf."""

@@ -171,6 +171,9 @@ class Trainer(Assembly):
 
 
 def penalised(row: dict[str, Any], penalty: float | None) -> dict[str, Any]:
-    """Add penalty = λΣcΩ(w) (of the weights at the end of the epoch) and objective = data loss + penalty, if known."""
+    """Add penalty = λΣcΩ(w) and objective = data loss + penalty, if known.
+
+    Both are of the weights after the epoch, and of the λ at the end of its schedule: one objective in all epochs.
+    """
     known = penalty is not None and row["data_loss"] is not None
     return row | {"penalty": penalty, "objective": row["data_loss"] + penalty if known else None}

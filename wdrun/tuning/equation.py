@@ -86,8 +86,9 @@ def _open(found: Prediction) -> Iterator[str]:
 
 
 def doubts(acts: Budget, lam: float) -> list[str]:
-    """Why a decay of this λ would do nothing, or diverge, as it is said before a run; nothing where it would not.
+    """Why a decay of this λ would do nothing or too much, as it is said before a run; nothing where it would not.
 
     A large D is no doubt: where τ is kept, D grows with the epochs.
     """
-    return conventions.sentences(acts, lam)[1:] if acts.verdict in ("cannot act", "diverges") else []
+    doubtful = acts.verdict in ("cannot act", "overshoots", "diverges")
+    return conventions.sentences(acts, lam)[1:] if doubtful else []

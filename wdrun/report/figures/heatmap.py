@@ -41,12 +41,15 @@ def drawable(facet: FacetTables) -> bool:
 
 
 def scores(facet: FacetTables, metric: str) -> pd.DataFrame:
-    """lr, lambda, score of the facet's cells, best over other nuisance knobs; with `diverged` and `failed` runs."""
-    lower = lower_is_better(metric)
-    grouped = facet.cells.groupby(["lr", "lambda"])
-    best = grouped[metric].min() if lower else grouped[metric].max()
-    counts = grouped[["diverged", "failed"]].sum()
-    return pd.concat([best.rename("score"), counts], axis=1).reset_index()
+    """lr, lambda, score, `diverged` and `failed` runs, a row a (lr, λ): the cell of the other knobs' best values.
+
+    The best is that of the best score among those without a diverged run; where all have one, among all.
+    """
+    every = facet.cells.assign(score=facet.cells[metric])
+    every["doubtful"] = every["score"].isna() | (every["diverged"] > 0)
+    order = every.sort_values(["doubtful", "score", "diverged"], ascending=[True, lower_is_better(metric), True])
+    best = order.drop_duplicates(["lr", "lambda"]).sort_values(["lr", "lambda"], ignore_index=True)
+    return best[["lr", "lambda", "score", "diverged", "failed"]]
 
 
 def measured(table: pd.DataFrame, *, lower: bool) -> Ridge:

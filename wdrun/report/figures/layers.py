@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,8 +70,9 @@ def rotation(table: pd.DataFrame) -> Figure:
             rows = rows[rows["last_rotation_equilibrium"] > 0]
             ax.plot(rows["epoch"], rows["last_rotation_equilibrium"], color=look["color"], ls=":", lw=1.3)
         style.log_y(ax)
-        top = np.nanmax([own["last_rotation"], own["last_rotation_equilibrium"]])
-        ax.set_ylim(top / 1000, top * 1.5)  # where the schedule ends at lr = 0 nothing turns
+        top = own[["last_rotation", "last_rotation_equilibrium"]].max().max()
+        if top > 0:  # nan of a tensor of zeros that never moves
+            ax.set_ylim(top / 1000, top * 1.5)  # where the schedule ends at lr = 0 nothing turns
         _dress(ax, name, "rotation of the last step (°)")
     lambda_key(figure, lams, [Line2D([], [], color=style.INK, ls=":", lw=1.3, label="equilibrium")])
     return figure

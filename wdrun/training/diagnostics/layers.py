@@ -116,7 +116,7 @@ def equilibrium(rule: Rule, optimizer: Optimizer, name: str, knobs: Knobs) -> fl
     )
     if rate is None:
         return None
-    scheduled = 1.0 if name in rule.steady else knobs.lam_scales[0]
+    scheduled = rule.steady_scale if name in rule.steady else knobs.lam_scales[0]
     shrink = float(rate * knobs.lam * scheduled) * c
     return math.degrees(math.sqrt(2 * shrink * (1 - beta) / (1 + beta)))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Hashable
 from copy import copy
 from math import ceil
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -129,8 +131,12 @@ def bytes_per_run(trainer: Trainer) -> int:
     return int(8 * weights + 4 * kept + layout * per_example * trainer.run.batch_size)
 
 
-def _free(device: torch.device) -> int:
+def _free(device: torch.device, meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Bytes that may be taken: of the device, or of memory, what its caches would give back counted too."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    told = meminfo.read_text(encoding="ascii") if meminfo.exists() else ""
+    if available := re.search(r"^MemAvailable: +(\d+) kB$", told, re.MULTILINE):
+        return int(available[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # macOS says only how much there is

@@ -46,7 +46,7 @@ def tables(lift: Lift, before: Training, after: Training, grads: Tensors, number
 
 
 def penalties(lift: Lift, params: Tensors) -> list[float | None]:
-    """λΣcΩ(w) of every run, exactly 0 where λ is 0; None where it is not known."""
+    """λΣcΩ(w) of every run, λ that of its schedule's end; exactly 0 where λ is 0, None where it is not known."""
     lams = [t.run.lam for t in lift.trainers]
     if not any(lams):
         return [0.0] * lift.runs
