@@ -44,7 +44,7 @@ from tests.bench.surfaces import KEPT, LINES, MARGIN
 
 SEEDS = (2, 3, 5, 8, 12, 20)
 SAMPLES = 6  # after a first one, which counts as start
-FEW = 8  # runs of a sweep whose seconds a run are measured
+FEW = 24  # runs of a sweep whose seconds a run are measured
 TOOLS = {"lightning": "Optuna, Lightning", "hydra": "Hydra, plain loop"}
 GRID = (
     f"optimizer+lr={','.join(f'sgd:{lr:g}' for lr in halved.RATES['sgd'])}",
@@ -179,6 +179,7 @@ def of_a_sweep(words):
     """Seconds of a sweep of one run, and of each further one."""
     line = ["-m", "sweep=[]", *QUESTION, *words, "lambda=0.03"]
     with tempfile.TemporaryDirectory() as folder:
+        typed([*line, "name=warm", "seed=range(0,1)"], folder)  # what is read from disk once
         one = typed([*line, "name=one", "seed=range(0,1)"], folder)
         return one, (typed([*line, "name=few", f"seed=range(0,{FEW})"], folder) - one) / (FEW - 1)
 
