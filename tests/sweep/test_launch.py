@@ -380,21 +380,26 @@ def test_a_run_that_no_worker_ended_is_a_failed_row(here):
     assert not (held.directory / "run.csv").exists()
 
 
+def has_ended(job, **summary):
+    """Its folder has a row that says so."""
+    with hold(job.directory):
+        write_row(job.directory, run_row(job.run, summary))
+
+
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
 def test_an_end_of_an_earlier_command_is_none_of_this_one(here, status):
     _, (lost, ended) = planned(here, ["lambda=0.5"], ["lambda=0.25"])
-    row = {"status": status, "cause": "earlier"}
     for job in (lost, ended):
-        write_row(job.directory, run_row(job.run, row))
+        has_ended(job, status=status, cause="earlier")
     before = rows_of([lost, ended])
-    write_row(ended.directory, run_row(ended.run, row | {"cause": "now"}))
+    has_ended(ended, status=status, cause="now")
     outcomes = remote.collect([lost, ended], [], "its worker was lost", before)
     assert [(o.status, o.row["cause"]) for o in outcomes] == [("failed", "its worker was lost"), (status, "now")]
 
 
 def test_a_worker_that_cannot_begin_is_a_failure_and_no_signal(here, monkeypatch, no_signals):
     (job,) = listed(here / "out", "seed=0").left
-    write_row(job.directory, run_row(job.run, {"status": "interrupted"}))
+    has_ended(job, status="interrupted")
     monkeypatch.setattr(remote, "CHILD", "raise SystemExit(9)")
     engine = ["hydra/launcher=basic"]
     (outcome,) = launch.grow(Listed([job]), lambda outcome: None, engine, here / "out" / "default", None)
