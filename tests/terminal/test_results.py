@@ -136,3 +136,20 @@ def test_streams_that_the_caller_closed_are_no_error(here, closed, more):
     script = f"{sys.executable} -m wdrun {words} {closed}"
     assert subprocess.run(["bash", "-c", script], cwd=here, timeout=120, capture_output=True).returncode == 0
     assert len([*(here / "outputs" / "default").glob("*/last.safetensors")]) == (2 if more else 1)
+
+
+def test_what_stderr_cannot_take_any_more_leaves_the_exit_code(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from wdrun import cli\n"
+        "def half(*_):\n"
+        "    sys.stderr.write('half a line')\n"
+        "    os.dup2(os.open('/dev/full', os.O_WRONLY), 2)\n"
+        "    return 3\n"
+        "cli.dispatch = half\n"
+        "cli.main([])\n"
+    )
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    line = [sys.executable, "-c", script]
+    done = subprocess.run(line, cwd=tmp_path, env=buffered, stderr=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 3

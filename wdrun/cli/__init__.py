@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from wdrun import __version__, cores
 from wdrun.cli.flags import FLAGS, HYDRA_FLAGS, SWITCHES, split
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of stdout left (`| head -1`): nothing more can be said there, and it is not our failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout)
         code = 128 + signal.SIGPIPE
     except WdrunError as error:
         code = _report(error)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.filename is None:
             if error.errno not in FULL:  # a bug of ours
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up(sys.stdout)
             code = _report(StorageError(f"/dev/stdout: {error.strerror}; what was to be printed is lost"))
         elif any(word in COMMANDS for word in words) and error.errno not in FULL:  # it reads: no other folder helps
             code = _report(StorageError(f"{error.filename}: {error.strerror}"))
@@ -69,7 +69,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = _report(storage_error(Path(error.filename), error))
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # as of a terminal that is gone; Python would try again as it leaves, and end with 120
+            _give_up(stream)
     sys.exit(code)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Let what the stream holds, and what comes, go nowhere: it can be written no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_streams() -> None:
